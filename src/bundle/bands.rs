@@ -1,0 +1,168 @@
+//! The bands as one run of bytes.
+
+use super::{BandListing, FileError, Info, open_file};
+use crate::error::{BandPlace, Error, Place, Result};
+use crate::io::bytes::{to_u64, to_usize};
+use crate::io::{Presence, PresenceVisitor, ReadAt, check_range, visit_holes};
+use quick_cache::sync::Cache;
+use rustix::fs::{Mode, OFlags};
+use std::fs::File;
+use std::ops::Range;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Band files kept open: well below the usual limit of 1024 descriptors.
+const OPEN_BANDS: usize = 256;
+
+/// The bands of a bundle: band `n` holds bytes `n * band_size` and on.
+///
+/// A band is opened when it is first read; the most used ones stay open. A
+/// missing band and what lies past the end of a short one read as zeros; a band
+/// that is there but cannot be read is an error.
+pub struct Bands {
+    dir: OwnedFd,
+    path: String,
+    band_size: u64,
+    size: u64,
+    open: Cache<u64, Option<Arc<File>>>,
+}
+
+impl Bands {
+    pub(super) fn open(bundle: &OwnedFd, path: &Path, info: &Info) -> Result<Self> {
+        let path = path.join("bands").display().to_string();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let dir = rustix::fs::openat(bundle, "bands", flags, Mode::empty())
+            .map_err(|e| Error::io(format!("cannot open {path}"), e))?;
+        let open = Cache::new(OPEN_BANDS);
+        Ok(Self { dir, path, band_size: info.band_size, size: info.size, open })
+    }
+
+    /// Bytes in a band.
+    pub fn band_size(&self) -> u64 {
+        self.band_size
+    }
+
+    /// List the directory.
+    pub fn list(&self) -> Result<BandListing> {
+        BandListing::read(&self.dir, &self.path, self.size.div_ceil(self.band_size))
+    }
+
+    /// The bands' directory.
+    pub fn dir(&self) -> &OwnedFd {
+        &self.dir
+    }
+
+    /// Name of a band's file.
+    pub fn name(index: u64) -> String {
+        format!("{index:x}")
+    }
+
+    /// Open a band's file for one use, with its size; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`Error::Io`] naming the band when it is no regular file or access fails.
+    pub fn open_band(&self, index: u64) -> Result<Option<(File, u64)>> {
+        match open_file(&self.dir, Path::new(&Self::name(index))) {
+            Ok(opened) => Ok(Some(opened)),
+            Err(FileError::Missing) => Ok(None),
+            Err(FileError::Other(e)) => Err(self.failed(index, e)),
+        }
+    }
+
+    fn failed(&self, index: u64, source: std::io::Error) -> Error {
+        Error::io(format!("cannot read band {index:x} ({}/{index:x})", self.path), source)
+    }
+
+    fn band(&self, index: u64) -> Result<Option<Arc<File>>> {
+        if let Some(cached) = self.open.get(&index) {
+            return Ok(cached);
+        }
+        let opened = self.open_band(index)?.map(|(file, _)| Arc::new(file));
+        self.open.insert(index, opened.clone());
+        Ok(opened)
+    }
+
+    /// Fill `buf` from one band; zeros past the end of its file.
+    fn read_band(&self, index: u64, buf: &mut [u8], offset: u64) -> Result<()> {
+        let Some(file) = self.band(index)? else {
+            buf.fill(0);
+            return Ok(());
+        };
+        let mut rest = buf;
+        let mut at = offset;
+        while !rest.is_empty() {
+            match file.read_at(rest, at) {
+                Ok(0) => {
+                    rest.fill(0);
+                    return Ok(());
+                }
+                Ok(n) => {
+                    at += to_u64(n);
+                    rest = rest.get_mut(n..).unwrap_or_default();
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(self.failed(index, e)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Parts of `range`, each within one band: band, start in it, start and end
+    /// on the disk.
+    fn parts(&self, range: Range<u64>) -> impl Iterator<Item = (u64, u64, Range<u64>)> + use<> {
+        let band_size = self.band_size;
+        let mut at = range.start;
+        std::iter::from_fn(move || {
+            if at >= range.end {
+                return None;
+            }
+            let (index, within) = (at / band_size, at % band_size);
+            let end = range.end.min(at.saturating_add(band_size - within));
+            let part = (index, within, at..end);
+            at = end;
+            Some(part)
+        })
+    }
+}
+
+impl ReadAt for Bands {
+    fn len(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, mut buf: &mut [u8], offset: u64) -> Result<()> {
+        check_range(self.size, offset, buf.len(), "disk image")?;
+        for (index, within, part) in self.parts(offset..offset + to_u64(buf.len())) {
+            let (now, rest) = buf.split_at_mut(to_usize(part.end - part.start).min(buf.len()));
+            self.read_band(index, now, within)?;
+            buf = rest;
+        }
+        Ok(())
+    }
+
+    fn presence(&self, range: Range<u64>, visit: PresenceVisitor<'_>) -> Result<()> {
+        check_range(self.size, range.start, to_usize(range.end - range.start), "disk image")?;
+        for (index, within, part) in self.parts(range) {
+            let Some((file, len)) = self.open_band(index)? else {
+                visit(part, Presence::Missing);
+                continue;
+            };
+            let base = part.start - within;
+            let stored = len.clamp(within, within + (part.end - part.start));
+            if stored > within {
+                visit_holes(&file, within..stored, &mut |r, p| visit(base + r.start..base + r.end, p))?;
+            }
+            if base + stored < part.end {
+                visit(base + stored..part.end, Presence::Short);
+            }
+        }
+        Ok(())
+    }
+
+    fn locate(&self, offset: u64) -> Option<Place> {
+        let band = BandPlace { name: Self::name(offset / self.band_size), offset: offset % self.band_size };
+        Some(Place { offset, band: Some(band) })
+    }
+}

@@ -1,0 +1,184 @@
+//! The directory on the server: property lists, token, bands.
+//!
+//! A bundle is any directory whose `Info.plist` (or its copy, `Info.bckup`)
+//! says that it is a sparse bundle; its name does not matter. Everything in it is
+//! opened for reading, without following links, and must be a regular file.
+//! Source: `formats/sparsebundle.md`.
+
+mod bands;
+mod check;
+mod info;
+mod listing;
+mod plists;
+
+pub use bands::Bands;
+pub use check::{check, check_top};
+pub use info::{Info, InfoSource};
+pub use listing::{BandListing, StrayKind, Stray};
+pub use plists::{History, HistoryEntry, MachineId, TimeMachinePlists};
+
+use crate::error::{Error, Result};
+use crate::io::open_untrusted;
+use rustix::fs::{FileType, Mode, OFlags};
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What the `token` file holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Token {
+    /// No such file; read as not encrypted.
+    Missing,
+    /// Empty: not encrypted.
+    Empty,
+    /// An `encrcdsa` header (version 2), whole.
+    EncrCdsa(Vec<u8>),
+    /// A `cdsaencr` trailer (version 1), whole.
+    CdsaEncr(Vec<u8>),
+    /// Something else; its length.
+    Unknown(u64),
+}
+
+/// An open sparse bundle.
+pub struct Bundle {
+    path: PathBuf,
+    dir: OwnedFd,
+    info: Info,
+    token: Token,
+    bands: Arc<Bands>,
+}
+
+/// Largest token that is read; macOS writes 122,368 bytes.
+const MAX_TOKEN: u64 = 1 << 20;
+
+impl Bundle {
+    /// Open the bundle at `path`.
+    ///
+    /// # Errors
+    /// [`Error::NotASource`] when it is no bundle; [`Error::Io`] when it cannot be
+    /// read; [`Error::Corrupt`] when it was one but its geometry is lost.
+    pub fn open(path: &Path) -> Result<Self> {
+        let dir = open_dir(path)?;
+        let info = Info::read(path, &dir)?;
+        let token = read_token(&dir, path)?;
+        let bands = Arc::new(Bands::open(&dir, path, &info)?);
+        Ok(Self { path: path.to_owned(), dir, info, token, bands })
+    }
+
+    /// The path it was opened by.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Geometry and identity.
+    pub fn info(&self) -> &Info {
+        &self.info
+    }
+
+    /// The token.
+    pub fn token(&self) -> &Token {
+        &self.token
+    }
+
+    /// Whether the bands hold ciphertext.
+    pub fn is_encrypted(&self) -> bool {
+        matches!(self.token, Token::EncrCdsa(_) | Token::CdsaEncr(_) | Token::Unknown(_))
+    }
+
+    /// The bands as one run of bytes, as stored (ciphertext if encrypted).
+    pub fn bands(&self) -> Arc<Bands> {
+        self.bands.clone()
+    }
+
+    /// Time Machine's own property lists, as far as they can be read.
+    pub fn time_machine(&self) -> TimeMachinePlists {
+        TimeMachinePlists::read(&self.dir)
+    }
+
+    /// The bundle's directory.
+    pub(crate) fn dir(&self) -> &OwnedFd {
+        &self.dir
+    }
+}
+
+/// Open a directory the user named.
+pub(crate) fn open_dir(path: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty())
+        .map_err(|e| Error::io(format!("cannot open {}", path.display()), e))
+}
+
+/// Why a file in the bundle could not be read.
+#[derive(Debug)]
+pub(crate) enum FileError {
+    /// There is none.
+    Missing,
+    /// It is not a regular file, is too large, or the system refused.
+    Other(std::io::Error),
+}
+
+impl std::fmt::Display for FileError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Missing => f.write_str("it is missing"),
+            Self::Other(e) => write!(f, "it cannot be read: {e}"),
+        }
+    }
+}
+
+/// Open a regular file in the bundle; its size is given with it.
+pub(crate) fn open_file(
+    dir: &OwnedFd,
+    name: &Path,
+) -> std::result::Result<(File, u64), FileError> {
+    let file = match open_untrusted(dir, name) {
+        Ok(file) => file,
+        Err(rustix::io::Errno::NOENT) => return Err(FileError::Missing),
+        Err(rustix::io::Errno::LOOP) => {
+            return Err(FileError::Other(std::io::Error::other("it is a symbolic link")));
+        }
+        Err(e) => return Err(FileError::Other(e.into())),
+    };
+    let stat = rustix::fs::fstat(&file).map_err(|e| FileError::Other(e.into()))?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(FileError::Other(std::io::Error::other("it is not a regular file")));
+    }
+    Ok((file, u64::try_from(stat.st_size).unwrap_or(0)))
+}
+
+/// Read a regular file in the bundle, whole, if it is at most `max` bytes.
+pub(crate) fn read_file(
+    dir: &OwnedFd,
+    name: &str,
+    max: u64,
+) -> std::result::Result<Vec<u8>, FileError> {
+    let (file, size) = open_file(dir, Path::new(name))?;
+    if size > max {
+        let text = format!("{size} bytes, more than {max}");
+        return Err(FileError::Other(std::io::Error::other(text)));
+    }
+    let mut bytes = Vec::new();
+    file.take(max).read_to_end(&mut bytes).map_err(FileError::Other)?;
+    Ok(bytes)
+}
+
+fn read_token(dir: &OwnedFd, path: &Path) -> Result<Token> {
+    let bytes = match read_file(dir, "token", MAX_TOKEN) {
+        Ok(bytes) => bytes,
+        Err(FileError::Missing) => return Ok(Token::Missing),
+        Err(FileError::Other(e)) => {
+            return Err(Error::io(format!("cannot read {}/token", path.display()), e));
+        }
+    };
+    Ok(if bytes.is_empty() {
+        Token::Empty
+    } else if bytes.starts_with(b"encrcdsa") {
+        Token::EncrCdsa(bytes)
+    } else if bytes.ends_with(b"cdsaencr") {
+        Token::CdsaEncr(bytes)
+    } else {
+        Token::Unknown(crate::io::bytes::to_u64(bytes.len()))
+    })
+}

@@ -1,0 +1,144 @@
+//! What can go wrong, sorted by what the caller can do about it.
+//!
+//! Texts are lower case, without a full stop: where first, then what was found
+//! and what was expected. *Unsupported* is never called *corrupt*.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// Result with this crate's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// An error of the library.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused or failed.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was being done, and to what.
+        what: String,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// The path is not something tmbundle can open.
+    #[error("{path} is not a sparse bundle or disk image: {why}", path = .path.display())]
+    NotASource {
+        /// The path that was given.
+        path: PathBuf,
+        /// What was looked for and not found.
+        why: String,
+    },
+    /// Another program is using the source.
+    #[error("{0} is in use")]
+    Busy(String),
+    /// The source is encrypted and no password was given.
+    #[error("{0} is encrypted and no password was given")]
+    PasswordRequired(String),
+    /// No key record opens with this password.
+    #[error("the password does not open {0}")]
+    WrongPassword(String),
+    /// No such file, folder, snapshot or volume.
+    #[error("{0}")]
+    NotFound(String),
+    /// The arguments do not fit what is there.
+    #[error("{0}")]
+    Invalid(String),
+    /// Recognised, but tmbundle cannot read it.
+    #[error("{0}")]
+    Unsupported(String),
+    /// A structure on the disk is wrong.
+    #[error("{0}")]
+    Corrupt(Box<Corrupt>),
+    /// The user asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// A structure that is wrong: which, where, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Corrupt {
+    /// The structure, e.g. `catalog node 418`.
+    pub structure: String,
+    /// Where it lies, if known.
+    pub place: Option<Place>,
+    /// Found and expected.
+    pub problem: String,
+}
+
+impl fmt::Display for Corrupt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.structure)?;
+        if let Some(place) = &self.place {
+            write!(f, " at {place}")?;
+        }
+        write!(f, ": {}", self.problem)
+    }
+}
+
+/// A byte's address: its offset on the disk, and where the server keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Place {
+    /// Byte offset from the start of the disk.
+    pub offset: u64,
+    /// The band file that holds it (its name), where the source is a bundle.
+    pub band: Option<BandPlace>,
+}
+
+/// A byte inside a band file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BandPlace {
+    /// Name of the band file: the band's index in lower-case hexadecimal.
+    pub name: String,
+    /// Byte offset in that file.
+    pub offset: u64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "byte {}", self.offset)?;
+        if let Some(band) = &self.band {
+            write!(f, " (band {}, offset {:#x})", band.name, band.offset)?;
+        }
+        Ok(())
+    }
+}
+
+impl Error {
+    /// Wrap a system error with what was being done.
+    pub fn io(what: impl Into<String>, source: impl Into<std::io::Error>) -> Self {
+        Self::Io { what: what.into(), source: source.into() }
+    }
+
+    /// A wrong structure whose place is not known.
+    pub fn corrupt(structure: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::corrupt_at(structure, None, problem)
+    }
+
+    /// A wrong structure and its place.
+    pub fn corrupt_at(
+        structure: impl Into<String>,
+        place: Option<Place>,
+        problem: impl Into<String>,
+    ) -> Self {
+        Self::Corrupt(Box::new(Corrupt {
+            structure: structure.into(),
+            place,
+            problem: problem.into(),
+        }))
+    }
+
+    /// Put `prefix: ` before the text of a damaged or unsupported thing, so
+    /// that an inner error says which file it belongs to.
+    pub fn within(self, outer: &str) -> Self {
+        match self {
+            Self::Corrupt(c) => Self::Corrupt(Box::new(Corrupt {
+                structure: format!("{outer}: {}", c.structure),
+                ..*c
+            })),
+            Self::Unsupported(s) => Self::Unsupported(format!("{outer}: {s}")),
+            Self::Io { what, source } => Self::Io { what: format!("{outer}: {what}"), source },
+            other => other,
+        }
+    }
+}

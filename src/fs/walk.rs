@@ -1,0 +1,89 @@
+//! Walk a tree without recursion and without being caught in a loop.
+
+use super::{Cursor, DirEntry, FileSystem, Kind, Metadata, NodeId};
+use crate::error::{Error, Result};
+use std::ops::ControlFlow;
+
+/// Deepest nesting that is followed; Apple's fsck gives up earlier.
+const MAX_DEPTH: usize = 1024;
+
+/// An object met on a walk.
+pub struct Entry<'a> {
+    /// Path from the start, names joined by `/`; empty for the start itself.
+    pub path: &'a str,
+    /// The directory entry.
+    pub entry: &'a DirEntry,
+}
+
+/// What to do after an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Go on; into it, if it is a folder.
+    Into,
+    /// Go on, but not into it.
+    Over,
+}
+
+struct Level {
+    entries: std::vec::IntoIter<DirEntry>,
+    path_len: usize,
+    id: NodeId,
+}
+
+/// Visit everything below `start`, folders before their contents, in the
+/// order of the format. Folders that contain themselves through directory hard
+/// links are visited but not entered again. Errors go to `failed` with the path,
+/// and the walk goes on.
+pub fn walk(
+    fs: &dyn FileSystem,
+    start: &Metadata,
+    visit: &mut dyn FnMut(Entry<'_>) -> Result<Step>,
+    failed: &mut dyn FnMut(&str, Error) -> Result<()>,
+) -> Result<()> {
+    let mut path = String::new();
+    let mut stack = Vec::new();
+    open_level(fs, start.id, &path, &mut stack, failed)?;
+    while let Some(level) = stack.last_mut() {
+        path.truncate(level.path_len);
+        let Some(entry) = level.entries.next() else {
+            stack.pop();
+            continue;
+        };
+        if !path.is_empty() {
+            path.push('/');
+        }
+        path.push_str(&entry.name);
+        let step = visit(Entry { path: &path, entry: &entry })?;
+        let Ok(meta) = &entry.node else { continue };
+        if meta.kind != Kind::Directory || step == Step::Over {
+            continue;
+        }
+        if stack.iter().any(|l| l.id == meta.id) || start.id == meta.id {
+            failed(&path, Error::corrupt("folder", "it contains itself; not entered again"))?;
+        } else if stack.len() >= MAX_DEPTH {
+            failed(&path, Error::corrupt("folder", format!("nested deeper than {MAX_DEPTH}")))?;
+        } else {
+            open_level(fs, meta.id, &path, &mut stack, failed)?;
+        }
+    }
+    Ok(())
+}
+
+fn open_level(
+    fs: &dyn FileSystem,
+    id: NodeId,
+    path: &str,
+    stack: &mut Vec<Level>,
+    failed: &mut dyn FnMut(&str, Error) -> Result<()>,
+) -> Result<()> {
+    let mut entries = Vec::new();
+    let read = fs.read_dir(id, Cursor::default(), &mut |e| {
+        entries.push(e);
+        ControlFlow::Continue(())
+    });
+    if let Err(e) = read {
+        failed(path, e)?;
+    }
+    stack.push(Level { entries: entries.into_iter(), path_len: path.len(), id });
+    Ok(())
+}

@@ -1,0 +1,235 @@
+//! Navigation in a B-tree: search and ordered scans.
+
+use super::format::{BTreeHeader, decode};
+use super::node::{DESCRIPTOR, KeyedRecord, Node, kind, split};
+use crate::error::{Error, Place, Result};
+use crate::io::bytes::to_u64;
+use crate::io::{ReadAt, read_vec};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use std::cmp::Ordering;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// Deepest tree that is read; the kernel's limit.
+const MAX_DEPTH: u16 = 16;
+
+/// A node that was read, shared.
+pub type SharedNode = Arc<Node<Vec<u8>>>;
+
+/// Nodes of all trees of a volume, by tree (its file's CNID) and number.
+pub type NodeCache = Cache<(u32, u32), SharedNode, NodeWeight>;
+
+/// Weighs nodes by their bytes.
+#[derive(Clone)]
+pub struct NodeWeight;
+
+impl Weighter<(u32, u32), SharedNode> for NodeWeight {
+    fn weight(&self, _: &(u32, u32), node: &SharedNode) -> u64 {
+        to_u64(node.bytes().len()) + 128
+    }
+}
+
+/// A cache that holds about `bytes` of nodes.
+pub fn node_cache(bytes: u64) -> NodeCache {
+    Cache::with_weighter(2048, bytes, NodeWeight)
+}
+
+/// A record's place: leaf node and index in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Leaf node number.
+    pub node: u32,
+    /// Record number in it; may be one past the last.
+    pub record: usize,
+}
+
+/// A B-tree file.
+pub struct BTree {
+    file: Arc<dyn ReadAt>,
+    cnid: u32,
+    name: &'static str,
+    header: BTreeHeader,
+    cache: Arc<NodeCache>,
+}
+
+impl BTree {
+    /// Open the tree in `file`, the special file `cnid`.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when its header node cannot be used.
+    pub fn open(
+        file: Arc<dyn ReadAt>,
+        cnid: u32,
+        name: &'static str,
+        cache: Arc<NodeCache>,
+    ) -> Result<Self> {
+        let header = read_header(&*file, name)?;
+        Ok(Self { file, cnid, name, header, cache })
+    }
+
+    /// The header record.
+    pub fn header(&self) -> &BTreeHeader {
+        &self.header
+    }
+
+    /// The file that holds the tree.
+    pub fn file(&self) -> &Arc<dyn ReadAt> {
+        &self.file
+    }
+
+    /// Bytes of a node.
+    pub fn node_size(&self) -> usize {
+        usize::from(self.header.node_size)
+    }
+
+    /// Where node `n` lies on the disk.
+    pub fn locate(&self, n: u32) -> Option<Place> {
+        self.file.locate(u64::from(n) * u64::from(self.header.node_size))
+    }
+
+    /// An error about node `n`.
+    pub fn corrupt(&self, n: u32, problem: impl Into<String>) -> Error {
+        Error::corrupt_at(format!("{} node {n}", self.name), self.locate(n), problem)
+    }
+
+    /// Read node `n`, from the cache if it is there.
+    pub fn node(&self, n: u32) -> Result<SharedNode> {
+        if let Some(node) = self.cache.get(&(self.cnid, n)) {
+            return Ok(node);
+        }
+        if n >= self.header.total_nodes {
+            let text = format!("does not exist: the tree has {} nodes", self.header.total_nodes);
+            return Err(Error::corrupt(format!("{} node {n}", self.name), text));
+        }
+        let offset = u64::from(n) * u64::from(self.header.node_size);
+        let bytes = read_vec(&*self.file, offset, self.node_size())
+            .map_err(|e| e.within(&format!("{} node {n}", self.name)))?;
+        let node = Node::new(bytes).ok_or_else(|| self.corrupt(n, "is cut off"))?;
+        let node = Arc::new(node);
+        self.cache.insert((self.cnid, n), node.clone());
+        Ok(node)
+    }
+
+    /// Record `i` of a node, split; an error names the node.
+    fn record<'a>(&self, n: u32, node: &'a SharedNode, i: usize) -> Result<KeyedRecord<'a>> {
+        node.record(i)
+            .and_then(split)
+            .ok_or_else(|| self.corrupt(n, format!("record {i} is not sound")))
+    }
+
+    /// The number of records of `node` for which `less` holds; they come first.
+    fn partition(
+        &self,
+        n: u32,
+        node: &SharedNode,
+        less: impl Fn(&[u8]) -> bool,
+    ) -> Result<usize> {
+        let (mut low, mut high) = (0, usize::from(node.records));
+        while low < high {
+            let middle = low.midpoint(high);
+            if less(self.record(n, node, middle)?.key) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+
+    /// The first record whose key is not less than the target; `order` compares
+    /// a record's key with the target. `None` in an empty tree.
+    pub fn seek(&self, order: impl Fn(&[u8]) -> Ordering) -> Result<Option<Position>> {
+        if self.header.root_node == 0 {
+            return Ok(None);
+        }
+        let mut n = self.header.root_node;
+        let mut height = u16::MAX;
+        loop {
+            let node = self.node(n)?;
+            let node_height = u16::from(node.height);
+            if node_height >= height || node_height > MAX_DEPTH {
+                return Err(self.corrupt(n, format!("height {node_height} below height {height}")));
+            }
+            height = node_height;
+            match node.kind {
+                kind::LEAF => {
+                    let record = self.partition(n, &node, |k| order(k) == Ordering::Less)?;
+                    return Ok(Some(Position { node: n, record }));
+                }
+                kind::INDEX => {
+                    let after = self.partition(n, &node, |k| order(k) != Ordering::Greater)?;
+                    let data = self.record(n, &node, after.saturating_sub(1))?.data;
+                    n = crate::io::bytes::be32(data, 0)
+                        .ok_or_else(|| self.corrupt(n, "an index record has no child"))?;
+                }
+                other => return Err(self.corrupt(n, format!("kind {other} in the search path"))),
+            }
+        }
+    }
+
+    /// Visit records in order from `from` on, until told to stop.
+    pub fn scan(
+        &self,
+        from: Position,
+        visit: &mut dyn FnMut(Position, KeyedRecord<'_>) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        let mut at = from;
+        // No chain of leaves is longer than the tree: more means a loop.
+        let mut left = self.header.total_nodes;
+        loop {
+            let node = self.node(at.node)?;
+            if node.kind != kind::LEAF {
+                return Err(self.corrupt(at.node, format!("kind {} among the leaves", node.kind)));
+            }
+            for i in at.record..usize::from(node.records) {
+                let record = self.record(at.node, &node, i)?;
+                let position = Position { node: at.node, record: i };
+                if visit(position, record)?.is_break() {
+                    return Ok(());
+                }
+            }
+            if node.forward == 0 {
+                return Ok(());
+            }
+            left = left.checked_sub(1).ok_or_else(|| self.corrupt(at.node, "the leaves form a loop"))?;
+            at = Position { node: node.forward, record: 0 };
+        }
+    }
+
+    /// The data of the record whose key equals the target.
+    pub fn find(&self, order: impl Fn(&[u8]) -> Ordering) -> Result<Option<Vec<u8>>> {
+        let Some(at) = self.seek(&order)? else { return Ok(None) };
+        let mut found = None;
+        self.scan(at, &mut |_, record| {
+            if order(record.key) == Ordering::Equal {
+                found = Some(record.data.to_vec());
+            }
+            Ok(ControlFlow::Break(()))
+        })?;
+        Ok(found)
+    }
+}
+
+/// Read and check the header node of a tree.
+pub fn read_header(file: &dyn ReadAt, name: &str) -> Result<BTreeHeader> {
+    let bad = |text: String| Error::corrupt_at(format!("{name} header"), file.locate(0), text);
+    let head = read_vec(file, 0, 512).map_err(|e| e.within(&format!("{name} header")))?;
+    let node = Node::new(head.as_slice()).ok_or_else(|| bad("is cut off".into()))?;
+    if node.kind != kind::HEADER {
+        return Err(bad(format!("its node has kind {}, expected 1", node.kind)));
+    }
+    let header = head.get(DESCRIPTOR..).and_then(decode::<BTreeHeader>);
+    let header = header.ok_or_else(|| bad("is cut off".into()))?;
+    if !header.node_size.is_power_of_two() || header.node_size < 512 {
+        return Err(bad(format!("node size {} is impossible", header.node_size)));
+    }
+    let fits = file.len() / u64::from(header.node_size);
+    if u64::from(header.total_nodes) > fits || header.total_nodes == 0 {
+        return Err(bad(format!("{} nodes in a file that holds {fits}", header.total_nodes)));
+    }
+    if header.root_node >= header.total_nodes {
+        return Err(bad(format!("root node {} of {}", header.root_node, header.total_nodes)));
+    }
+    Ok(header)
+}

@@ -1,0 +1,192 @@
+//! The catalog: keys, records, and lookups by name and by CNID.
+
+use super::btree::{BTree, Position};
+use super::format::{CatalogCommon, CatalogFile, FILE_LINK, decode, record_type};
+use super::format::{DIR_LINK, FLAG_LINK_CHAIN};
+use super::node::KeyedRecord;
+use super::unicode::{compare_binary, compare_folded};
+use crate::error::{Error, Result};
+use crate::io::bytes::{be16, be32};
+use std::cmp::Ordering;
+use std::ops::ControlFlow;
+
+/// A catalog key: parent and name (big-endian UTF-16).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key<'a> {
+    /// CNID of the parent; of a thread, the object's own.
+    pub parent: u32,
+    /// Name; empty in a thread's key.
+    pub name: &'a [u8],
+}
+
+impl<'a> Key<'a> {
+    /// Decode a key without its length field; `None` if its name does not fit.
+    pub fn parse(key: &'a [u8]) -> Option<Self> {
+        let parent = be32(key, 0)?;
+        let len = usize::from(be16(key, 4)?);
+        Some(Self { parent, name: key.get(6..6 + 2 * len)? })
+    }
+}
+
+/// A record of the catalog.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// A folder.
+    Folder(Box<CatalogCommon>),
+    /// A file, or a link in the shape of one.
+    File(Box<CatalogFile>),
+    /// A thread: parent and name of the object whose CNID is in the key.
+    Thread {
+        /// Whether it is a folder's.
+        folder: bool,
+        /// CNID of the parent.
+        parent: u32,
+        /// Name, big-endian UTF-16.
+        name: Vec<u8>,
+    },
+}
+
+impl Record {
+    /// Decode a record's data; `None` if the type is unknown or it is cut off.
+    pub fn parse(data: &[u8]) -> Option<Self> {
+        match be16(data, 0)? {
+            record_type::FOLDER => Some(Self::Folder(Box::new(decode(data)?))),
+            record_type::FILE => Some(Self::File(Box::new(decode(data)?))),
+            kind @ (record_type::FOLDER_THREAD | record_type::FILE_THREAD) => {
+                let len = usize::from(be16(data, 8)?);
+                let name = data.get(10..10 + 2 * len)?.to_vec();
+                let folder = kind == record_type::FOLDER_THREAD;
+                Some(Self::Thread { folder, parent: be32(data, 4)?, name })
+            }
+            _ => None,
+        }
+    }
+
+    /// What folder and file records share.
+    pub fn common(&self) -> Option<&CatalogCommon> {
+        match self {
+            Self::Folder(common) => Some(common),
+            Self::File(file) => Some(&file.common),
+            Self::Thread { .. } => None,
+        }
+    }
+}
+
+/// Finder type and creator of a record.
+pub fn type_and_creator(common: &CatalogCommon) -> (u32, u32) {
+    let f = &common.finder_info;
+    (be32(f, 0).unwrap_or(0), be32(f, 4).unwrap_or(0))
+}
+
+/// Whether a file record is shaped like a directory hard link.
+pub fn is_dir_link(file: &CatalogFile) -> bool {
+    type_and_creator(&file.common) == DIR_LINK && file.common.flags & FLAG_LINK_CHAIN != 0
+}
+
+/// Whether a file record is shaped like a file hard link. The caller still has
+/// to see whether the inode exists: the type alone may be an accident.
+pub fn is_file_link(file: &CatalogFile) -> bool {
+    type_and_creator(&file.common) == FILE_LINK && file.data_fork.logical_size == 0
+}
+
+/// The catalog tree.
+pub struct Catalog {
+    tree: BTree,
+    folds: bool,
+}
+
+impl Catalog {
+    /// `folds`: names that differ only in case are the same.
+    pub fn new(tree: BTree, folds: bool) -> Self {
+        Self { tree, folds }
+    }
+
+    /// The tree itself.
+    pub fn tree(&self) -> &BTree {
+        &self.tree
+    }
+
+    /// Whether names that differ only in case are the same.
+    pub fn folds_case(&self) -> bool {
+        self.folds
+    }
+
+    /// Order of two names on this volume.
+    pub fn compare_names(&self, a: &[u8], b: &[u8]) -> Ordering {
+        if self.folds { compare_folded(a, b) } else { compare_binary(a, b) }
+    }
+
+    /// Order of a record's key against a target. A key that cannot be decoded
+    /// counts as smallest, so that a search goes on past it.
+    fn order(&self, key: &[u8], target: Key<'_>) -> Ordering {
+        match Key::parse(key) {
+            Some(k) => k
+                .parent
+                .cmp(&target.parent)
+                .then_with(|| self.compare_names(k.name, target.name)),
+            None => Ordering::Less,
+        }
+    }
+
+    fn parse(&self, data: &[u8], what: impl Fn() -> String) -> Result<Record> {
+        Record::parse(data).ok_or_else(|| Error::corrupt(what(), "its catalog record is not valid"))
+    }
+
+    /// The record of that exact key.
+    pub fn find(&self, parent: u32, name: &[u8]) -> Result<Option<Record>> {
+        let target = Key { parent, name };
+        let data = self.tree.find(|k| self.order(k, target))?;
+        data.map(|d| self.parse(&d, || format!("entry of folder {parent}"))).transpose()
+    }
+
+    /// Parent and name of an object, by its thread; `None` if it has none.
+    pub fn thread(&self, cnid: u32) -> Result<Option<(u32, Vec<u8>)>> {
+        match self.find(cnid, &[])? {
+            Some(Record::Thread { parent, name, .. }) => Ok(Some((parent, name))),
+            _ => Ok(None),
+        }
+    }
+
+    /// The record of an object, through its thread.
+    pub fn by_cnid(&self, cnid: u32) -> Result<Option<Record>> {
+        let Some((parent, name)) = self.thread(cnid)? else { return Ok(None) };
+        let record = self.find(parent, &name)?;
+        Ok(record.filter(|r| r.common().is_some_and(|c| c.id == cnid)))
+    }
+
+    /// Where the entries of a folder begin.
+    pub fn first_child(&self, folder: u32) -> Result<Option<Position>> {
+        // The folder's own thread has the empty name and comes first.
+        self.tree.seek(|k| self.order(k, Key { parent: folder, name: &[] }))
+    }
+
+    /// Visit the entries of a folder from `from` on: position, name, record.
+    pub fn children(
+        &self,
+        folder: u32,
+        from: Position,
+        visit: &mut dyn FnMut(Position, &[u8], Record) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        self.tree.scan(from, &mut |position, KeyedRecord { key, data }| {
+            let Some(key) = Key::parse(key) else {
+                return Err(self.tree.corrupt(position.node, "a key is not valid"));
+            };
+            match key.parent.cmp(&folder) {
+                Ordering::Less => return Ok(ControlFlow::Continue(())),
+                Ordering::Greater => return Ok(ControlFlow::Break(())),
+                Ordering::Equal => {}
+            }
+            if key.name.is_empty() {
+                return Ok(ControlFlow::Continue(()));
+            }
+            match Record::parse(data) {
+                Some(Record::Thread { .. }) => Ok(ControlFlow::Continue(())),
+                Some(record) => visit(position, key.name, record),
+                None => Err(self.tree.corrupt(
+                    position.node,
+                    format!("record {} is not a catalog record", position.record),
+                )),
+            }
+        })
+    }
+}

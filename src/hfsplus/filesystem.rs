@@ -1,0 +1,357 @@
+//! The volume as a [`FileSystem`]: links followed, compression undone, storage
+//! hidden.
+
+use super::HfsPlus;
+use super::attributes::Value;
+use super::btree::Position;
+use super::catalog::{Record, is_dir_link, is_file_link};
+use super::extents::ForkType;
+use super::format::{
+    CatalogCommon, CatalogFile, FIRST_LINK_XATTR, FLAG_LINK_CHAIN, ROOT,
+    UF_COMPRESSED,
+};
+use super::unicode::{display, stored, stored_verbatim, units};
+use crate::decmpfs;
+use crate::error::{Error, Result};
+use crate::fs::{
+    Cursor, Dangling, DirEntry, Extent, FileSystem, Kind, Metadata, NodeId, Stream, XattrInfo,
+};
+use crate::io::bytes::to_usize;
+use crate::io::{ReadAt, read_vec};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// Name under which macOS shows the resource fork.
+const RESOURCE_FORK: &str = "com.apple.ResourceFork";
+/// Name under which macOS shows Finder information.
+const FINDER_INFO: &str = "com.apple.FinderInfo";
+/// Longest target of a symbolic link that is read, in bytes (`MAXPATHLEN`).
+const MAX_LINK: u64 = 4096;
+
+/// What a directory entry leads to.
+enum Target {
+    Record(Arc<Record>),
+    Nowhere(Dangling),
+}
+
+impl HfsPlus {
+    fn cnid(node: NodeId) -> Result<u32> {
+        u32::try_from(node.0).map_err(|_| Error::NotFound(format!("no object {}", node.0)))
+    }
+
+    /// The record of an object: from the cache, else through its thread.
+    fn record(&self, node: NodeId) -> Result<Arc<Record>> {
+        let cnid = Self::cnid(node)?;
+        if let Some(record) = self.records.get(&cnid) {
+            return Ok(record);
+        }
+        let record = self
+            .catalog
+            .by_cnid(cnid)?
+            .ok_or_else(|| Error::NotFound(format!("no object with CNID {cnid} in the catalog")))?;
+        Ok(self.remember(record))
+    }
+
+    fn remember(&self, record: Record) -> Arc<Record> {
+        let record = Arc::new(record);
+        if let Some(common) = record.common() {
+            self.records.insert(common.id, record.clone());
+        }
+        record
+    }
+
+    fn file(&self, node: NodeId) -> Result<CatalogFile> {
+        match &*self.record(node)? {
+            Record::File(file) => Ok(**file),
+            _ => Err(Error::Invalid(format!("object {} is a folder", node.0))),
+        }
+    }
+
+    fn common(&self, node: NodeId) -> Result<CatalogCommon> {
+        let record = self.record(node)?;
+        record.common().copied().ok_or_else(|| Error::NotFound(format!("no object {}", node.0)))
+    }
+
+    /// Follow a link record to its inode; other records lead to themselves.
+    fn follow(&self, record: Record) -> Result<Target> {
+        let Record::File(file) = &record else {
+            return Ok(Target::Record(self.remember(record)));
+        };
+        let number = file.common.bsd.special;
+        if is_dir_link(file) {
+            return self.follow_to(self.dir_inodes, format!("dir_{number}"), &file.common, true);
+        }
+        if is_file_link(file) {
+            let certain = file.common.flags & FLAG_LINK_CHAIN != 0
+                || file.common.create_date == self.root_created
+                || file.common.create_date == self.inodes_created;
+            let target =
+                self.follow_to(self.file_inodes, format!("iNode{number}"), &file.common, false)?;
+            // An ordinary file may carry that type by accident.
+            if certain || matches!(target, Target::Record(_)) {
+                return Ok(target);
+            }
+        }
+        Ok(Target::Record(self.remember(record)))
+    }
+
+    fn follow_to(
+        &self,
+        private: Option<u32>,
+        inode: String,
+        link: &CatalogCommon,
+        directory: bool,
+    ) -> Result<Target> {
+        let nowhere = |reason| Target::Nowhere(Dangling { id: u64::from(link.id), reason, directory });
+        // An inode of today is named after its CNID and most likely remembered.
+        let cached = self.records.get(&link.bsd.special);
+        if let Some(record) = cached
+            && let Some(common) = record.common()
+            && matches!(&*record, Record::Folder(_)) == directory
+            && common.flags & FLAG_LINK_CHAIN != 0
+            && !matches!(&*record, Record::File(f) if is_dir_link(f) || is_file_link(f))
+        {
+            return Ok(Target::Record(record));
+        }
+        let Some(private) = private else {
+            return Ok(nowhere(format!("the folder of {inode} is missing")));
+        };
+        match self.catalog.find(private, &stored_verbatim(&inode))? {
+            Some(record @ Record::Folder(_)) if directory => Ok(Target::Record(self.remember(record))),
+            Some(record @ Record::File(_)) if !directory => Ok(Target::Record(self.remember(record))),
+            Some(_) => Ok(nowhere(format!("{inode} is of the wrong kind"))),
+            None => Ok(nowhere(format!("{inode} does not exist"))),
+        }
+    }
+
+    fn target_metadata(&self, target: Target) -> std::result::Result<Metadata, Dangling> {
+        match target {
+            Target::Nowhere(dangling) => Err(dangling),
+            Target::Record(record) => self.describe(&record).ok_or_else(|| Dangling {
+                id: 0,
+                reason: "its record is a thread".into(),
+                directory: false,
+            }),
+        }
+    }
+
+    /// Whether a name in the root is storage that macOS does not show.
+    fn is_private(&self, folder: u32, record: &Record, name: &str) -> bool {
+        if folder != ROOT || self.show_private {
+            return false;
+        }
+        let id = record.common().map(|c| c.id);
+        id == self.file_inodes
+            || id == self.dir_inodes
+            || matches!(name, ".journal" | ".journal_info_block")
+    }
+
+    /// Find a name in a folder: as Apple stores it, as it is, then by comparing
+    /// what is shown for every entry.
+    fn find_entry(&self, folder: u32, name: &str) -> Result<Option<Record>> {
+        if let Some(record) = self.catalog.find(folder, &stored(name))? {
+            return Ok(Some(record));
+        }
+        if name.is_ascii() {
+            return Ok(None);
+        }
+        if let Some(record) = self.catalog.find(folder, &stored_verbatim(name))? {
+            return Ok(Some(record));
+        }
+        let mut found = None;
+        if let Some(at) = self.catalog.first_child(folder)? {
+            self.catalog.children(folder, at, &mut |_, stored_name, record| {
+                let same = display(stored_name) == name;
+                if same {
+                    found = Some(record);
+                }
+                Ok(if same { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            })?;
+        }
+        Ok(found)
+    }
+
+    fn cursor(at: Position) -> Cursor {
+        let record = u64::try_from(at.record + 1).unwrap_or(0xFFFF) & 0xFFFF;
+        Cursor(u64::from(at.node) << 16 | record)
+    }
+
+    fn position(cursor: Cursor) -> Option<Position> {
+        let node = u32::try_from(cursor.0 >> 16).ok()?;
+        Some(Position { node, record: to_usize(cursor.0 & 0xFFFF) })
+    }
+
+    fn resource_fork(&self, file: &CatalogFile) -> Result<Arc<dyn ReadAt>> {
+        Ok(Arc::new(self.fork(file.common.id, ForkType::Resource, &file.resource_fork)?))
+    }
+
+    fn compressed_attribute(&self, file: &CatalogFile) -> Option<Vec<u8>> {
+        if file.common.bsd.owner_flags & UF_COMPRESSED == 0 {
+            return None;
+        }
+        self.decmpfs_attribute(file.common.id)
+    }
+}
+
+/// Whether an attribute is only storage.
+fn is_storage(name: &str) -> bool {
+    name == FIRST_LINK_XATTR || name == decmpfs::XATTR
+}
+
+/// Name of an attribute for people (attribute names are not decomposed).
+fn attribute_name(stored: &[u8]) -> String {
+    char::decode_utf16(units(stored)).map(|r| r.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+}
+
+fn attribute_stored(name: &str) -> Vec<u8> {
+    name.encode_utf16().flat_map(u16::to_be_bytes).collect()
+}
+
+impl FileSystem for HfsPlus {
+    fn root(&self) -> NodeId {
+        NodeId(u64::from(ROOT))
+    }
+
+    fn metadata(&self, node: NodeId) -> Result<Metadata> {
+        let record = self.record(node)?;
+        self.describe(&record).ok_or_else(|| Error::NotFound(format!("no object {}", node.0)))
+    }
+
+    fn lookup(&self, dir: NodeId, name: &str) -> Result<Option<Metadata>> {
+        let folder = Self::cnid(dir)?;
+        let Some(record) = self.find_entry(folder, name)? else { return Ok(None) };
+        if self.is_private(folder, &record, name) {
+            return Ok(None);
+        }
+        match self.target_metadata(self.follow(record)?) {
+            Ok(meta) => Ok(Some(meta)),
+            Err(dangling) => {
+                Err(Error::corrupt(format!("hard link '{name}'"), dangling.reason))
+            }
+        }
+    }
+
+    fn read_dir(
+        &self,
+        dir: NodeId,
+        from: Cursor,
+        visit: &mut dyn FnMut(DirEntry) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let folder = Self::cnid(dir)?;
+        let at = if from == Cursor::default() {
+            self.catalog.first_child(folder)?
+        } else {
+            Self::position(from)
+        };
+        let Some(at) = at else { return Ok(()) };
+        self.catalog.children(folder, at, &mut |position, stored_name, record| {
+            let name = display(stored_name);
+            if self.is_private(folder, &record, &name) {
+                return Ok(ControlFlow::Continue(()));
+            }
+            let id = record.common().map_or(0, |c| c.id);
+            let node = match self.follow(record) {
+                Ok(target) => self.target_metadata(target),
+                Err(e) => Err(Dangling { id: id.into(), reason: e.to_string(), directory: false }),
+            };
+            Ok(visit(DirEntry { name, node, next: Self::cursor(position) }))
+        })
+    }
+
+    fn open(&self, node: NodeId, stream: Stream) -> Result<Arc<dyn ReadAt>> {
+        let file = self.file(node)?;
+        match stream {
+            Stream::Resource => self.resource_fork(&file),
+            Stream::Data => match self.compressed_attribute(&file) {
+                Some(attribute) => decmpfs::open(&attribute, || self.resource_fork(&file)),
+                None => Ok(Arc::new(self.fork(file.common.id, ForkType::Data, &file.data_fork)?)),
+            },
+        }
+    }
+
+    fn extents(&self, node: NodeId, stream: Stream) -> Result<Vec<Extent>> {
+        let file = self.file(node)?;
+        let compressed = self.compressed_attribute(&file).is_some();
+        let (kind, fork) = match stream {
+            Stream::Data if !compressed => (ForkType::Data, &file.data_fork),
+            _ => (ForkType::Resource, &file.resource_fork),
+        };
+        let block = u64::from(self.header.block_size);
+        let runs = self.runs(file.common.id, kind, fork)?;
+        Ok(runs
+            .iter()
+            .map(|run| Extent {
+                offset: run.file_block * block,
+                volume_offset: u64::from(run.start) * block,
+                len: u64::from(run.count) * block,
+            })
+            .collect())
+    }
+
+    fn read_link(&self, node: NodeId) -> Result<Vec<u8>> {
+        let file = self.file(node)?;
+        if Kind::of_mode(file.common.bsd.file_mode) != Some(Kind::Symlink) {
+            return Err(Error::Invalid(format!("object {} is no symbolic link", node.0)));
+        }
+        let size = file.data_fork.logical_size;
+        if size > MAX_LINK {
+            let text = format!("its target has {size} bytes, more than {MAX_LINK}");
+            return Err(Error::corrupt(format!("symbolic link {}", node.0), text));
+        }
+        let reader = self.fork(file.common.id, ForkType::Data, &file.data_fork)?;
+        let mut target = read_vec(&reader, 0, to_usize(size))?;
+        // Some writers count a final NUL.
+        if target.last() == Some(&0) {
+            target.pop();
+        }
+        Ok(target)
+    }
+
+    fn xattrs(&self, node: NodeId) -> Result<Vec<XattrInfo>> {
+        let meta = self.metadata(node)?;
+        let cnid = Self::cnid(node)?;
+        let mut list = Vec::new();
+        if let Some(attributes) = &self.attributes {
+            attributes.list(cnid, &mut |name, value: Value| {
+                let name = attribute_name(name);
+                if !is_storage(&name) {
+                    list.push(XattrInfo { name, size: value.size() });
+                }
+            })?;
+        }
+        if meta.finder_info != [0; 32] && meta.kind != Kind::Symlink {
+            list.push(XattrInfo { name: FINDER_INFO.into(), size: 32 });
+        }
+        if meta.resource_size > 0 {
+            list.push(XattrInfo { name: RESOURCE_FORK.into(), size: meta.resource_size });
+        }
+        list.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(list)
+    }
+
+    fn xattr(&self, node: NodeId, name: &str) -> Result<Option<Vec<u8>>> {
+        match name {
+            FINDER_INFO => {
+                let meta = self.metadata(node)?;
+                Ok((meta.finder_info != [0; 32]).then(|| meta.finder_info.to_vec()))
+            }
+            RESOURCE_FORK => {
+                let meta = self.metadata(node)?;
+                if meta.resource_size == 0 {
+                    return Ok(None);
+                }
+                let fork = self.open(node, Stream::Resource)?;
+                Ok(Some(read_vec(&*fork, 0, to_usize(fork.len()))?))
+            }
+            _ if is_storage(name) => Ok(None),
+            _ => match &self.attributes {
+                Some(attributes) => {
+                    let cnid = self.common(node)?.id;
+                    attributes.value(cnid, &attribute_stored(name))
+                }
+                None => Ok(None),
+            },
+        }
+    }
+}
+

@@ -1,0 +1,134 @@
+//! From catalog records to [`Metadata`].
+
+use super::HfsPlus;
+use super::catalog::Record;
+use super::format::{
+    CatalogCommon, CatalogFile, EPOCH_OFFSET, FLAG_DATE_ADDED, FLAG_EXPANDED_TIMES,
+    FLAG_HAS_ATTRIBUTES, FLAG_HAS_SECURITY, FLAG_LINK_CHAIN, UF_COMPRESSED, VOL_EXPANDED_TIMES,
+};
+use super::unicode::stored_verbatim;
+use crate::decmpfs;
+use crate::fs::{Kind, Metadata, NodeId, Time, Times};
+use crate::io::bytes::be32;
+
+impl HfsPlus {
+    /// Metadata of a folder or file record (of an inode, not of a link to it).
+    pub(super) fn describe(&self, record: &Record) -> Option<Metadata> {
+        match record {
+            Record::Folder(common) => {
+                let mut meta = self.describe_common(common);
+                meta.kind = Kind::Directory;
+                meta.mode = (meta.mode & 0o7777) | 0o040_000;
+                if common.bsd.file_mode == 0 {
+                    meta.mode |= 0o755;
+                }
+                meta.entries = common.valence;
+                Some(meta)
+            }
+            Record::File(file) => Some(self.describe_file(file)),
+            Record::Thread { .. } => None,
+        }
+    }
+
+    fn describe_file(&self, file: &CatalogFile) -> Metadata {
+        let mut meta = self.describe_common(&file.common);
+        let kind = Kind::of_mode(file.common.bsd.file_mode);
+        meta.kind = kind.filter(|k| *k != Kind::Directory).unwrap_or(Kind::File);
+        if meta.kind == Kind::File {
+            meta.mode = (meta.mode & 0o7777) | 0o100_000;
+        }
+        if file.common.bsd.file_mode == 0 {
+            meta.mode |= 0o644;
+        }
+        let blocks = u64::from(file.data_fork.total_blocks) + u64::from(file.resource_fork.total_blocks);
+        meta.allocated = blocks * u64::from(self.header.block_size);
+        meta.size = file.data_fork.logical_size;
+        meta.resource_size = file.resource_fork.logical_size;
+        match meta.kind {
+            Kind::CharDevice | Kind::BlockDevice => meta.rdev = file.common.bsd.special,
+            _ if file.common.flags & FLAG_LINK_CHAIN != 0 || self.is_inode(file) => {
+                meta.links = file.common.bsd.special.max(1);
+            }
+            _ => {}
+        }
+        if let Some(header) = self.compression(file) {
+            meta.compressed = true;
+            meta.size = header.size;
+            meta.resource_size = 0;
+        }
+        meta
+    }
+
+    /// Whether a file record lies in the private folder of inodes. Those written
+    /// by Linux have no flag that says so, but a link count above one.
+    fn is_inode(&self, file: &CatalogFile) -> bool {
+        file.common.bsd.special > 1
+            && self.catalog.thread(file.common.id).ok().flatten().map(|t| t.0) == self.file_inodes
+    }
+
+    /// The compression header of a file that is compressed.
+    fn compression(&self, file: &CatalogFile) -> Option<decmpfs::Header> {
+        if file.common.bsd.owner_flags & UF_COMPRESSED == 0 {
+            return None;
+        }
+        let attribute = self.decmpfs_attribute(file.common.id)?;
+        decmpfs::Header::parse(&attribute).ok()
+    }
+
+    /// Value of a file's `com.apple.decmpfs`, if it has one that can be read.
+    pub(super) fn decmpfs_attribute(&self, cnid: u32) -> Option<Vec<u8>> {
+        let attributes = self.attributes.as_ref()?;
+        attributes.value(cnid, &stored_verbatim(decmpfs::XATTR)).ok().flatten()
+    }
+
+    fn describe_common(&self, c: &CatalogCommon) -> Metadata {
+        let mut finder_info = c.finder_info;
+        hide_private_fields(&mut finder_info);
+        Metadata {
+            id: NodeId(u64::from(c.id)),
+            kind: Kind::File,
+            mode: c.bsd.file_mode,
+            uid: c.bsd.owner_id,
+            gid: c.bsd.group_id,
+            size: 0,
+            resource_size: 0,
+            allocated: 0,
+            links: 1,
+            entries: 0,
+            times: self.times(c),
+            rdev: 0,
+            flags: u32::from(c.bsd.owner_flags) | u32::from(c.bsd.admin_flags) << 16,
+            finder_info,
+            compressed: false,
+            has_xattrs: c.flags & (FLAG_HAS_ATTRIBUTES | FLAG_HAS_SECURITY) != 0,
+        }
+    }
+
+    fn times(&self, c: &CatalogCommon) -> Times {
+        let unix = self.header.attributes & VOL_EXPANDED_TIMES != 0
+            && c.flags & FLAG_EXPANDED_TIMES != 0;
+        let offset = if unix { 0 } else { EPOCH_OFFSET };
+        let time = |stored: u32| {
+            (stored != 0).then(|| Time { seconds: i64::from(stored) - offset, nanoseconds: 0 })
+        };
+        let added = (c.flags & FLAG_DATE_ADDED != 0).then(|| be32(&c.finder_info, 20)).flatten();
+        Times {
+            created: time(c.create_date),
+            modified: time(c.content_mod_date),
+            changed: time(c.attribute_mod_date),
+            accessed: time(c.access_date),
+            backup: time(c.backup_date),
+            added: added.map(|s| Time { seconds: i64::from(s), nanoseconds: 0 }),
+        }
+    }
+}
+
+/// macOS keeps the document id, the date added and a generation counter inside
+/// the Finder information and shows them as zeros.
+fn hide_private_fields(finder_info: &mut [u8; 32]) {
+    for (i, byte) in finder_info.iter_mut().enumerate() {
+        if (16..24).contains(&i) || i >= 28 {
+            *byte = 0;
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! HFS Plus and HFSX, for reading.
+//!
+//! `format` holds the layouts; `node`, `btree`, `catalog`, `extents`,
+//! `attributes`, `fork` navigate; `journal` replays; `volume` opens all of it;
+//! `filesystem` is the view without links and compression that the rest of the
+//! program sees; `check` finds what is wrong.
+
+pub mod acl;
+pub mod attributes;
+pub mod btree;
+pub mod catalog;
+pub mod check;
+pub mod extents;
+mod filesystem;
+pub mod fork;
+pub mod format;
+pub mod journal;
+mod metadata;
+pub mod node;
+pub mod unicode;
+mod volume;
+
+pub use volume::{HeaderSource, HfsPlus, parse_header};

@@ -1,0 +1,120 @@
+//! Bytes at offsets: the one interface through which everything is read.
+//!
+//! [`ReadAt`] is positional and takes `&self`: no cursor, no lock in the hot
+//! path, so that any number of threads can share one source. Each layer (bands,
+//! decryption, partition, fork) implements it on top of the one below and
+//! translates [`ReadAt::presence`] and [`ReadAt::locate`] for the one above.
+
+pub mod bytes;
+mod double;
+mod raw;
+mod slice;
+
+pub use double::{Faulty, Memory};
+pub use raw::{RawFile, open_untrusted, visit_holes};
+pub use slice::Slice;
+
+use crate::error::{Place, Result};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// How the server stores a range of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// Stored.
+    Data,
+    /// The whole band file is absent: reads as zeros.
+    Missing,
+    /// Past the end of a band file that is shorter than a band: reads as zeros.
+    Short,
+    /// A hole in a sparse file: reads as zeros.
+    Hole,
+}
+
+/// Called with each run of equal presence, in order and without gaps.
+pub type PresenceVisitor<'a> = &'a mut dyn FnMut(Range<u64>, Presence);
+
+/// A read-only run of bytes of known length.
+pub trait ReadAt: Send + Sync {
+    /// Length in bytes.
+    fn len(&self) -> u64;
+
+    /// Fill `buf` from `offset`. A range that ends past [`ReadAt::len`], or that
+    /// cannot be read, is an error; it is never returned as zeros.
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()>;
+
+    /// Tell how each part of `range` is stored.
+    fn presence(&self, range: Range<u64>, visit: PresenceVisitor<'_>) -> Result<()> {
+        visit(range, Presence::Data);
+        Ok(())
+    }
+
+    /// Where on the disk, and in which band file, the byte at `offset` lies.
+    fn locate(&self, offset: u64) -> Option<Place> {
+        Some(Place { offset, band: None })
+    }
+
+    /// Whether there are no bytes at all.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A shared source of bytes.
+pub type Source = Arc<dyn ReadAt>;
+
+impl<T: ReadAt + ?Sized> ReadAt for Arc<T> {
+    fn len(&self) -> u64 {
+        (**self).len()
+    }
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
+        (**self).read_at(buf, offset)
+    }
+    fn presence(&self, range: Range<u64>, visit: PresenceVisitor<'_>) -> Result<()> {
+        (**self).presence(range, visit)
+    }
+    fn locate(&self, offset: u64) -> Option<Place> {
+        (**self).locate(offset)
+    }
+}
+
+/// Read `len` bytes at `offset` into a new buffer. The length is checked
+/// against the source before anything is allocated.
+pub fn read_vec(source: &dyn ReadAt, offset: u64, len: usize) -> Result<Vec<u8>> {
+    check_range(source.len(), offset, len, "read")?;
+    let mut buf = vec![0; len];
+    source.read_at(&mut buf, offset)?;
+    Ok(buf)
+}
+
+/// Read up to `len` bytes at `offset`, fewer where the source ends.
+pub fn read_up_to(source: &dyn ReadAt, offset: u64, len: usize) -> Result<Vec<u8>> {
+    let left = source.len().saturating_sub(offset);
+    read_vec(source, offset, len.min(bytes::to_usize(left)))
+}
+
+/// An error unless `offset..offset + wanted` lies within `len` bytes.
+pub fn check_range(len: u64, offset: u64, wanted: usize, what: &str) -> Result<()> {
+    match offset.checked_add(bytes::to_u64(wanted)) {
+        Some(end) if end <= len => Ok(()),
+        _ => Err(crate::Error::corrupt(
+            what,
+            format!("{wanted} bytes at {offset} lie past the end ({len} bytes)"),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_past_the_end_is_an_error_and_allocates_nothing() {
+        let m = Memory::new(vec![1, 2, 3]);
+        assert_eq!(read_vec(&m, 1, 2).unwrap(), [2, 3]);
+        assert!(read_vec(&m, 1, 3).is_err());
+        assert!(read_vec(&m, u64::MAX, usize::MAX).is_err());
+        assert_eq!(read_up_to(&m, 2, 100).unwrap(), [3]);
+        assert_eq!(read_up_to(&m, 9, 100).unwrap(), []);
+    }
+}

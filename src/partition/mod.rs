@@ -1,0 +1,142 @@
+//! Partition maps: GPT, Apple (APM), MBR, or none.
+//!
+//! Reading and checking are one pass: [`scan`] returns what can be used and
+//! reports what is wrong. Source: UEFI specification chapter 5; `formats/partition.md`.
+
+mod apm;
+mod gpt;
+mod mbr;
+
+use crate::error::Result;
+use crate::io::{ReadAt, read_up_to};
+use crate::report::{Code, Finding, Reporter, Where};
+
+/// How the disk is divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// GUID partition table.
+    Gpt,
+    /// Apple partition map.
+    Apm,
+    /// Master boot record.
+    Mbr,
+    /// No map: one volume from the first byte on.
+    None,
+}
+
+impl Scheme {
+    /// Its name for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gpt => "GPT",
+            Self::Apm => "APM",
+            Self::Mbr => "MBR",
+            Self::None => "none",
+        }
+    }
+}
+
+/// What a partition is meant for, by its type in the map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Purpose {
+    Hfs,
+    Apfs,
+    CoreStorage,
+    Efi,
+    AppleBoot,
+    /// Free space, drivers, the map itself.
+    Service,
+    /// Something that may hold data tmbundle does not know by type.
+    Other,
+}
+
+/// A partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Partition {
+    /// Number, from 1, as macOS counts (`disk2s1`).
+    pub number: u32,
+    /// First byte.
+    pub start: u64,
+    /// Length in bytes.
+    pub len: u64,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// Type for people: `Apple_HFS`, a GUID, `0xAF`.
+    pub type_name: String,
+    /// Its name in the map; may be empty.
+    pub name: String,
+}
+
+/// A partition map.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionMap {
+    /// Which kind.
+    pub scheme: Scheme,
+    /// Bytes in a sector as the map counts.
+    pub sector_size: u64,
+    /// The partitions in the order of the map, those outside the disk cut or left out.
+    pub partitions: Vec<Partition>,
+    /// Whether the backup copy had to be used.
+    pub from_backup: bool,
+}
+
+/// Find the partition map of a disk; report what is wrong with it.
+pub fn scan(disk: &dyn ReadAt, reporter: &dyn Reporter) -> Result<PartitionMap> {
+    let mut map = match gpt::scan(disk, reporter)? {
+        Some(map) => map,
+        None => match apm::scan(disk, reporter)? {
+            Some(map) => map,
+            None => match mbr::scan(disk)? {
+                Some(map) => map,
+                None => whole(disk),
+            },
+        },
+    };
+    check_layout(disk, &mut map, reporter);
+    Ok(map)
+}
+
+fn whole(disk: &dyn ReadAt) -> PartitionMap {
+    let partition = Partition {
+        number: 1,
+        start: 0,
+        len: disk.len(),
+        purpose: Purpose::Other,
+        type_name: "whole disk".into(),
+        name: String::new(),
+    };
+    let partitions = vec![partition];
+    PartitionMap { scheme: Scheme::None, sector_size: 512, partitions, from_backup: false }
+}
+
+/// Report partitions that leave the disk or overlap; cut those that leave it.
+fn check_layout(disk: &dyn ReadAt, map: &mut PartitionMap, reporter: &dyn Reporter) {
+    let len = disk.len();
+    for p in &mut map.partitions {
+        if p.start.checked_add(p.len).is_none_or(|end| end > len) {
+            let text = format!(
+                "partition {} ({}) of {} bytes at {} ends past the disk ({len} bytes)",
+                p.number, p.type_name, p.len, p.start
+            );
+            let place = Where::of("partition map").at(disk.locate(p.start.min(len.saturating_sub(1))));
+            reporter.report(Finding::new(Code::PartitionEntry, place, text));
+            p.len = len.saturating_sub(p.start);
+        }
+    }
+    map.partitions.retain(|p| p.len > 0);
+    let mut sorted: Vec<&Partition> = map.partitions.iter().collect();
+    sorted.sort_by_key(|p| p.start);
+    for (a, b) in sorted.iter().zip(sorted.iter().skip(1)) {
+        if a.start + a.len > b.start {
+            let text = format!("partitions {} and {} overlap", a.number, b.number);
+            let place = Where::of("partition map").at(disk.locate(b.start));
+            reporter.report(Finding::new(Code::PartitionEntry, place, text));
+        }
+    }
+}
+
+/// The disk's first bytes, fewer if it is smaller.
+fn head(disk: &dyn ReadAt, len: usize) -> Result<Vec<u8>> {
+    read_up_to(disk, 0, len)
+}

@@ -1,0 +1,252 @@
+//! A thing that is wrong, and who listens for it.
+
+use super::Code;
+use crate::error::Place;
+use serde::Serialize;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth knowing, nothing to do.
+    Info,
+    /// Not damage yet, or damage that costs nothing.
+    Warning,
+    /// Something is lost or structurally wrong.
+    Damage,
+}
+
+impl Severity {
+    /// `info`, `warning` or `damage`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Damage => "damage",
+        }
+    }
+}
+
+/// Where a finding is. Absent parts are not known or do not apply.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize)]
+pub struct Where {
+    /// The structure: `catalog`, `volume header`, `band`, `Info.plist`…
+    pub structure: String,
+    /// Catalog node id (CNID) of the file or folder concerned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cnid: Option<u32>,
+    /// B-tree node number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<u32>,
+    /// Record number in that node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record: Option<u16>,
+    /// First allocation block.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block: Option<u32>,
+    /// Byte offset on the disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
+    /// Length in bytes of what is concerned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub length: Option<u64>,
+    /// Name of the band file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub band: Option<String>,
+    /// Path in the volume or on the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+}
+
+impl Where {
+    /// In the named structure.
+    pub fn of(structure: impl Into<String>) -> Self {
+        Self { structure: structure.into(), ..Self::default() }
+    }
+
+    /// Add a byte's place.
+    pub fn at(mut self, place: Option<Place>) -> Self {
+        if let Some(place) = place {
+            self.offset = Some(place.offset);
+            self.band = place.band.map(|b| b.name);
+        }
+        self
+    }
+
+    /// Add the catalog node id.
+    pub fn cnid(mut self, cnid: u32) -> Self {
+        self.cnid = Some(cnid);
+        self
+    }
+
+    /// Add the B-tree node number.
+    pub fn node(mut self, node: u32) -> Self {
+        self.node = Some(node);
+        self
+    }
+
+    /// Add the record number in the node.
+    pub fn record(mut self, record: usize) -> Self {
+        self.record = u16::try_from(record).ok();
+        self
+    }
+
+    /// Add the allocation block.
+    pub fn block(mut self, block: u32) -> Self {
+        self.block = Some(block);
+        self
+    }
+
+    /// Add the band's name.
+    pub fn band(mut self, band: impl Into<String>) -> Self {
+        self.band = Some(band.into());
+        self
+    }
+
+    /// Add a path.
+    pub fn path(mut self, path: impl Into<String>) -> Self {
+        self.path = Some(path.into());
+        self
+    }
+}
+
+/// What a finding costs, in files and snapshots.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Cost {
+    /// How many files or folders are hit.
+    pub files: u64,
+    /// In how many snapshots they appear.
+    pub snapshots: u64,
+    /// Some of their paths.
+    pub examples: Vec<String>,
+    /// How many of them another snapshot holds in an intact version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub intact_elsewhere: Option<u64>,
+}
+
+/// A thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What kind of thing; stable from release to release.
+    pub code: Code,
+    /// How bad it is here (by default what the code says).
+    pub severity: Severity,
+    /// Where it is.
+    #[serde(rename = "where")]
+    pub place: Where,
+    /// One sentence: what was found and what was expected.
+    pub message: String,
+    /// What it costs, where that was worked out.
+    #[serde(skip_serializing_if = "Option::is_none", rename = "costs")]
+    pub cost: Option<Cost>,
+}
+
+impl Finding {
+    /// A finding of the code's usual severity.
+    pub fn new(code: Code, place: Where, message: impl Into<String>) -> Self {
+        Self { code, severity: code.info().severity, place, message: message.into(), cost: None }
+    }
+
+    /// The same with another severity.
+    pub fn severity(mut self, severity: Severity) -> Self {
+        self.severity = severity;
+        self
+    }
+}
+
+/// Listens for findings. Called from several threads.
+pub trait Reporter: Sync {
+    /// Take one finding.
+    fn report(&self, finding: Finding);
+}
+
+/// Listens to nothing.
+pub struct Ignore;
+
+impl Reporter for Ignore {
+    fn report(&self, _: Finding) {}
+}
+
+/// Keeps findings, at most so many of one code; the rest are counted.
+pub struct Collector {
+    per_code: usize,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    findings: Vec<Finding>,
+    counts: HashMap<Code, u64>,
+}
+
+impl Collector {
+    /// Findings of one code that are kept unless told otherwise; the rest are
+    /// only counted, so that a ruined volume cannot fill the memory.
+    pub const PER_CODE: usize = 1000;
+
+    /// Keep at most `per_code` findings of each code.
+    pub fn new(per_code: usize) -> Self {
+        Self { per_code, kept: Mutex::default() }
+    }
+
+    /// What was collected: findings, worst first and else in the order of their
+    /// code and place, and how many more of each code were left out.
+    pub fn into_findings(self) -> (Vec<Finding>, Vec<(Code, u64)>) {
+        let kept = self.kept.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut findings = kept.findings;
+        let key = |f: &Finding| {
+            (std::cmp::Reverse(f.severity), f.code, f.place.offset, f.place.cnid, f.message.clone())
+        };
+        findings.sort_by_cached_key(key);
+        let cap = u64::try_from(self.per_code).unwrap_or(u64::MAX);
+        let mut more: Vec<_> = kept
+            .counts
+            .into_iter()
+            .filter_map(|(code, n)| (n > cap).then(|| (code, n - cap)))
+            .collect();
+        more.sort_unstable();
+        (findings, more)
+    }
+
+    /// Whether nothing was reported.
+    pub fn is_empty(&self) -> bool {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).findings.is_empty()
+    }
+}
+
+impl Default for Collector {
+    fn default() -> Self {
+        Self::new(Self::PER_CODE)
+    }
+}
+
+impl Reporter for Collector {
+    fn report(&self, finding: Finding) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = kept.counts.entry(finding.code).or_insert(0);
+        *count += 1;
+        if usize::try_from(*count).is_ok_and(|n| n <= self.per_code) {
+            kept.findings.push(finding);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_collector_keeps_the_worst_first_and_counts_the_rest() {
+        let c = Collector::new(2);
+        for i in 0..5 {
+            c.report(Finding::new(Code::BandStray, Where::of("bands"), format!("{i}")));
+        }
+        c.report(Finding::new(Code::BandNotFile, Where::of("bands"), "x"));
+        let (kept, more) = c.into_findings();
+        assert_eq!(kept.len(), 3);
+        assert_eq!(kept[0].code, Code::BandNotFile);
+        assert_eq!(more, [(Code::BandStray, 3)]);
+    }
+}

@@ -1,0 +1,37 @@
+//! Progress of long work, and the wish to stop it.
+
+use crate::error::{Error, Result};
+
+/// What a phase counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Things: nodes, files, records.
+    Items,
+    /// Bytes.
+    Bytes,
+}
+
+/// Listens to progress and carries the wish to stop. Called from several threads.
+pub trait Progress: Sync {
+    /// A new phase begins; `total` in `unit`s, 0 if not known.
+    fn phase(&self, name: &str, total: u64, unit: Unit) {
+        let _ = (name, total, unit);
+    }
+    /// `n` more units are done.
+    fn advance(&self, n: u64) {
+        let _ = n;
+    }
+    /// Whether the user asked to stop.
+    fn interrupted(&self) -> bool {
+        false
+    }
+    /// [`Error::Interrupted`] if the user asked to stop.
+    fn check(&self) -> Result<()> {
+        if self.interrupted() { Err(Error::Interrupted) } else { Ok(()) }
+    }
+}
+
+/// Shows nothing, never stops.
+pub struct NoProgress;
+
+impl Progress for NoProgress {}

@@ -1,0 +1,178 @@
+//! What is in a partition? Probe it, name it, and hand back a file system.
+
+use crate::error::{Error, Result};
+use crate::hfsplus::HfsPlus;
+use crate::io::bytes::{array, be16, be32};
+use crate::io::{ReadAt, Slice, Source, read_up_to};
+use crate::partition::{Partition, PartitionMap, Purpose};
+use std::sync::Arc;
+
+/// What a partition holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// HFS Plus; an embedded one lies this many bytes into the partition.
+    HfsPlus {
+        /// HFSX: names may be case-sensitive.
+        hfsx: bool,
+        /// The byte range in the partition of a volume inside an HFS wrapper.
+        embedded: Option<(u64, u64)>,
+    },
+    /// HFS Standard without an embedded volume.
+    HfsStandard,
+    /// An APFS container.
+    Apfs,
+    /// A CoreStorage physical volume (FileVault 2, Fusion).
+    CoreStorage,
+    /// exFAT.
+    ExFat,
+    /// FAT12, FAT16 or FAT32.
+    Fat,
+    /// NTFS.
+    Ntfs,
+    /// Only zeros where a volume would begin.
+    Empty,
+    /// Nothing known.
+    Unknown,
+}
+
+impl Kind {
+    /// Its name for people.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::HfsPlus { hfsx: false, .. } => "HFS+",
+            Self::HfsPlus { hfsx: true, .. } => "HFSX",
+            Self::HfsStandard => "HFS Standard",
+            Self::Apfs => "APFS",
+            Self::CoreStorage => "CoreStorage",
+            Self::ExFat => "exFAT",
+            Self::Fat => "FAT",
+            Self::Ntfs => "NTFS",
+            Self::Empty => "empty",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// A partition with what it holds.
+#[derive(Clone)]
+pub struct Volume {
+    /// Its entry in the map.
+    pub partition: Partition,
+    /// What it holds.
+    pub kind: Kind,
+    /// Its bytes (of an embedded volume: of that alone).
+    pub source: Source,
+}
+
+/// Probe every partition that may hold a volume.
+pub fn volumes(disk: &Source, map: &PartitionMap) -> Result<Vec<Volume>> {
+    let mut found = Vec::new();
+    for p in &map.partitions {
+        if p.purpose == Purpose::Service {
+            continue;
+        }
+        let source: Source = Arc::new(Slice::new(disk.clone(), p.start, p.len));
+        let kind = probe(&*source, p.purpose)?;
+        let source = match kind {
+            Kind::HfsPlus { embedded: Some((at, len)), .. } => {
+                Arc::new(Slice::new(source, at, len)) as Source
+            }
+            _ => source,
+        };
+        found.push(Volume { partition: p.clone(), kind, source });
+    }
+    Ok(found)
+}
+
+/// Tell what a partition holds by its first kilobytes; for HFS+ whose header is
+/// lost, by the alternate header at its end.
+fn probe(source: &dyn ReadAt, purpose: Purpose) -> Result<Kind> {
+    let head = read_up_to(source, 0, 4096)?;
+    if let Some(kind) = probe_head(&head) {
+        return Ok(kind);
+    }
+    if source.len() >= 4096 {
+        let alternate = read_up_to(source, source.len() - 1024, 4)?;
+        if let Some(hfsx) = hfs_signature(&alternate, 0) {
+            return Ok(Kind::HfsPlus { hfsx, embedded: None });
+        }
+    }
+    if purpose == Purpose::Apfs {
+        return Ok(Kind::Apfs);
+    }
+    if purpose == Purpose::CoreStorage {
+        return Ok(Kind::CoreStorage);
+    }
+    let empty = crate::io::bytes::all_zero(&head);
+    Ok(if empty { Kind::Empty } else { Kind::Unknown })
+}
+
+/// `H+` version 4 or `HX` version 5 at `at`: whether it is HFSX.
+fn hfs_signature(b: &[u8], at: usize) -> Option<bool> {
+    match be32(b, at)? {
+        0x482B_0004 => Some(false),
+        0x4858_0005 => Some(true),
+        _ => None,
+    }
+}
+
+fn probe_head(head: &[u8]) -> Option<Kind> {
+    if let Some(hfsx) = hfs_signature(head, 1024) {
+        return Some(Kind::HfsPlus { hfsx, embedded: None });
+    }
+    if be16(head, 1024) == Some(0x4244) {
+        return Some(wrapper(head).unwrap_or(Kind::HfsStandard));
+    }
+    if array(head, 32) == Some(*b"NXSB") {
+        return Some(Kind::Apfs);
+    }
+    if array(head, 88) == Some(*b"CS") && be16(head, 10) == Some(0x1000) {
+        return Some(Kind::CoreStorage);
+    }
+    match head.get(3..11) {
+        Some(b"EXFAT   ") => return Some(Kind::ExFat),
+        Some(b"NTFS    ") => return Some(Kind::Ntfs),
+        _ => {}
+    }
+    let boot = head.get(510..512) == Some(&[0x55, 0xAA]);
+    let fat = [54, 82].iter().any(|at| array(head, *at) == Some(*b"FAT"));
+    (boot && fat).then_some(Kind::Fat)
+}
+
+/// HFS wrapper: a Master Directory Block that embeds an HFS+ volume.
+fn wrapper(head: &[u8]) -> Option<Kind> {
+    let at = |n: usize| 1024 + n;
+    if be16(head, at(124))? != 0x482B {
+        return None;
+    }
+    let block_size = u64::from(be32(head, at(20))?);
+    let first = u64::from(be16(head, at(28))?) * 512;
+    let start = first + u64::from(be16(head, at(126))?) * block_size;
+    let len = u64::from(be16(head, at(128))?) * block_size;
+    Some(Kind::HfsPlus { hfsx: false, embedded: Some((start, len)) })
+}
+
+impl Volume {
+    /// Open its file system.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] naming what it is, if it is not HFS+.
+    pub fn open(&self) -> Result<Arc<HfsPlus>> {
+        match self.kind {
+            Kind::HfsPlus { .. } => Ok(Arc::new(HfsPlus::open(self.source.clone())?)),
+            Kind::Empty => Err(Error::Unsupported(format!(
+                "partition {} ({}) is not formatted: it holds only zeros where a volume begins",
+                self.partition.number, self.partition.type_name
+            ))),
+            Kind::Unknown => Err(Error::Unsupported(format!(
+                "partition {} ({}) holds nothing that tmbundle recognises",
+                self.partition.number, self.partition.type_name
+            ))),
+            _ => Err(Error::Unsupported(format!(
+                "partition {} holds {}, which tmbundle cannot read yet",
+                self.partition.number,
+                self.kind.name()
+            ))),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Shared by the integration tests: where data lies, and how it is unpacked.
+#![allow(dead_code)]
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// The folder of volumes that others wrote, if it is there. A test that needs it
+/// says so when it is not.
+pub fn shared_data(test: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
+    if path.join("CATALOG.md").exists() {
+        return Some(path);
+    }
+    eprintln!("SKIPPED {test}: ../shared/data is not here");
+    None
+}
+
+/// A folder for unpacked data that stays between runs.
+pub fn cache_dir() -> PathBuf {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("data");
+    std::fs::create_dir_all(&dir).unwrap();
+    dir
+}
+
+/// Unpack a gzip file with holes where it holds zeros; once.
+pub fn unpack(gz: &Path) -> PathBuf {
+    let name = gz.file_stem().unwrap();
+    let out = cache_dir().join(name);
+    if out.exists() {
+        return out;
+    }
+    let partial = tempfile::NamedTempFile::new_in(cache_dir()).unwrap();
+    let mut to = partial.reopen().unwrap();
+    let mut from = flate2::read::MultiGzDecoder::new(File::open(gz).unwrap());
+    let mut buf = vec![0; 1 << 16];
+    let mut len = 0u64;
+    loop {
+        let n = fill(&mut from, &mut buf);
+        if n == 0 {
+            break;
+        }
+        if buf[..n].iter().any(|b| *b != 0) {
+            to.seek(SeekFrom::Start(len)).unwrap();
+            to.write_all(&buf[..n]).unwrap();
+        }
+        len += n as u64;
+    }
+    to.set_len(len).unwrap();
+    partial.persist(&out).unwrap();
+    out
+}
+
+fn fill(from: &mut impl Read, buf: &mut [u8]) -> usize {
+    let mut n = 0;
+    while n < buf.len() {
+        match from.read(&mut buf[n..]).unwrap() {
+            0 => break,
+            k => n += k,
+        }
+    }
+    n
+}
+
+/// Unpack a tar.gz of one bundle; returns the bundle's folder. Once.
+pub fn unpack_bundle(tar_gz: &Path) -> PathBuf {
+    let name = tar_gz.file_name().unwrap().to_str().unwrap().trim_end_matches(".tar.gz");
+    let dir = cache_dir().join(format!("{name}.d"));
+    if !dir.exists() {
+        let partial = tempfile::tempdir_in(cache_dir()).unwrap();
+        let status = std::process::Command::new("tar")
+            .arg("-xzf")
+            .arg(tar_gz)
+            .arg("-C")
+            .arg(partial.path())
+            .status()
+            .expect("tar is needed to unpack bundles");
+        assert!(status.success());
+        // Another test may have been faster.
+        let _ = std::fs::rename(partial.keep(), &dir);
+    }
+    let inner = std::fs::read_dir(&dir).unwrap().next().unwrap().unwrap();
+    inner.path()
+}
+
+/// Every file in `dir` whose name ends so, sorted.
+pub fn files_ending(dir: &Path, end: &str) -> Vec<PathBuf> {
+    let mut found: Vec<_> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .filter(|p| p.file_name().unwrap().to_str().unwrap().ends_with(end))
+        .collect();
+    found.sort();
+    found
+}
+
+/// Bytes of a gzip file.
+pub fn gunzip(path: &Path) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    flate2::read::MultiGzDecoder::new(File::open(path).unwrap()).read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+/// SHA-256 in hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    use sha2::Digest;
+    sha2::Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}
