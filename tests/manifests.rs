@@ -49,7 +49,15 @@ fn is_storage(name: &str, meta: &Metadata) -> bool {
         || (name == "com.apple.ResourceFork" && meta.compressed)
 }
 
+/// Attributes that the reader behind a manifest could not show but the volume
+/// has: sleuthkit's istat lists the first; the second is what the file is for.
+const LEFT_OUT: &[(&str, &str, &str)] = &[
+    ("hfsinspect-hfsj", "untitled folder copy/hfs copy 7.c", "com.apple.TextEncoding"),
+    ("keramics-hfsplus", "testdir1/large_xattr", "mylargexattr"),
+];
+
 struct Checker<'a> {
+    name: &'a str,
     fs: &'a dyn FileSystem,
     wrong: Vec<String>,
 }
@@ -116,17 +124,18 @@ impl Checker<'_> {
             self.same(path, &format!("sha256 of {name}"), common::sha256(&found), &value["sha256"]);
         }
         for x in listed {
-            if !wanted.contains_key(&x.name) {
+            let left_out = LEFT_OUT.contains(&(self.name, path, &x.name));
+            if !wanted.contains_key(&x.name) && !left_out {
                 self.wrong.push(format!("{path}: unexpected attribute {}", x.name));
             }
         }
     }
 }
 
-fn compare(image: &Path, manifest: &Path) -> Vec<String> {
+fn compare(name: &str, image: &Path, manifest: &Path) -> Vec<String> {
     let fs = open(image);
     let mut found = read_all(&*fs);
-    let mut checker = Checker { fs: &*fs, wrong: Vec::new() };
+    let mut checker = Checker { name, fs: &*fs, wrong: Vec::new() };
     let text = String::from_utf8(common::gunzip(manifest)).unwrap();
     for line in text.lines() {
         let want: Value = serde_json::from_str(line).unwrap();
@@ -150,7 +159,7 @@ fn hfs_volumes_read_as_their_manifests_say() {
     for manifest in common::files_ending(&data.join("hfs"), ".jsonl.gz") {
         let name = manifest.file_name().unwrap().to_str().unwrap().trim_end_matches(".jsonl.gz");
         let image = common::unpack(&data.join(format!("hfs/{name}.img.gz")));
-        let found = compare(&image, &manifest);
+        let found = compare(name, &image, &manifest);
         eprintln!("{name}: {} differences", found.len());
         wrong.extend(found.into_iter().map(|w| format!("{name}: {w}")));
     }

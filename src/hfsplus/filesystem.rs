@@ -193,6 +193,11 @@ impl HfsPlus {
     }
 }
 
+/// Whether macOS shows Finder information: on files and folders, if not all zero.
+fn has_finder_info(meta: &Metadata) -> bool {
+    matches!(meta.kind, Kind::File | Kind::Directory) && meta.finder_info != [0; 32]
+}
+
 /// Whether an attribute is only storage.
 fn is_storage(name: &str) -> bool {
     name == FIRST_LINK_XATTR || name == decmpfs::XATTR
@@ -319,7 +324,7 @@ impl FileSystem for HfsPlus {
                 }
             })?;
         }
-        if meta.finder_info != [0; 32] && meta.kind != Kind::Symlink {
+        if has_finder_info(&meta) {
             list.push(XattrInfo { name: FINDER_INFO.into(), size: 32 });
         }
         if meta.resource_size > 0 {
@@ -333,7 +338,7 @@ impl FileSystem for HfsPlus {
         match name {
             FINDER_INFO => {
                 let meta = self.metadata(node)?;
-                Ok((meta.finder_info != [0; 32]).then(|| meta.finder_info.to_vec()))
+                Ok(has_finder_info(&meta).then(|| meta.finder_info.to_vec()))
             }
             RESOURCE_FORK => {
                 let meta = self.metadata(node)?;

@@ -114,7 +114,8 @@ impl HfsPlus {
         let added = (c.flags & FLAG_DATE_ADDED != 0).then(|| be32(&c.finder_info, 20)).flatten();
         Times {
             created: time(c.create_date),
-            modified: time(c.content_mod_date),
+            // Always there, if only as 1904: a file has a date for everybody.
+            modified: Some(Time { seconds: i64::from(c.content_mod_date) - offset, nanoseconds: 0 }),
             changed: time(c.attribute_mod_date),
             accessed: time(c.access_date),
             backup: time(c.backup_date),

@@ -1,1 +1,162 @@
-//! timemachine
+//! What the files mean: computers, snapshots, volumes.
+//!
+//! On HFS+ a snapshot is a date folder under `Backups.backupdb/<computer>/`.
+//! Above this room a snapshot is a snapshot, whatever holds it. Source:
+//! `formats/timemachine-hfs.md`.
+
+mod address;
+mod archive;
+mod backupdb;
+
+pub use address::{Place, VOLUME};
+pub use archive::{Archive, OpenVolume};
+pub use backupdb::read;
+
+use crate::fs::NodeId;
+
+/// How far a snapshot came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// It has a completion date.
+    Complete,
+    /// A date folder that carries none of Time Machine's attributes.
+    Unmarked,
+    /// A date folder that was started but never completed.
+    Unfinished,
+    /// An `.inProgress` folder: running now, or left by an interruption.
+    InProgress,
+}
+
+impl State {
+    /// Its word for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Unmarked => "unmarked",
+            Self::Unfinished => "never completed",
+            Self::InProgress => "in progress",
+        }
+    }
+
+    /// Whether the snapshot may be taken for whole.
+    pub fn is_whole(self) -> bool {
+        matches!(self, Self::Complete | Self::Unmarked)
+    }
+}
+
+/// Everything that Time Machine keeps on a volume.
+#[derive(Debug, Clone, Default)]
+pub struct Backup {
+    /// The Macs, in the order of the folder.
+    pub computers: Vec<Computer>,
+    /// What could not be read, one sentence each.
+    pub problems: Vec<String>,
+}
+
+/// One Mac's backups.
+#[derive(Debug, Clone)]
+pub struct Computer {
+    /// Its name.
+    pub name: String,
+    /// Its folder.
+    pub node: NodeId,
+    /// Hardware UUID.
+    pub host_uuid: Option<String>,
+    /// Model.
+    pub model: Option<String>,
+    /// Address of its first network interface.
+    pub mac_address: Option<String>,
+    /// Target of the `Latest` link, if there is one.
+    pub latest_link: Option<String>,
+    /// Its snapshots, oldest first.
+    pub snapshots: Vec<Snapshot>,
+}
+
+/// What Time Machine made at one moment.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// `YYYY-MM-DD-HHMMSS`, local time of the Mac; unfinished ones may have more.
+    pub name: String,
+    /// Its folder.
+    pub node: NodeId,
+    /// How far it came.
+    pub state: State,
+    /// `SnapshotState` as stored.
+    pub raw_state: Option<i64>,
+    /// `SnapshotNumber`.
+    pub number: Option<i64>,
+    /// Microseconds since 1970.
+    pub started: Option<i64>,
+    /// Microseconds since 1970.
+    pub completed: Option<i64>,
+    /// Bytes copied.
+    pub bytes_copied: Option<u64>,
+    /// The volumes in it.
+    pub volumes: Vec<VolumeStore>,
+}
+
+/// The copy of one of the Mac's volumes in a snapshot.
+#[derive(Debug, Clone)]
+pub struct VolumeStore {
+    /// Name of the volume.
+    pub name: String,
+    /// Its folder.
+    pub node: NodeId,
+    /// UUID of the Mac's volume.
+    pub uuid: Option<String>,
+    /// Bytes in use on the Mac's volume then.
+    pub bytes_used: Option<u64>,
+}
+
+impl Backup {
+    /// The newest snapshot that is whole, of all computers, with its computer.
+    pub fn latest(&self) -> Option<(&Computer, &Snapshot)> {
+        self.snapshots()
+            .filter(|(_, s)| s.state.is_whole())
+            .max_by(|a, b| a.1.age_key().cmp(&b.1.age_key()))
+    }
+
+    /// Every snapshot with its computer.
+    pub fn snapshots(&self) -> impl Iterator<Item = (&Computer, &Snapshot)> {
+        self.computers.iter().flat_map(|c| c.snapshots.iter().map(move |s| (c, s)))
+    }
+}
+
+impl Snapshot {
+    /// Orders snapshots in time: by date where there is one, else by name.
+    fn age_key(&self) -> (i64, i64, &str) {
+        let date = self.completed.or(self.started).or_else(|| stamp_seconds(&self.name));
+        (date.unwrap_or(0), self.number.unwrap_or(0), &self.name)
+    }
+}
+
+/// Whether a name is that of a completed snapshot: `YYYY-MM-DD-HHMMSS`.
+pub fn is_stamp(name: &str) -> bool {
+    name.len() == 17
+        && name.bytes().enumerate().all(|(i, b)| match i {
+            4 | 7 | 10 => b == b'-',
+            _ => b.is_ascii_digit(),
+        })
+}
+
+/// Microseconds since 1970 of a name that begins with a stamp, taken as UTC: the
+/// Mac's time zone is not recorded.
+fn stamp_seconds(name: &str) -> Option<i64> {
+    let stamp = name.get(..17).filter(|s| is_stamp(s))?;
+    let time = jiff::civil::DateTime::strptime("%Y-%m-%d-%H%M%S", stamp).ok()?;
+    Some(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_microsecond())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stamps() {
+        assert!(is_stamp("2019-03-31-023000"));
+        for bad in ["2019-03-31-02300", "2019-03-31-023000.inProgress", "Latest", "2019_03-31-023000"] {
+            assert!(!is_stamp(bad), "{bad}");
+        }
+        assert_eq!(stamp_seconds("1970-01-01-000001"), Some(1_000_000));
+    }
+}

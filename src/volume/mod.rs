@@ -158,8 +158,17 @@ impl Volume {
     /// # Errors
     /// [`Error::Unsupported`] naming what it is, if it is not HFS+.
     pub fn open(&self) -> Result<Arc<HfsPlus>> {
+        Ok(Arc::new(self.open_hfs()?))
+    }
+
+    /// The same with HFS+'s private folders shown.
+    pub fn open_with_private(&self) -> Result<Arc<HfsPlus>> {
+        Ok(Arc::new(self.open_hfs()?.with_private_folders()))
+    }
+
+    fn open_hfs(&self) -> Result<HfsPlus> {
         match self.kind {
-            Kind::HfsPlus { .. } => Ok(Arc::new(HfsPlus::open(self.source.clone())?)),
+            Kind::HfsPlus { .. } => HfsPlus::open(self.source.clone()),
             Kind::Empty => Err(Error::Unsupported(format!(
                 "partition {} ({}) is not formatted: it holds only zeros where a volume begins",
                 self.partition.number, self.partition.type_name
