@@ -1,7 +1,7 @@
 //! Contents compressed block by block in a resource fork.
 
 use super::{Algorithm, BLOCK, Header, XATTR, codec::decode_block};
-use crate::error::{Error, Place, Result};
+use crate::error::{Error, Result};
 use crate::io::bytes::{be32, le32, to_u64, to_usize};
 use crate::io::{ReadAt, Source, check_range, read_vec};
 use std::sync::{Arc, Mutex, PoisonError};
