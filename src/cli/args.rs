@@ -1,0 +1,163 @@
+//! Arguments of every command.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Read and verify Time Machine backups on the server that stores them.
+///
+/// SOURCE is a bundle (X.sparsebundle, X.backupbundle), a raw disk image or a block
+/// device. It is only ever read.
+///
+/// Exit codes: 0 all well; 1 findings at or above --fail-on, or files that could not
+/// be restored; 2 usage; 3 the source could not be examined; 130 interrupted.
+#[derive(Parser)]
+#[command(name = "tmbundle", version, max_term_width = 100, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    Info(InfoArgs),
+    Verify(VerifyArgs),
+    #[command(alias = "backups")]
+    Snapshots(SnapshotsArgs),
+    Ls(LsArgs),
+    Cat(CatArgs),
+    Extract(ExtractArgs),
+    Explain(ExplainArgs),
+    Completions(CompletionsArgs),
+    #[command(hide = true)]
+    Man(ManArgs),
+}
+
+/// What this is: geometry, encryption, volumes, Mac, last backup
+#[derive(Args)]
+pub struct InfoArgs {
+    /// Bundle, disk image or block device
+    pub source: PathBuf,
+    /// Print one JSON document (schema tmbundle/info/1)
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Say whether a backup is sound, and what is wrong with it
+///
+/// Checks the bundle, the partition map, the volume headers, the journal (replayed
+/// in memory) and every node of the catalog, extents and attributes trees. Prints
+/// nothing when all is well and the output is not a terminal.
+#[derive(Args)]
+pub struct VerifyArgs {
+    /// Bundles, disk images or block devices
+    #[arg(required = true)]
+    pub sources: Vec<PathBuf>,
+    /// Only what needs no password and no walk of the trees
+    #[arg(long)]
+    pub quick: bool,
+    /// Exit with 1 from this severity on
+    #[arg(long, value_enum, default_value = "damage")]
+    pub fail_on: FailOn,
+    /// Print one JSON document (schema tmbundle/verify/1)
+    #[arg(long)]
+    pub json: bool,
+    /// Show every finding, not only the first of each kind
+    #[arg(long)]
+    pub all: bool,
+    /// Print only findings, even on a terminal
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum FailOn {
+    Info,
+    Warning,
+    Damage,
+}
+
+/// List what Time Machine kept, newest last
+#[derive(Args)]
+pub struct SnapshotsArgs {
+    /// Bundle, disk image or block device
+    pub source: PathBuf,
+    /// Print one JSON document (schema tmbundle/snapshots/1)
+    #[arg(long)]
+    pub json: bool,
+}
+
+const ADDRESS: &str = "SNAPSHOT[:PATH]: 'latest', a stamp or the beginning of one; \
+                       or volume:PATH, volume=NAME:PATH";
+
+/// List files in a snapshot or volume
+#[derive(Args)]
+pub struct LsArgs {
+    /// Bundle, disk image or block device
+    pub source: PathBuf,
+    #[arg(help = ADDRESS, value_name = "SNAPSHOT[:PATH]")]
+    pub address: String,
+    /// One line an object with mode, links, owner, group, size and date
+    #[arg(short)]
+    pub long: bool,
+    /// Folders with everything below them
+    #[arg(short = 'R')]
+    pub recursive: bool,
+    /// The folder itself, not what is in it
+    #[arg(short)]
+    pub directory: bool,
+    /// Print one JSON document (schema tmbundle/ls/1)
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Write a file's contents to standard output
+#[derive(Args)]
+pub struct CatArgs {
+    /// Bundle, disk image or block device
+    pub source: PathBuf,
+    #[arg(help = ADDRESS, value_name = "SNAPSHOT:PATH")]
+    pub address: String,
+    /// The resource fork instead of the data
+    #[arg(long)]
+    pub resource_fork: bool,
+}
+
+/// Copy files and folders out of a backup
+///
+/// Nothing that exists is overwritten, links are never followed out of DIR, and a
+/// file appears under its name only when it is whole.
+#[derive(Args)]
+pub struct ExtractArgs {
+    /// Bundle, disk image or block device
+    pub source: PathBuf,
+    #[arg(required = true, help = ADDRESS, value_name = "SNAPSHOT[:PATH]")]
+    pub addresses: Vec<String>,
+    /// Folder to restore into; made if it is not there
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+    /// Do not set owners (they are set by default when run by root)
+    #[arg(long)]
+    pub no_owners: bool,
+    /// Print one JSON document (schema tmbundle/extract/1)
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Say what a finding's code means and what to do
+#[derive(Args)]
+pub struct ExplainArgs {
+    /// A code, as verify prints it; all codes if none is given
+    pub code: Option<String>,
+}
+
+/// Print a completion script for a shell
+#[derive(Args)]
+pub struct CompletionsArgs {
+    pub shell: clap_complete::Shell,
+}
+
+/// Write the manual pages into a folder
+#[derive(Args)]
+pub struct ManArgs {
+    pub dir: PathBuf,
+}

@@ -1,0 +1,36 @@
+//! `tmbundle cat`.
+
+use super::args::CatArgs;
+use super::output::Exit;
+use std::io::Write;
+use tmbundle::Error;
+use tmbundle::disk::Disk;
+use tmbundle::fs::{Kind, Stream};
+use tmbundle::io::bytes::to_usize;
+use tmbundle::timemachine::Archive;
+
+/// Bytes read at a time.
+const PIECE: u64 = 1 << 20;
+
+pub fn run(args: &CatArgs) -> anyhow::Result<Exit> {
+    let disk = Disk::open(&args.source)?;
+    let archive = Archive::open(&disk)?;
+    let place = archive.find(&args.address)?;
+    if place.node.kind != Kind::File {
+        return Err(Error::Invalid(format!("{} is not a file", args.address)).into());
+    }
+    let stream = if args.resource_fork { Stream::Resource } else { Stream::Data };
+    let source = place.volume.fs().open(place.node.id, stream)?;
+    let mut out = std::io::stdout().lock();
+    let mut buf = vec![0; to_usize(PIECE.min(source.len()))];
+    let mut at = 0;
+    while at < source.len() {
+        let n = PIECE.min(source.len() - at);
+        let piece = &mut buf[..to_usize(n)];
+        source.read_at(piece, at).map_err(|e| e.within(&args.address))?;
+        out.write_all(piece)?;
+        at += n;
+    }
+    out.flush()?;
+    Ok(Exit::Ok)
+}

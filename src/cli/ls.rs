@@ -1,0 +1,236 @@
+//! `tmbundle ls`.
+
+use super::args::LsArgs;
+use super::output::{self, Exit, stdout};
+use super::text;
+use serde::Serialize;
+use std::io::Write;
+use std::ops::ControlFlow;
+use tmbundle::disk::Disk;
+use tmbundle::fs::{Cursor, DirEntry, FileSystem, Kind, Metadata, Step, walk};
+use tmbundle::timemachine::{Archive, Place};
+
+pub fn run(args: &LsArgs) -> anyhow::Result<Exit> {
+    let disk = Disk::open(&args.source)?;
+    let archive = Archive::open(&disk)?;
+    let place = archive.find(&args.address)?;
+    let mut lister = Lister {
+        fs: place.volume.fs(),
+        args,
+        out: stdout(),
+        terminal: output::is_terminal(),
+        rows: Vec::new(),
+        errors: Vec::new(),
+    };
+    lister.list(&place)?;
+    lister.out.flush()?;
+    let Lister { rows, errors, .. } = lister;
+    let failed = !errors.is_empty();
+    if args.json {
+        let source = args.source.display().to_string();
+        output::json("tmbundle/ls/1", &Document { source, address: &args.address, entries: rows, errors })?;
+    } else {
+        for e in errors {
+            output::note(&format!("error: {e}"));
+        }
+    }
+    Ok(if failed { Exit::Findings } else { Exit::Ok })
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    source: String,
+    address: &'a str,
+    entries: Vec<Row>,
+    errors: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    path: String,
+    #[serde(flatten)]
+    object: Option<Object>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dangling: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Object {
+    id: u64,
+    mode: String,
+    nlink: u32,
+    uid: u32,
+    gid: u32,
+    size: u64,
+    /// Seconds since 1970.
+    mtime: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    btime: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rdev: Option<u32>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    compressed: bool,
+    #[serde(skip_serializing_if = "is_zero")]
+    resource_size: u64,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+struct Lister<'a, W> {
+    fs: &'a dyn FileSystem,
+    args: &'a LsArgs,
+    out: W,
+    terminal: bool,
+    rows: Vec<Row>,
+    errors: Vec<String>,
+}
+
+impl<W: Write> Lister<'_, W> {
+    fn list(&mut self, place: &Place<'_>) -> anyhow::Result<()> {
+        let node = &place.node;
+        if node.kind != Kind::Directory || self.args.directory {
+            let name = place.path.rsplit('/').next().filter(|n| !n.is_empty()).unwrap_or(".");
+            return self.show(name, Ok(node));
+        }
+        if self.args.recursive {
+            return self.list_tree(node);
+        }
+        let mut shown = Ok(());
+        let read = self.fs.read_dir(node.id, Cursor::default(), &mut |e| {
+            shown = self.show(&e.name, e.node.as_ref().map_err(|d| d.reason.as_str()));
+            if shown.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        if let Err(e) = read {
+            self.errors.push(e.to_string());
+        }
+        shown
+    }
+
+    /// One path a line, which pipes well; folders before what is in them.
+    fn list_tree(&mut self, node: &Metadata) -> anyhow::Result<()> {
+        let mut failed = Vec::new();
+        let mut shown: anyhow::Result<()> = Ok(());
+        let fs = self.fs;
+        let walked = walk(
+            fs,
+            node,
+            &mut |e| {
+                let entry: &DirEntry = e.entry;
+                shown = self.show(e.path, entry.node.as_ref().map_err(|d| d.reason.as_str()));
+                if shown.is_ok() { Ok(Step::Into) } else { Err(tmbundle::Error::Interrupted) }
+            },
+            &mut |path, e| {
+                failed.push(format!("{path}: {e}"));
+                Ok(())
+            },
+        );
+        self.errors.extend(failed);
+        shown?;
+        Ok(walked?)
+    }
+
+    fn show(&mut self, path: &str, node: Result<&Metadata, &str>) -> anyhow::Result<()> {
+        if self.args.json {
+            let row = self.row(path, node);
+            self.rows.push(row);
+            return Ok(());
+        }
+        let shown = text::name(path, self.terminal);
+        match node {
+            Err(reason) => {
+                self.errors.push(format!("{path}: hard link leads nowhere: {reason}"));
+                if self.args.long {
+                    write!(self.out, "?????????? ")?;
+                }
+                writeln!(self.out, "{shown}")?;
+            }
+            Ok(meta) if self.args.long => {
+                write!(self.out, "{}", long_line(meta))?;
+                match meta.kind {
+                    Kind::Symlink => {
+                        let target = self.target(meta);
+                        writeln!(self.out, "{shown} -> {}", text::name(&target, self.terminal))?;
+                    }
+                    _ => writeln!(self.out, "{shown}")?,
+                }
+            }
+            Ok(meta) if meta.kind == Kind::Directory => writeln!(self.out, "{shown}/")?,
+            Ok(_) => writeln!(self.out, "{shown}")?,
+        }
+        Ok(())
+    }
+
+    fn target(&mut self, meta: &Metadata) -> String {
+        match self.fs.read_link(meta.id) {
+            Ok(target) => String::from_utf8_lossy(&target).into_owned(),
+            Err(e) => {
+                self.errors.push(e.to_string());
+                "?".into()
+            }
+        }
+    }
+
+    fn row(&mut self, path: &str, node: Result<&Metadata, &str>) -> Row {
+        let object = node.ok().map(|m| Object {
+            id: m.id.0,
+            mode: format!("{:06o}", m.mode),
+            nlink: m.links,
+            uid: m.uid,
+            gid: m.gid,
+            size: m.size,
+            mtime: m.times.modified.map(|t| t.seconds),
+            btime: m.times.created.map(|t| t.seconds),
+            target: (m.kind == Kind::Symlink).then(|| self.target(m)),
+            rdev: matches!(m.kind, Kind::CharDevice | Kind::BlockDevice).then_some(m.rdev),
+            compressed: m.compressed,
+            resource_size: m.resource_size,
+        });
+        let dangling = node.err().map(str::to_owned);
+        if let Some(reason) = &dangling {
+            self.errors.push(format!("{path}: hard link leads nowhere: {reason}"));
+        }
+        Row { path: path.to_owned(), object, dangling }
+    }
+}
+
+/// Everything of a long line before the name.
+fn long_line(m: &Metadata) -> String {
+    let size = match m.kind {
+        Kind::CharDevice | Kind::BlockDevice => format!("{},{:>5}", m.rdev >> 24, m.rdev & 0x00FF_FFFF),
+        Kind::Directory => m.entries.to_string(),
+        _ => m.size.to_string(),
+    };
+    let date = m.times.modified.map_or_else(|| "-".into(), |t| text::date(t.seconds));
+    format!("{} {:>3} {:>5} {:>5} {:>12} {:16} ", mode_letters(m), m.links, m.uid, m.gid, size, date)
+}
+
+/// `-rw-r--r--`, with set-id and sticky bits.
+fn mode_letters(m: &Metadata) -> String {
+    let bit = |mask: u16, c: char| if m.mode & mask != 0 { c } else { '-' };
+    let special = |mask: u16, execute: u16, letter: char, plain: char| {
+        match (m.mode & mask != 0, m.mode & execute != 0) {
+            (true, true) => letter,
+            (true, false) => letter.to_ascii_uppercase(),
+            (false, true) => plain,
+            (false, false) => '-',
+        }
+    };
+    [
+        m.kind.letter(),
+        bit(0o400, 'r'),
+        bit(0o200, 'w'),
+        special(0o4000, 0o100, 's', 'x'),
+        bit(0o040, 'r'),
+        bit(0o020, 'w'),
+        special(0o2000, 0o010, 's', 'x'),
+        bit(0o004, 'r'),
+        bit(0o002, 'w'),
+        special(0o1000, 0o001, 't', 'x'),
+    ]
+    .iter()
+    .collect()
+}

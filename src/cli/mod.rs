@@ -1,0 +1,43 @@
+//! The face of the program: arguments in, text or JSON and an exit code out.
+
+mod args;
+mod cat;
+mod docs;
+mod explain;
+mod extract;
+mod info;
+mod ls;
+mod output;
+mod progress;
+mod snapshots;
+mod text;
+mod verify;
+
+use args::{Cli, Command};
+use clap::Parser;
+use output::Exit;
+use std::process::ExitCode;
+
+/// Parse the arguments and run the command.
+pub fn main() -> ExitCode {
+    // Usage errors end here with clap's own text and code 2.
+    let cli = Cli::parse();
+    let result = match &cli.command {
+        Command::Info(args) => info::run(args),
+        Command::Verify(args) => verify::run(args),
+        Command::Snapshots(args) => snapshots::run(args),
+        Command::Ls(args) => ls::run(args),
+        Command::Cat(args) => cat::run(args),
+        Command::Extract(args) => extract::run(args),
+        Command::Explain(args) => explain::run(args),
+        Command::Completions(args) => docs::completions(args),
+        Command::Man(args) => docs::man(args),
+    };
+    match result {
+        Ok(exit) => exit.into(),
+        Err(error) => match output::broken_pipe(&error) {
+            true => Exit::Ok.into(),
+            false => output::fail(&error).into(),
+        },
+    }
+}

@@ -1,0 +1,107 @@
+//! Standard output, errors and exit codes.
+
+use serde::Serialize;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::process::ExitCode;
+use tmbundle::Error;
+
+/// How the program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exit {
+    Ok,
+    Findings,
+    Failed,
+    Interrupted,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Ok => 0,
+            Exit::Findings => 1,
+            Exit::Failed => 3,
+            Exit::Interrupted => 130,
+        }
+        .into()
+    }
+}
+
+impl Exit {
+    /// The code for an error: damage that was recognised is a finding, an address
+    /// that does not exist is usage, the rest could not be examined.
+    pub fn of(error: &Error) -> u8 {
+        match error {
+            Error::Corrupt(_) => 1,
+            Error::NotFound(_) | Error::Invalid(_) => 2,
+            Error::Interrupted => 130,
+            _ => 3,
+        }
+    }
+}
+
+/// Buffered standard output.
+pub fn stdout() -> BufWriter<io::StdoutLock<'static>> {
+    BufWriter::with_capacity(1 << 16, io::stdout().lock())
+}
+
+/// Whether standard output is a terminal.
+pub fn is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// Write one JSON document.
+pub fn json(schema: &str, document: &impl Serialize) -> anyhow::Result<()> {
+    #[derive(Serialize)]
+    struct Document<'a, T> {
+        schema: &'a str,
+        #[serde(flatten)]
+        body: &'a T,
+    }
+    let mut out = stdout();
+    serde_json::to_writer_pretty(&mut out, &Document { schema, body: document })?;
+    writeln!(out)?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Whether the reader of our output went away: not our error.
+pub fn broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let direct = cause.downcast_ref::<io::Error>();
+        let json = cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind);
+        direct.map(io::Error::kind).or(json) == Some(io::ErrorKind::BrokenPipe)
+    })
+}
+
+/// Print an error, with a hint where one helps; its exit code.
+pub fn fail(error: &anyhow::Error) -> ExitCode {
+    let mut err = io::stderr().lock();
+    let Some(known) = error.downcast_ref::<Error>() else {
+        let _ = writeln!(err, "error: {error:#}");
+        return 3.into();
+    };
+    let _ = writeln!(err, "error: {known}");
+    if let Some(hint) = hint(known) {
+        let _ = writeln!(err, "  hint: {hint}");
+    }
+    Exit::of(known).into()
+}
+
+fn hint(error: &Error) -> Option<&'static str> {
+    match error {
+        Error::Corrupt(_) => Some("tmbundle verify shows what else is affected"),
+        Error::PasswordRequired(_) => Some(
+            "--password-file FILE, --password-command CMD, TMBUNDLE_PASSWORD_FILE, \
+             or run it on a terminal to be asked",
+        ),
+        Error::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            Some("run it as a user who may read the bundle, or with sudo")
+        }
+        _ => None,
+    }
+}
+
+/// Print a note to standard error.
+pub fn note(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}

@@ -1,0 +1,363 @@
+//! What a source is: geometry, encryption, volumes, Mac, last backup.
+
+use crate::bundle::{Bundle, InfoSource, TimeMachinePlists, Token};
+use crate::disk::{Container, Disk, Locked};
+use crate::error::{Error, Result};
+use crate::hfsplus::format::{EPOCH_OFFSET, VOL_INCONSISTENT, VOL_JOURNALED, VOL_UNMOUNTED};
+use crate::hfsplus::journal::JournalState;
+use crate::hfsplus::{HeaderSource, HfsPlus};
+use crate::io::bytes::to_u64;
+use crate::report::{Collector, Finding};
+use crate::timemachine::{Archive, Backup};
+use crate::volume::Volume;
+use serde::Serialize;
+
+/// Bands that are asked for their size one by one; of more, a sample is.
+const EXACT_BANDS: usize = 2000;
+/// Size of the sample.
+const SAMPLE: usize = 500;
+
+/// Everything `info` tells.
+#[derive(Debug, Serialize)]
+pub struct Info {
+    /// The path that was given.
+    pub source: String,
+    /// `sparse bundle`, `raw image`.
+    pub kind: &'static str,
+    /// Size of the virtual disk in bytes.
+    pub size: u64,
+    /// Bytes on the server's disk, if known.
+    pub bytes_on_disk: Option<u64>,
+    /// Whether that is exact, or estimated from a sample of the bands.
+    pub bytes_on_disk_exact: bool,
+    /// Why nothing inside can be read, if so.
+    pub locked: Option<String>,
+    /// Whether it is encrypted.
+    pub encrypted: bool,
+    /// The bundle's own facts.
+    pub bundle: Option<BundleInfo>,
+    /// The partition map: `GPT`, `APM`, `MBR`, `none`.
+    pub partition_scheme: Option<&'static str>,
+    /// Its partitions.
+    pub partitions: Vec<PartitionInfo>,
+    /// What Time Machine keeps.
+    pub backup: Option<BackupInfo>,
+    /// What is wrong at first sight.
+    pub findings: Vec<Finding>,
+}
+
+/// Facts of a bundle.
+#[derive(Debug, Serialize)]
+pub struct BundleInfo {
+    /// Bytes in a band.
+    pub band_size: u64,
+    /// `bundle-backingstore-version`.
+    pub version: Option<u64>,
+    /// Identity of the image.
+    pub uuid: Option<String>,
+    /// The file the geometry was read from.
+    pub info_from: &'static str,
+    /// The bands.
+    pub bands: BandsInfo,
+    /// The Mac, from the bundle's own property list.
+    pub machine: Option<MachineInfo>,
+    /// Completed backups in the bundle's history.
+    pub history_count: Option<usize>,
+    /// Name of the last of them.
+    pub last_backup: Option<String>,
+    /// Its completion, seconds since 1970.
+    pub last_completed: Option<i64>,
+    /// Plain values of the last result.
+    pub results: Vec<(String, String)>,
+}
+
+/// The bands of a bundle.
+#[derive(Debug, Serialize)]
+pub struct BandsInfo {
+    /// Files present.
+    pub present: u64,
+    /// Bands that the size asks for.
+    pub possible: u64,
+    /// Never written, or lost.
+    pub missing: u64,
+    /// Other names in the folder.
+    pub strays: u64,
+}
+
+/// The Mac that a bundle belongs to.
+#[derive(Debug, Serialize)]
+pub struct MachineInfo {
+    /// Hardware UUID.
+    pub host_uuid: Option<String>,
+    /// Model.
+    pub model: Option<String>,
+    /// Network address.
+    pub mac_address: Option<String>,
+    /// `VerificationState` as stored.
+    pub verification_state: Option<u64>,
+    /// Last verification by the Mac, seconds since 1970.
+    pub verification_date: Option<i64>,
+    /// Whether the Mac waits for leave to start a new backup.
+    pub recovery_declined: bool,
+}
+
+/// A partition.
+#[derive(Debug, Serialize)]
+pub struct PartitionInfo {
+    /// Number, from 1.
+    pub number: u32,
+    /// Type in the map.
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// Name in the map.
+    pub name: String,
+    /// First byte.
+    pub start: u64,
+    /// Length in bytes.
+    pub len: u64,
+    /// What it holds: `HFS+`, `HFSX`, `APFS`…
+    pub contents: &'static str,
+    /// The volume, if it is HFS+.
+    pub hfs: Option<HfsInfo>,
+    /// Why it could not be opened, if not.
+    pub problem: Option<String>,
+}
+
+/// An HFS+ volume.
+#[derive(Debug, Serialize)]
+pub struct HfsInfo {
+    /// Name of the volume.
+    pub name: String,
+    /// Whether names that differ in case are different.
+    pub case_sensitive: bool,
+    /// Whether it is journaled.
+    pub journaled: bool,
+    /// `none`, `empty`, `needs replay`, …
+    pub journal: String,
+    /// Transactions that were replayed in memory.
+    pub journal_transactions: u32,
+    /// Whether it was unmounted cleanly.
+    pub cleanly_unmounted: bool,
+    /// Whether the alternate volume header had to be used.
+    pub from_alternate_header: bool,
+    /// Bytes in an allocation block.
+    pub block_size: u32,
+    /// Bytes of the volume.
+    pub total_bytes: u64,
+    /// Bytes that are free.
+    pub free_bytes: u64,
+    /// Files as counted in the header.
+    pub files: u32,
+    /// Folders as counted in the header.
+    pub folders: u32,
+    /// Last modification, seconds since 1970.
+    pub modified: i64,
+}
+
+/// What Time Machine keeps on the disk.
+#[derive(Debug, Serialize)]
+pub struct BackupInfo {
+    /// The Macs.
+    pub computers: Vec<ComputerInfo>,
+    /// What could not be read.
+    pub problems: Vec<String>,
+}
+
+/// One Mac's backups.
+#[derive(Debug, Serialize)]
+pub struct ComputerInfo {
+    /// Name.
+    pub name: String,
+    /// Model.
+    pub model: Option<String>,
+    /// Snapshots, unfinished ones included.
+    pub snapshots: usize,
+    /// Oldest snapshot.
+    pub oldest: Option<String>,
+    /// Newest snapshot that is whole.
+    pub newest: Option<String>,
+    /// Its completion, seconds since 1970.
+    pub newest_completed: Option<i64>,
+    /// Snapshots that were never completed.
+    pub unfinished: usize,
+}
+
+/// Look at a source. Everything that can be seen is told; what cannot be opened
+/// says why.
+///
+/// # Errors
+/// When the bundle's folder of bands cannot be listed, or the disk not be read.
+pub fn info(disk: &Disk) -> Result<Info> {
+    let findings = Collector::default();
+    let mut info = Info {
+        source: disk.path().display().to_string(),
+        kind: match disk.container() {
+            Container::Bundle(_) => "sparse bundle",
+            Container::Raw(_) => "raw image",
+        },
+        size: disk.size(),
+        bytes_on_disk: None,
+        bytes_on_disk_exact: true,
+        locked: None,
+        encrypted: matches!(disk.locked(), Some(Locked::Encrypted(_))),
+        bundle: None,
+        partition_scheme: None,
+        partitions: Vec::new(),
+        backup: None,
+        findings: Vec::new(),
+    };
+    match disk.container() {
+        Container::Raw(raw) => info.bytes_on_disk = raw.bytes_on_disk(),
+        Container::Bundle(bundle) => {
+            info.encrypted |= matches!(bundle.token(), Token::EncrCdsa(_) | Token::CdsaEncr(_));
+            bundle_info(bundle, &mut info, &findings)?;
+        }
+    }
+    match Archive::open(disk) {
+        Ok(archive) => archive_info(&archive, &mut info),
+        Err(Error::Unsupported(why)) => info.locked = Some(why),
+        Err(e @ (Error::PasswordRequired(_) | Error::WrongPassword(_))) => {
+            info.locked = Some(e.to_string());
+        }
+        Err(e) => return Err(e),
+    }
+    info.findings = findings.into_findings().0;
+    Ok(info)
+}
+
+fn bundle_info(bundle: &Bundle, info: &mut Info, findings: &Collector) -> Result<()> {
+    let listing = bundle.bands().list()?;
+    crate::bundle::check(bundle, &listing, findings);
+    let (bytes, exact) = bytes_on_disk(bundle, &listing.present);
+    info.bytes_on_disk = bytes;
+    info.bytes_on_disk_exact = exact;
+    let plists = bundle.time_machine();
+    let last = plists.history.as_ref().and_then(|h| h.last());
+    let geometry = bundle.info();
+    let present = to_u64(listing.present.len());
+    info.bundle = Some(BundleInfo {
+        band_size: geometry.band_size,
+        version: geometry.version,
+        uuid: geometry.uuid.clone(),
+        info_from: match geometry.source {
+            InfoSource::Plist => "Info.plist",
+            InfoSource::Bckup(_) => "Info.bckup",
+        },
+        bands: BandsInfo {
+            present,
+            possible: geometry.band_count(),
+            missing: geometry.band_count().saturating_sub(present),
+            strays: listing.stray_count,
+        },
+        machine: machine_info(&plists),
+        history_count: plists.history.as_ref().map(|h| h.entries.len()),
+        last_backup: last.and_then(|e| e.name.clone()),
+        last_completed: last.and_then(|e| e.completed),
+        results: plists.results.unwrap_or_default(),
+    });
+    Ok(())
+}
+
+fn machine_info(plists: &TimeMachinePlists) -> Option<MachineInfo> {
+    let machine = plists.machine.as_ref()?;
+    Some(MachineInfo {
+        host_uuid: machine.host_uuid.clone(),
+        model: machine.model.clone(),
+        mac_address: machine.mac_address.clone(),
+        verification_state: machine.verification_state,
+        verification_date: machine.verification_date,
+        recovery_declined: machine.recovery_declined.is_some(),
+    })
+}
+
+/// Bytes that the bands take on the server's disk, and whether that is exact. Of
+/// many bands an even sample is asked, since each question may cost a seek.
+fn bytes_on_disk(bundle: &Bundle, present: &[u64]) -> (Option<u64>, bool) {
+    let bands = bundle.bands();
+    let size = |index: &u64| {
+        let name = crate::bundle::Bands::name(*index);
+        let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+        let stat = rustix::fs::statat(bands.dir(), name, flags).ok()?;
+        u64::try_from(stat.st_blocks).ok().map(|n| n.saturating_mul(512))
+    };
+    if present.len() <= EXACT_BANDS {
+        return (Some(present.iter().filter_map(size).sum()), true);
+    }
+    let step = present.len() / SAMPLE;
+    let sample: Vec<u64> = present.iter().step_by(step.max(1)).filter_map(size).collect();
+    let mean = sample.iter().sum::<u64>() / to_u64(sample.len().max(1));
+    (Some(mean.saturating_mul(to_u64(present.len()))), false)
+}
+
+fn archive_info(archive: &Archive, info: &mut Info) {
+    info.partition_scheme = Some(archive.map.scheme.name());
+    for p in &archive.map.partitions {
+        let same = |v: &Volume| v.partition.number == p.number;
+        let opened = archive.open.iter().find(|v| same(&v.volume));
+        let failed = archive.failed.iter().find(|(v, _)| same(v));
+        let kind = archive.volumes.iter().find(|v| same(v)).map(|v| v.kind.name());
+        let corrupt = failed.filter(|(_, e)| !matches!(e, Error::Unsupported(_)));
+        info.partitions.push(PartitionInfo {
+            number: p.number,
+            type_name: p.type_name.clone(),
+            name: p.name.clone(),
+            start: p.start,
+            len: p.len,
+            contents: kind.unwrap_or("service"),
+            hfs: opened.map(|v| hfs_info(&v.hfs)),
+            problem: corrupt.map(|(_, e)| e.to_string()),
+        });
+    }
+    info.backup = archive.backup().map(|(_, b)| backup_info(b));
+}
+
+fn hfs_info(hfs: &HfsPlus) -> HfsInfo {
+    let h = hfs.header();
+    let block = u64::from(h.block_size);
+    let journal = hfs.journal();
+    let mut state = match &journal.state {
+        JournalState::None => "none".to_owned(),
+        JournalState::Empty => "empty".to_owned(),
+        JournalState::NeedsInit => "never used".to_owned(),
+        JournalState::External => "on another device".to_owned(),
+        JournalState::Replayed { .. } => "needs replay (replayed in memory)".to_owned(),
+    };
+    for problem in &journal.problems {
+        state = format!("{state}; damaged: {problem}");
+    }
+    let transactions = match journal.state {
+        JournalState::Replayed { transactions, .. } => transactions,
+        _ => 0,
+    };
+    HfsInfo {
+        name: hfs.name().to_owned(),
+        case_sensitive: hfs.is_case_sensitive(),
+        journaled: h.attributes & VOL_JOURNALED != 0,
+        journal: state,
+        journal_transactions: transactions,
+        cleanly_unmounted: h.attributes & VOL_UNMOUNTED != 0 && h.attributes & VOL_INCONSISTENT == 0,
+        from_alternate_header: matches!(hfs.header_source(), HeaderSource::Alternate(_)),
+        block_size: h.block_size,
+        total_bytes: u64::from(h.total_blocks) * block,
+        free_bytes: u64::from(h.free_blocks) * block,
+        files: h.file_count,
+        folders: h.folder_count,
+        modified: i64::from(h.modify_date) - EPOCH_OFFSET,
+    }
+}
+
+fn backup_info(backup: &Backup) -> BackupInfo {
+    let computers = backup.computers.iter().map(|c| {
+        let newest = c.snapshots.iter().rev().find(|s| s.state.is_whole());
+        ComputerInfo {
+            name: c.name.clone(),
+            model: c.model.clone(),
+            snapshots: c.snapshots.len(),
+            oldest: c.snapshots.first().map(|s| s.name.clone()),
+            newest: newest.map(|s| s.name.clone()),
+            newest_completed: newest.and_then(|s| s.completed).map(|us| us / 1_000_000),
+            unfinished: c.snapshots.iter().filter(|s| !s.state.is_whole()).count(),
+        }
+    });
+    BackupInfo { computers: computers.collect(), problems: backup.problems.clone() }
+}
