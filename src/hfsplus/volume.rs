@@ -224,6 +224,11 @@ pub(super) fn open_extents(
     BTree::open(Arc::new(file), EXTENTS_FILE, "extents", cache.clone())
 }
 
+/// The extents overflow tree with a cache of its own; `None` if it is unusable.
+pub(super) fn open_extents_plain(volume: &Source, header: &VolumeHeader) -> Option<BTree> {
+    open_extents(volume, header, &Arc::new(node_cache(1 << 20))).ok()
+}
+
 /// Open one of the other trees.
 pub(super) fn open_tree(
     volume: &Source,

@@ -1,1 +1,237 @@
-//! verify
+//! Verify: bundle, bands, partition map, volumes; each layer's own checks, called
+//! in order and summed up.
+
+mod bands;
+mod outcome;
+
+pub use outcome::{Layer, LayerState, NotChecked, Outcome, Verdict};
+
+use crate::bundle::{BandListing, Bundle};
+use crate::disk::{Container, Disk, Locked};
+use crate::error::{Error, Result};
+use crate::hfsplus::check::Checked;
+use crate::hfsplus::journal::JournalState;
+use crate::io::Source;
+use crate::partition::{self, PartitionMap, Purpose, Scheme};
+use crate::report::{Code, Collector, Finding, Progress, Reporter, Severity, Where};
+use crate::volume::{self, Kind, Volume};
+
+/// What to check.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Only what needs no walk of the trees.
+    pub quick: bool,
+}
+
+/// Verify a source.
+///
+/// # Errors
+/// When it cannot be examined at all, or on interruption. A bundle that was
+/// recognised but is destroyed is an outcome with findings, not an error.
+pub fn verify(
+    path: &std::path::Path,
+    options: Options,
+    progress: &dyn Progress,
+) -> Result<Outcome> {
+    let collector = Collector::default();
+    let mut outcome = Outcome::new(path);
+    let disk = match Disk::open(path) {
+        Ok(disk) => disk,
+        Err(Error::Corrupt(c)) => {
+            let place = Where::of("Info.plist");
+            collector.report(Finding::new(Code::InfoLost, place, c.to_string()));
+            outcome.skip("everything else", "the band size is not known");
+            outcome.finish(collector);
+            return Ok(outcome);
+        }
+        Err(e) => return Err(e),
+    };
+    outcome.describe(&disk);
+    let job = Job { reporter: &collector, progress, options };
+    if let Container::Bundle(bundle) = disk.container() {
+        job.bundle(bundle, &mut outcome)?;
+    }
+    job.disk(&disk, &mut outcome)?;
+    outcome.finish(collector);
+    Ok(outcome)
+}
+
+struct Job<'a> {
+    reporter: &'a Collector,
+    progress: &'a dyn Progress,
+    options: Options,
+}
+
+impl Job<'_> {
+    /// How bad the worst of what `check` reports is; it all goes on to the collector.
+    fn layer(
+        &self,
+        outcome: &mut Outcome,
+        name: &'static str,
+        check: impl FnOnce(&dyn Reporter) -> Result<String>,
+    ) -> Result<()> {
+        let watch = Watch { inner: self.reporter, worst: std::sync::Mutex::new(None) };
+        let text = check(&watch)?;
+        let worst = watch.worst.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        outcome.layers.push(Layer { name, state: LayerState::of(worst), text });
+        Ok(())
+    }
+
+    fn bundle(&self, bundle: &Bundle, outcome: &mut Outcome) -> Result<()> {
+        let listing = bundle.bands().list()?;
+        self.layer(outcome, "bundle", |reporter| {
+            crate::bundle::check(bundle, &listing, reporter);
+            bands::check(bundle, &listing, reporter, self.progress)?;
+            Ok(bands_text(bundle, &listing))
+        })
+    }
+
+    fn disk(&self, disk: &Disk, outcome: &mut Outcome) -> Result<()> {
+        let bytes = match disk.bytes() {
+            Ok(bytes) => bytes,
+            Err(e @ (Error::Unsupported(_) | Error::PasswordRequired(_))) => {
+                if let Some(Locked::Encrypted(_)) = disk.locked() {
+                    outcome.encrypted = true;
+                }
+                outcome.skip("contents", &e.to_string());
+                return Ok(());
+            }
+            Err(e) => return Err(e),
+        };
+        let mut map = None;
+        self.layer(outcome, "partitions", |reporter| {
+            let found = partition::scan(&*bytes, reporter)?;
+            let text = map_text(&found);
+            map = Some(found);
+            Ok(text)
+        })?;
+        let Some(map) = map else { return Ok(()) };
+        let volumes = volume::volumes(&bytes, &map)?;
+        self.volumes(disk, &map, &volumes, outcome)
+    }
+
+    fn volumes(
+        &self,
+        disk: &Disk,
+        map: &PartitionMap,
+        volumes: &[Volume],
+        outcome: &mut Outcome,
+    ) -> Result<()> {
+        let mut known = 0;
+        for v in volumes {
+            match v.kind {
+                Kind::HfsPlus { .. } => {
+                    known += 1;
+                    self.hfs(v, outcome)?;
+                }
+                Kind::Empty | Kind::Unknown if v.partition.purpose == Purpose::Hfs => {
+                    known += 1;
+                    self.unrecognised(v);
+                    outcome.skip("contents", "no volume was recognised in the partition");
+                }
+                Kind::Empty | Kind::Unknown => {}
+                // The EFI partition holds nothing of the backup.
+                _ if v.partition.purpose == Purpose::Efi => {}
+                ref kind => {
+                    known += 1;
+                    let why = format!(
+                        "partition {} holds {}, which tmbundle cannot check yet",
+                        v.partition.number,
+                        kind.name()
+                    );
+                    outcome.skip("contents", &why);
+                }
+            }
+        }
+        if known == 0 {
+            let recognised = map.scheme != Scheme::None || disk.bundle().is_some();
+            if !recognised {
+                let path = disk.path().to_owned();
+                let why = "no partition map and no volume that tmbundle knows".into();
+                return Err(Error::NotASource { path, why });
+            }
+            let text = "no volume was found on the disk";
+            self.reporter.report(Finding::new(Code::VolumeNone, Where::of("disk"), text));
+            outcome.skip("contents", text);
+        }
+        Ok(())
+    }
+
+    fn unrecognised(&self, v: &Volume) {
+        let place = Where::of("volume").at(v.source.locate(0));
+        let what = if v.kind == Kind::Empty { "only zeros" } else { "nothing recognisable" };
+        let text = format!(
+            "partition {} ({}) begins with {what}, expected a volume",
+            v.partition.number, v.partition.type_name
+        );
+        self.reporter.report(Finding::new(Code::VolumeUnknown, place, text));
+    }
+
+    fn hfs(&self, v: &Volume, outcome: &mut Outcome) -> Result<()> {
+        if self.options.quick {
+            outcome.skip("volume", "--quick was asked for");
+            return Ok(());
+        }
+        let source: Source = v.source.clone();
+        let mut not_checked = Vec::new();
+        self.layer(outcome, "volume", |reporter| {
+            let checked = crate::hfsplus::check::check(&source, reporter, self.progress)?;
+            not_checked.clone_from(&checked.not_checked);
+            Ok(volume_text(v, &checked))
+        })?;
+        for (what, why) in not_checked {
+            outcome.skip(&what, &why);
+        }
+        Ok(())
+    }
+}
+
+/// Passes findings on and remembers how bad the worst was.
+struct Watch<'a> {
+    inner: &'a Collector,
+    worst: std::sync::Mutex<Option<Severity>>,
+}
+
+impl Reporter for Watch<'_> {
+    fn report(&self, finding: Finding) {
+        let mut worst = self.worst.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *worst = (*worst).max(Some(finding.severity));
+        self.inner.report(finding);
+    }
+}
+
+fn bands_text(bundle: &Bundle, listing: &BandListing) -> String {
+    let (present, possible) = (listing.present.len(), bundle.info().band_count());
+    format!("{present} of {possible} bands present, the rest read as zeros")
+}
+
+fn map_text(map: &PartitionMap) -> String {
+    match map.scheme {
+        Scheme::None => "no map: one volume fills the disk".into(),
+        Scheme::Gpt if map.from_backup => "GPT, read from its backup".into(),
+        Scheme::Gpt => format!("GPT, {} partitions", map.partitions.len()),
+        other => format!("{}, {} partitions", other.name(), map.partitions.len()),
+    }
+}
+
+fn volume_text(v: &Volume, checked: &Checked) -> String {
+    let Some(h) = &checked.header else { return format!("{}: unusable", v.kind.name()) };
+    let journal = match checked.journal {
+        Some(JournalState::Replayed { transactions, .. }) => {
+            format!("; journal replayed in memory ({transactions} transactions)")
+        }
+        _ => String::new(),
+    };
+    let trees: Vec<String> = checked
+        .trees
+        .iter()
+        .map(|t| format!("{} {} nodes", t.name, t.reached))
+        .collect();
+    format!(
+        "{}: {} files, {} folders; {}{journal}",
+        v.kind.name(),
+        h.file_count,
+        h.folder_count,
+        trees.join(", ")
+    )
+}

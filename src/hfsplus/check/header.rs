@@ -1,0 +1,133 @@
+//! The two volume headers (sections 1 and 16).
+
+use crate::hfsplus::format::VolumeHeader;
+use crate::hfsplus::parse_header;
+use crate::io::{ReadAt, Source, read_vec};
+use crate::report::{Code, Finding, Reporter, Where};
+
+struct Copy {
+    name: &'static str,
+    offset: Option<u64>,
+    header: Result<VolumeHeader, String>,
+}
+
+fn read(volume: &dyn ReadAt, name: &'static str, offset: Option<u64>) -> Copy {
+    let header = match offset {
+        None => Err("the volume is too small for one".into()),
+        Some(at) => read_vec(volume, at, 512)
+            .map_err(|e| e.to_string())
+            .and_then(|bytes| parse_header(&bytes, volume.len())),
+    };
+    Copy { name, offset, header }
+}
+
+fn both(volume: &dyn ReadAt) -> (Copy, Copy) {
+    let primary = read(volume, "volume header", Some(1024));
+    // The alternate lies in the last but one sector of the partition; a volume
+    // that was not grown with its partition keeps it at its own end.
+    let mut alternate = read(volume, "alternate volume header", volume.len().checked_sub(1024));
+    if alternate.header.is_err()
+        && let Ok(h) = &primary.header
+    {
+        let end = u64::from(h.total_blocks) * u64::from(h.block_size);
+        let own = read(volume, "alternate volume header", end.checked_sub(1024));
+        if own.header.is_ok() {
+            alternate = own;
+        }
+    }
+    (primary, alternate)
+}
+
+/// The header a reader would use, without a word on it.
+pub(super) fn usable(volume: &Source) -> Option<VolumeHeader> {
+    let (primary, alternate) = both(&**volume);
+    primary.header.ok().or(alternate.header.ok())
+}
+
+/// Check both headers; the one to go on with.
+pub(super) fn check(volume: &Source, reporter: &dyn Reporter) -> Option<VolumeHeader> {
+    let (primary, alternate) = both(&**volume);
+    let say = |copy: &Copy, code, text: String| {
+        let place = Where::of(copy.name).at(copy.offset.and_then(|o| volume.locate(o)));
+        reporter.report(Finding::new(code, place, text));
+    };
+    match (&primary.header, &alternate.header) {
+        (Err(a), Err(b)) => {
+            let text = format!("volume header: {a}; alternate: {b}");
+            say(&primary, Code::HeaderLost, text);
+            None
+        }
+        (Err(why), Ok(header)) => {
+            let text = format!("volume header: {why}; the alternate was used");
+            say(&primary, Code::HeaderPrimary, text);
+            Some(header.clone())
+        }
+        (Ok(header), Err(why)) => {
+            say(&alternate, Code::HeaderAlternate, format!("alternate volume header: {why}"));
+            fields(&primary, header, &**volume, &say);
+            Some(header.clone())
+        }
+        (Ok(header), Ok(other)) => {
+            compare(&alternate, header, other, &say);
+            fields(&primary, header, &**volume, &say);
+            Some(header.clone())
+        }
+    }
+}
+
+/// What the two copies must share: the rest of the alternate is stale by design.
+fn compare(
+    copy: &Copy,
+    a: &VolumeHeader,
+    b: &VolumeHeader,
+    say: &dyn Fn(&Copy, Code, String),
+) {
+    let differ = |what: &str, a: String, b: String| {
+        if a != b {
+            let text = format!("alternate volume header: {what} is {b}, the first has {a}");
+            say(copy, Code::HeaderAlternate, text);
+        }
+    };
+    differ("signature", format!("{:#06x}", a.signature), format!("{:#06x}", b.signature));
+    differ("block size", a.block_size.to_string(), b.block_size.to_string());
+    differ("block count", a.total_blocks.to_string(), b.total_blocks.to_string());
+}
+
+fn fields(
+    copy: &Copy,
+    h: &VolumeHeader,
+    volume: &dyn ReadAt,
+    say: &dyn Fn(&Copy, Code, String),
+) {
+    let wrong = |text: String| say(copy, Code::HeaderField, format!("volume header: {text}"));
+    if !h.block_size.is_power_of_two() {
+        wrong(format!("block size {} is not a power of two", h.block_size));
+    }
+    let bytes = u64::from(h.total_blocks) * u64::from(h.block_size);
+    if bytes > volume.len() {
+        wrong(format!("{} blocks do not fit into {} bytes", h.total_blocks, volume.len()));
+    }
+    if h.free_blocks > h.total_blocks {
+        wrong(format!("{} free of {} blocks", h.free_blocks, h.total_blocks));
+    }
+    if h.next_catalog_id < 16 {
+        wrong(format!("next catalog id is {}, below 16", h.next_catalog_id));
+    }
+    let forks = [
+        ("extents file", &h.extents_file),
+        ("catalog file", &h.catalog_file),
+        ("allocation file", &h.allocation_file),
+        ("attributes file", &h.attributes_file),
+    ];
+    for (name, fork) in forks {
+        let allocated = u64::from(fork.total_blocks) * u64::from(h.block_size);
+        if fork.logical_size > allocated {
+            wrong(format!("the {name} has {} bytes in {allocated}", fork.logical_size));
+        }
+        for e in fork.extents.iter().filter(|e| e.count > 0) {
+            if e.start.checked_add(e.count).is_none_or(|end| end > h.total_blocks) {
+                wrong(format!("the {name} has an extent of {} blocks at {}", e.count, e.start));
+            }
+        }
+    }
+}

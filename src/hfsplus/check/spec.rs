@@ -1,0 +1,81 @@
+//! What differs between the three trees.
+
+use crate::hfsplus::attributes;
+use crate::hfsplus::catalog;
+use crate::hfsplus::extents;
+use crate::hfsplus::unicode::{compare_binary, compare_folded};
+use crate::io::bytes::be16;
+use std::cmp::Ordering;
+
+/// Compares two keys; `None` if one cannot be decoded.
+pub type CompareKeys = fn(&[u8], &[u8]) -> Option<Ordering>;
+
+/// Rules of a tree.
+pub struct TreeSpec {
+    /// `extents`, `catalog`, `attributes`.
+    pub name: &'static str,
+    /// Order of two keys (without their length fields).
+    pub compare: CompareKeys,
+    /// What is wrong with a key's length, if anything.
+    pub key_problem: fn(&[u8]) -> Option<String>,
+}
+
+impl TreeSpec {
+    /// The extents overflow tree.
+    pub fn extents() -> Self {
+        Self { name: "extents", compare: compare_extents, key_problem: extents_key }
+    }
+
+    /// The catalog; `folds`: case does not count.
+    pub fn catalog(folds: bool) -> Self {
+        let compare = if folds { compare_catalog_folded } else { compare_catalog_binary };
+        Self { name: "catalog", compare, key_problem: catalog_key }
+    }
+
+    /// The attributes tree.
+    pub fn attributes() -> Self {
+        Self { name: "attributes", compare: compare_attributes, key_problem: attributes_key }
+    }
+}
+
+fn compare_extents(a: &[u8], b: &[u8]) -> Option<Ordering> {
+    Some(extents::Key::parse(a)?.cmp(&extents::Key::parse(b)?))
+}
+
+fn compare_catalog_folded(a: &[u8], b: &[u8]) -> Option<Ordering> {
+    let (a, b) = (catalog::Key::parse(a)?, catalog::Key::parse(b)?);
+    Some(a.parent.cmp(&b.parent).then_with(|| compare_folded(a.name, b.name)))
+}
+
+fn compare_catalog_binary(a: &[u8], b: &[u8]) -> Option<Ordering> {
+    let (a, b) = (catalog::Key::parse(a)?, catalog::Key::parse(b)?);
+    Some(a.parent.cmp(&b.parent).then_with(|| compare_binary(a.name, b.name)))
+}
+
+fn compare_attributes(a: &[u8], b: &[u8]) -> Option<Ordering> {
+    Some(attributes::Key::parse(a)?.order(&attributes::Key::parse(b)?))
+}
+
+fn extents_key(key: &[u8]) -> Option<String> {
+    (key.len() != 10).then(|| format!("{} bytes, expected 10", key.len()))
+}
+
+fn catalog_key(key: &[u8]) -> Option<String> {
+    sized_key(key, 4, 6, 255)
+}
+
+fn attributes_key(key: &[u8]) -> Option<String> {
+    sized_key(key, 10, 12, 127)
+}
+
+/// A key that ends in a name: length of the fixed part, and of the name in units.
+fn sized_key(key: &[u8], at: usize, fixed: usize, longest: usize) -> Option<String> {
+    let Some(units) = be16(key, at).map(usize::from) else {
+        return Some(format!("{} bytes, expected at least {fixed}", key.len()));
+    };
+    if units > longest {
+        return Some(format!("its name has {units} units, more than {longest}"));
+    }
+    let want = fixed + 2 * units;
+    (key.len() != want).then(|| format!("{} bytes, but its name makes {want}", key.len()))
+}

@@ -1,0 +1,440 @@
+//! The structure of one B-tree (section 6): header, map, index levels from the
+//! root down, then the leaves in the order they lie in the file.
+
+use super::spec::TreeSpec;
+use crate::error::{Error, Result};
+use crate::hfsplus::btree::read_header;
+use crate::hfsplus::format::BTreeHeader;
+use crate::hfsplus::node::{Node, kind, split};
+use crate::io::bytes::{be32, bit, to_u64, to_usize, usize32};
+use crate::io::{ReadAt, read_vec};
+use crate::report::{Code, Finding, Progress, Reporter, Severity, Unit, Where};
+use std::cmp::Ordering;
+
+/// Deepest tree that fsck accepts.
+const MAX_DEPTH: u16 = 8;
+/// Bytes of leaves that are read at a time.
+const BATCH: u64 = 1 << 20;
+
+/// Called with every sound leaf record: node, record number, and its bytes.
+pub type LeafVisitor<'a> = &'a mut dyn FnMut(u32, usize, &[u8]);
+
+/// What a tree holds.
+#[derive(Debug, Clone, Default)]
+pub struct TreeSummary {
+    /// `extents`, `catalog`, `attributes`.
+    pub name: &'static str,
+    /// Nodes in the file.
+    pub nodes: u32,
+    /// Nodes that were reached.
+    pub reached: u32,
+    /// Records in the leaves.
+    pub records: u64,
+    /// Whether every node could be followed.
+    pub whole: bool,
+}
+
+/// A node that a parent leads to.
+struct Child {
+    node: u32,
+    /// The parent's key; `None` for the root, which has none.
+    key: Option<Box<[u8]>>,
+}
+
+struct Checker<'a> {
+    spec: &'a TreeSpec,
+    file: &'a dyn ReadAt,
+    reporter: &'a dyn Reporter,
+    progress: &'a dyn Progress,
+    header: BTreeHeader,
+    map: Vec<u8>,
+    seen: Vec<u8>,
+    summary: TreeSummary,
+}
+
+/// Check a tree; its sound leaf records go to `leaf`.
+///
+/// # Errors
+/// [`Error::Interrupted`], or the reason why the tree could not be walked at all
+/// (which was reported).
+pub fn check(
+    spec: &TreeSpec,
+    file: &dyn ReadAt,
+    reporter: &dyn Reporter,
+    progress: &dyn Progress,
+    leaf: LeafVisitor<'_>,
+) -> Result<TreeSummary> {
+    let header = match read_header(file, spec.name) {
+        Ok(header) => header,
+        Err(e) => {
+            let place = Where::of(spec.name).node(0).at(file.locate(0));
+            let code = match &e {
+                Error::Io { .. } => Code::BtreeUnreadable,
+                _ => Code::BtreeHeader,
+            };
+            reporter.report(Finding::new(code, place, e.to_string()));
+            return Err(e);
+        }
+    };
+    let nodes = header.total_nodes;
+    progress.phase(&format!("checking the {} tree", spec.name), nodes.into(), Unit::Items);
+    let summary = TreeSummary { name: spec.name, nodes, whole: true, ..TreeSummary::default() };
+    let seen = vec![0; usize32(nodes).div_ceil(8)];
+    let mut c = Checker { spec, file, reporter, progress, header, map: Vec::new(), seen, summary };
+    c.header_and_map()?;
+    let leaves = c.index_levels()?;
+    c.leaves(&leaves, leaf)?;
+    c.totals(&leaves);
+    c.used_and_unused()?;
+    Ok(c.summary)
+}
+
+impl Checker<'_> {
+    fn size(&self) -> u64 {
+        u64::from(self.header.node_size)
+    }
+
+    fn place(&self, n: u32) -> Where {
+        Where::of(self.spec.name).node(n).at(self.file.locate(u64::from(n) * self.size()))
+    }
+
+    fn report(&self, code: Code, n: u32, text: impl AsRef<str>) {
+        let text = format!("{} node {n}: {}", self.spec.name, text.as_ref());
+        self.reporter.report(Finding::new(code, self.place(n), text));
+    }
+
+    fn report_header(&self, text: impl AsRef<str>) {
+        let text = format!("{} header: {}", self.spec.name, text.as_ref());
+        self.reporter.report(Finding::new(Code::BtreeHeader, self.place(0), text));
+    }
+
+    /// A node's bytes; an unreadable one is reported.
+    fn read(&mut self, n: u32) -> Option<Vec<u8>> {
+        match read_vec(self.file, u64::from(n) * self.size(), to_usize(self.size())) {
+            Ok(bytes) => Some(bytes),
+            Err(e) => {
+                self.report(Code::BtreeUnreadable, n, format!("cannot be read: {e}"));
+                self.summary.whole = false;
+                None
+            }
+        }
+    }
+
+    /// Mark a node as reached; false if it was before or does not exist.
+    fn reach(&mut self, n: u32, from: u32) -> bool {
+        if n == 0 || n >= self.header.total_nodes {
+            let text = format!("leads to node {n}, but the nodes are 1 to {}", self.header.total_nodes - 1);
+            self.report(Code::BtreeLink, from, text);
+            self.summary.whole = false;
+            return false;
+        }
+        let index = usize32(n);
+        if bit(&self.seen, index) == Some(true) {
+            self.report(Code::BtreeTwice, n, format!("is reached a second time, from node {from}"));
+            self.summary.whole = false;
+            return false;
+        }
+        self.mark(n);
+        true
+    }
+
+    fn mark(&mut self, n: u32) {
+        let index = usize32(n);
+        if let Some(byte) = self.seen.get_mut(index / 8) {
+            *byte |= 0x80 >> (index % 8);
+        }
+    }
+
+    fn header_and_map(&mut self) -> Result<()> {
+        let h = &self.header;
+        let fits = self.file.len() / self.size();
+        if u64::from(h.total_nodes) != fits {
+            self.report_header(format!("{} nodes, but the file holds {fits}", h.total_nodes));
+        }
+        if h.tree_depth > MAX_DEPTH {
+            self.report_header(format!("depth {}, more than {MAX_DEPTH}", h.tree_depth));
+        }
+        if (h.tree_depth == 0) != (h.root_node == 0) {
+            self.report_header(format!("depth {} with root node {}", h.tree_depth, h.root_node));
+        }
+        self.mark(0);
+        let Some(bytes) = self.read(0) else { return Err(Error::corrupt(self.spec.name, "no header")) };
+        let Some(node) = Node::new(bytes) else { return Err(Error::corrupt(self.spec.name, "no header")) };
+        if node.records != 3 {
+            self.report_header(format!("{} records, expected 3", node.records));
+        }
+        if node.height != 0 || node.backward != 0 {
+            self.report_header(format!("height {} and previous node {}", node.height, node.backward));
+        }
+        if let Some(problem) = node.offsets_problem() {
+            self.report_header(problem);
+        }
+        // Whatever the offsets say, Apple's code finds the map at 248.
+        let end = to_usize(self.size()) - 8;
+        self.map = node.bytes().get(248..end).unwrap_or_default().to_vec();
+        self.map_nodes(node.forward);
+        Ok(())
+    }
+
+    /// The map goes on in map nodes, chained from the header.
+    fn map_nodes(&mut self, first: u32) {
+        let (mut n, mut from) = (first, 0);
+        while n != 0 {
+            if !self.reach(n, from) {
+                return;
+            }
+            let Some(node) = self.read(n).and_then(Node::new) else { return };
+            if node.kind != kind::MAP || node.height != 0 {
+                let text = format!("kind {} and height {}, expected a map node", node.kind, node.height);
+                self.report(Code::BtreeMap, n, text);
+                self.summary.whole = false;
+                return;
+            }
+            match node.record(0) {
+                Some(more) if node.records == 1 => self.map.extend_from_slice(more),
+                _ => self.report(Code::BtreeMap, n, format!("{} records in a map node", node.records)),
+            }
+            (from, n) = (n, node.forward);
+        }
+        if self.map.len() < usize32(self.header.total_nodes).div_ceil(8) {
+            let text = format!("the map covers {} of {} nodes", self.map.len() * 8, self.header.total_nodes);
+            self.report(Code::BtreeMap, 0, text);
+        }
+    }
+
+    /// Walk the index levels; returns the leaves in key order.
+    fn index_levels(&mut self) -> Result<Vec<Child>> {
+        let (root, depth) = (self.header.root_node, self.header.tree_depth);
+        if root == 0 {
+            return Ok(Vec::new());
+        }
+        if !self.reach(root, 0) {
+            return Ok(Vec::new());
+        }
+        let mut level = vec![Child { node: root, key: None }];
+        for height in (2..=depth.min(MAX_DEPTH)).rev() {
+            let mut below = Vec::new();
+            for (i, child) in level.iter().enumerate() {
+                self.progress.check()?;
+                let Some(node) = self.read(child.node).and_then(Node::new) else { continue };
+                if self.sound(child, &node, kind::INDEX, height) {
+                    self.siblings(&level, i, &node);
+                    self.children(child.node, &node, &mut below);
+                    self.progress.advance(1);
+                }
+            }
+            level = below;
+        }
+        Ok(level)
+    }
+
+    /// Check a node by itself and against its parent; whether it can be followed.
+    fn sound<B: AsRef<[u8]>>(&mut self, child: &Child, node: &Node<B>, want: i8, height: u16) -> bool {
+        let n = child.node;
+        let bytes = node.bytes();
+        if node.kind != want || u16::from(node.height) != height {
+            let lost = crate::io::bytes::all_zero(bytes);
+            let text = if lost {
+                "holds only zeros".to_owned()
+            } else {
+                format!("kind {} and height {}, expected {want} and {height}", node.kind, node.height)
+            };
+            self.report(if lost { Code::BtreeNode } else { Code::BtreeKind }, n, text);
+            self.summary.whole = false;
+            return false;
+        }
+        if let Some(problem) = node.offsets_problem() {
+            self.report(Code::BtreeNode, n, problem);
+            self.summary.whole = false;
+            return false;
+        }
+        if node.records == 0 {
+            self.report(Code::BtreeNode, n, "has no records");
+            self.summary.whole = false;
+            return false;
+        }
+        if node.reserved != 0 {
+            let text = format!("{} node {n}: reserved field is {}, expected 0", self.spec.name, node.reserved);
+            let finding = Finding::new(Code::BtreeNode, self.place(n), text);
+            self.reporter.report(finding.severity(Severity::Info));
+        }
+        self.keys(child, node)
+    }
+
+    /// Lengths and order of the keys of a node, and its first against its parent's.
+    fn keys<B: AsRef<[u8]>>(&mut self, child: &Child, node: &Node<B>) -> bool {
+        let n = child.node;
+        let mut previous: Option<&[u8]> = None;
+        let mut good = true;
+        for i in 0..usize::from(node.records) {
+            let Some(record) = node.record(i).and_then(split) else {
+                self.report(Code::BtreeKeyLength, n, format!("the key of record {i} does not fit"));
+                good = false;
+                previous = None;
+                continue;
+            };
+            if let Some(problem) = (self.spec.key_problem)(record.key) {
+                self.report(Code::BtreeKeyLength, n, format!("the key of record {i}: {problem}"));
+                good = false;
+                previous = None;
+                continue;
+            }
+            if i == 0
+                && let Some(expected) = &child.key
+                && **expected != *record.key
+            {
+                self.report(Code::BtreeIndexKey, n, "its first key is not the one its parent has");
+            }
+            if let Some(before) = previous
+                && (self.spec.compare)(before, record.key) != Some(Ordering::Less)
+            {
+                let text = format!("the key of record {i} does not come after the one before it");
+                self.report(Code::BtreeKeyOrder, n, text);
+            }
+            previous = Some(record.key);
+        }
+        self.summary.whole &= good;
+        good
+    }
+
+    /// The links of a node to its neighbours on its level.
+    fn siblings<B: AsRef<[u8]>>(&self, level: &[Child], i: usize, node: &Node<B>) {
+        if !self.summary.whole {
+            // A branch is missing, so the neighbours are not known.
+            return;
+        }
+        let at = |i: Option<usize>| i.and_then(|i| level.get(i)).map_or(0, |c| c.node);
+        let (before, after) = (at(i.checked_sub(1)), at(i.checked_add(1)));
+        let Some(this) = level.get(i) else { return };
+        if node.backward != before {
+            let text = format!("its previous node is {}, expected {before}", node.backward);
+            self.report(Code::BtreeLink, this.node, text);
+        }
+        if node.forward != after {
+            let text = format!("its next node is {}, expected {after}", node.forward);
+            self.report(Code::BtreeLink, this.node, text);
+        }
+    }
+
+    fn children(&mut self, n: u32, node: &Node<Vec<u8>>, below: &mut Vec<Child>) {
+        for i in 0..usize::from(node.records) {
+            let Some(record) = node.record(i).and_then(split) else { continue };
+            let Some(next) = be32(record.data, 0) else {
+                self.report(Code::BtreeNode, n, format!("index record {i} has no child"));
+                self.summary.whole = false;
+                continue;
+            };
+            if self.reach(next, n) {
+                below.push(Child { node: next, key: Some(record.key.into()) });
+            }
+        }
+    }
+
+    /// Read the leaves in the order of the file and check each.
+    fn leaves(&mut self, leaves: &[Child], visit: LeafVisitor<'_>) -> Result<()> {
+        let mut order: Vec<usize> = (0..leaves.len()).collect();
+        order.sort_unstable_by_key(|i| leaves.get(*i).map(|c| c.node));
+        let per_batch = to_usize(BATCH / self.size()).max(1);
+        let node_of = |i: &usize| leaves.get(*i).map_or(0, |c| c.node);
+        for run in order.chunk_by(|a, b| node_of(a) + 1 == node_of(b)) {
+            for batch in run.chunks(per_batch) {
+                self.progress.check()?;
+                self.leaf_batch(leaves, batch, visit);
+                self.progress.advance(to_u64(batch.len()));
+            }
+        }
+        Ok(())
+    }
+
+    fn leaf_batch(&mut self, leaves: &[Child], batch: &[usize], visit: LeafVisitor<'_>) {
+        let size = to_usize(self.size());
+        let first = batch.first().and_then(|i| leaves.get(*i)).map_or(0, |c| c.node);
+        let read = read_vec(self.file, u64::from(first) * self.size(), size * batch.len());
+        for (at, i) in batch.iter().enumerate() {
+            let Some(child) = leaves.get(*i) else { continue };
+            let single;
+            let bytes = match &read {
+                Ok(all) => all.get(at * size..(at + 1) * size),
+                // Some part of the batch is unreadable: find out which.
+                Err(_) => {
+                    single = self.read(child.node);
+                    single.as_deref()
+                }
+            };
+            let Some(node) = bytes.and_then(Node::new) else { continue };
+            self.leaf(leaves, *i, child, &node, visit);
+        }
+    }
+
+    fn leaf(
+        &mut self,
+        leaves: &[Child],
+        i: usize,
+        child: &Child,
+        node: &Node<&[u8]>,
+        visit: LeafVisitor<'_>,
+    ) {
+        if !self.sound(child, node, kind::LEAF, 1) {
+            return;
+        }
+        self.siblings(leaves, i, node);
+        let last = usize::from(node.records) - 1;
+        if let Some(next) = leaves.get(i + 1).and_then(|c| c.key.as_deref())
+            && let Some(record) = node.record(last).and_then(split)
+            && (self.spec.compare)(record.key, next) != Some(Ordering::Less)
+        {
+            self.report(Code::BtreeKeyOrder, child.node, "its last key comes after the next node's first");
+        }
+        for r in 0..=last {
+            if let Some(record) = node.record(r) {
+                visit(child.node, r, record);
+            }
+        }
+        self.summary.records += u64::from(node.records);
+    }
+
+    fn totals(&self, leaves: &[Child]) {
+        if !self.summary.whole {
+            return;
+        }
+        let h = &self.header;
+        if u64::from(h.leaf_records) != self.summary.records {
+            self.report_header(format!("{} leaf records, counted {}", h.leaf_records, self.summary.records));
+        }
+        let (first, last) = (leaves.first().map_or(0, |c| c.node), leaves.last().map_or(0, |c| c.node));
+        if h.first_leaf_node != first || h.last_leaf_node != last {
+            let text = format!(
+                "first and last leaf are {} and {}, expected {first} and {last}",
+                h.first_leaf_node, h.last_leaf_node
+            );
+            self.report_header(text);
+        }
+    }
+
+    /// The map against what was reached.
+    fn used_and_unused(&mut self) -> Result<()> {
+        let mut free = 0u32;
+        let (mut leaked, mut first_leaked) = (0u32, 0);
+        for n in 0..self.header.total_nodes {
+            let used = bit(&self.map, usize32(n)).unwrap_or(false);
+            let reached = bit(&self.seen, usize32(n)).unwrap_or(false);
+            free += u32::from(!used);
+            self.summary.reached += u32::from(reached);
+            if reached && !used {
+                self.report(Code::BtreeMap, n, "is in use, but the map says it is free");
+            }
+            if used && !reached {
+                leaked += 1;
+                first_leaked = if leaked == 1 { n } else { first_leaked };
+            }
+        }
+        if leaked > 0 && self.summary.whole {
+            let text = format!("{leaked} nodes are marked used but not in the tree, from this one on");
+            self.report(Code::BtreeMap, first_leaked, text);
+        }
+        if free != self.header.free_nodes {
+            self.report_header(format!("{} free nodes, but the map has {free}", self.header.free_nodes));
+        }
+        Ok(())
+    }
+}

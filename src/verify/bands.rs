@@ -1,0 +1,48 @@
+//! Every band that is there: can it be opened, is it a file, is it too long?
+
+use crate::bundle::{BandListing, Bands, Bundle};
+use crate::error::Result;
+use crate::io::bytes::to_u64;
+use crate::report::{Code, Finding, Progress, Reporter, Unit, Where};
+use rustix::fs::{AtFlags, FileType, statat};
+
+/// Look at each band once. Nothing is read from it.
+pub fn check(
+    bundle: &Bundle,
+    listing: &BandListing,
+    reporter: &dyn Reporter,
+    progress: &dyn Progress,
+) -> Result<()> {
+    progress.phase("looking at the bands", to_u64(listing.present.len()), Unit::Items);
+    let bands = bundle.bands();
+    for index in &listing.present {
+        progress.check()?;
+        let name = Bands::name(*index);
+        let report = |code, text: String| {
+            let place = Where::of("band").band(name.clone());
+            reporter.report(Finding::new(code, place, format!("band {name}: {text}")));
+        };
+        match statat(bands.dir(), &name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(e) => report(Code::BandUnreadable, format!("cannot be examined: {e}")),
+            Ok(stat) => {
+                let known = listing.not_files.iter().any(|(i, _)| i == index);
+                if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+                    if !known {
+                        report(Code::BandNotFile, "is not a regular file".into());
+                    }
+                    continue;
+                }
+                let len = u64::try_from(stat.st_size).unwrap_or(0);
+                if len > bands.band_size() {
+                    let text = format!("{len} bytes, more than a band's {}", bands.band_size());
+                    report(Code::BandTooLong, text);
+                }
+                if let Err(e) = bands.open_band(*index) {
+                    report(Code::BandUnreadable, e.to_string());
+                }
+            }
+        }
+        progress.advance(1);
+    }
+    Ok(())
+}

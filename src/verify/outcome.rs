@@ -1,0 +1,172 @@
+//! What a verification came to.
+
+use crate::disk::Disk;
+use crate::report::{Code, Collector, Finding, Severity};
+use serde::Serialize;
+use std::path::Path;
+
+/// The answer in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Nothing above `info`.
+    Ok,
+    /// Warnings, no damage.
+    Warning,
+    /// Damage.
+    Damage,
+}
+
+/// How one layer fared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum LayerState {
+    Ok,
+    Warning,
+    Damage,
+}
+
+impl LayerState {
+    /// From the worst finding of a layer.
+    pub fn of(worst: Option<Severity>) -> Self {
+        match worst {
+            Some(Severity::Damage) => Self::Damage,
+            Some(Severity::Warning) => Self::Warning,
+            Some(Severity::Info) | None => Self::Ok,
+        }
+    }
+
+    /// Its word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Damage => "DAMAGE",
+        }
+    }
+}
+
+/// A layer that was checked.
+#[derive(Debug, Clone, Serialize)]
+pub struct Layer {
+    /// `bundle`, `partitions`, `volume`.
+    pub name: &'static str,
+    /// How it fared.
+    pub state: LayerState,
+    /// What was seen.
+    pub text: String,
+}
+
+/// Something that was not checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NotChecked {
+    /// What.
+    pub what: String,
+    /// Why not.
+    pub why: String,
+}
+
+/// What a verification came to.
+#[derive(Debug, Clone, Serialize)]
+pub struct Outcome {
+    /// The path that was given.
+    pub source: String,
+    /// The answer.
+    pub verdict: Verdict,
+    /// Size of the virtual disk in bytes.
+    pub size: u64,
+    /// Bytes in a band, of a bundle.
+    pub band_size: Option<u64>,
+    /// Whether it is encrypted.
+    pub encrypted: bool,
+    /// The layers in order.
+    pub layers: Vec<Layer>,
+    /// What was left out.
+    pub not_checked: Vec<NotChecked>,
+    /// Findings of each severity, those left out of the list included.
+    pub counts: Counts,
+    /// The findings, worst first.
+    pub findings: Vec<Finding>,
+    /// More findings of a code than were kept.
+    pub more: Vec<More>,
+}
+
+/// Findings of each severity.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)]
+pub struct Counts {
+    pub damage: u64,
+    pub warning: u64,
+    pub info: u64,
+}
+
+/// Findings of one code that were counted but not kept.
+#[derive(Debug, Clone, Serialize)]
+pub struct More {
+    /// The code.
+    pub code: Code,
+    /// How many more.
+    pub count: u64,
+}
+
+impl Outcome {
+    pub(super) fn new(path: &Path) -> Self {
+        Self {
+            source: path.display().to_string(),
+            verdict: Verdict::Ok,
+            size: 0,
+            band_size: None,
+            encrypted: false,
+            layers: Vec::new(),
+            not_checked: Vec::new(),
+            counts: Counts::default(),
+            findings: Vec::new(),
+            more: Vec::new(),
+        }
+    }
+
+    pub(super) fn describe(&mut self, disk: &Disk) {
+        self.size = disk.size();
+        self.band_size = disk.bundle().map(|b| b.info().band_size);
+    }
+
+    pub(super) fn skip(&mut self, what: &str, why: &str) {
+        let entry = NotChecked { what: what.into(), why: why.into() };
+        if !self.not_checked.contains(&entry) {
+            self.not_checked.push(entry);
+        }
+    }
+
+    pub(super) fn finish(&mut self, collector: Collector) {
+        let (findings, more) = collector.into_findings();
+        let mut add = |severity, n| match severity {
+            Severity::Damage => self.counts.damage += n,
+            Severity::Warning => self.counts.warning += n,
+            Severity::Info => self.counts.info += n,
+        };
+        for f in &findings {
+            add(f.severity, 1);
+        }
+        for (code, n) in &more {
+            add(code.info().severity, *n);
+        }
+        self.more = more.into_iter().map(|(code, count)| More { code, count }).collect();
+        self.findings = findings;
+        self.verdict = match self.counts {
+            Counts { damage: 1.., .. } => Verdict::Damage,
+            Counts { warning: 1.., .. } => Verdict::Warning,
+            _ => Verdict::Ok,
+        };
+    }
+
+    /// The worst severity found.
+    pub fn worst(&self) -> Option<Severity> {
+        match self.counts {
+            Counts { damage: 1.., .. } => Some(Severity::Damage),
+            Counts { warning: 1.., .. } => Some(Severity::Warning),
+            Counts { info: 1.., .. } => Some(Severity::Info),
+            _ => None,
+        }
+    }
+}
