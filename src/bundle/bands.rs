@@ -3,9 +3,10 @@
 use super::{BandListing, FileError, Info, open_file};
 use crate::error::{BandPlace, Error, Place, Result};
 use crate::io::bytes::{to_u64, to_usize};
-use crate::io::{Presence, PresenceVisitor, ReadAt, check_range, visit_holes};
+use crate::io::{
+    Presence, PresenceVisitor, ReadAt, check_range, open_untrusted_dir, visit_holes,
+};
 use quick_cache::sync::Cache;
-use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
@@ -32,8 +33,7 @@ pub struct Bands {
 impl Bands {
     pub(super) fn open(bundle: &OwnedFd, path: &Path, info: &Info) -> Result<Self> {
         let path = path.join("bands").display().to_string();
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let dir = rustix::fs::openat(bundle, "bands", flags, Mode::empty())
+        let dir = open_untrusted_dir(bundle, Path::new("bands"), false)
             .map_err(|e| Error::io(format!("cannot open {path}"), e))?;
         let open = Cache::new(OPEN_BANDS);
         Ok(Self { dir, path, band_size: info.band_size, size: info.size, open })

@@ -2,8 +2,6 @@
 
 use super::{BandListing, Bundle, InfoSource, StrayKind, Token, info::Remark, listing::known_stray};
 use crate::report::{Code, Finding, Reporter, Severity, Where};
-use rustix::fs::Dir;
-use std::os::fd::AsFd;
 
 /// Names that macOS writes into a bundle.
 const OWN: &[&str] = &[
@@ -64,7 +62,7 @@ fn check_token(bundle: &Bundle, reporter: &dyn Reporter) {
 
 /// Report what does not belong at the top of the bundle.
 pub fn check_top(bundle: &Bundle, reporter: &dyn Reporter) {
-    let Ok(dir) = Dir::read_from(bundle.dir().as_fd()) else { return };
+    let Ok(dir) = super::list_dir(bundle.dir()) else { return };
     let mut strays: Vec<String> = dir
         .filter_map(Result::ok)
         .map(|e| e.file_name().to_string_lossy().into_owned())

@@ -1,8 +1,8 @@
 //! What lies in `bands/`: one `readdir`, no stat of any band.
 
 use crate::error::{Error, Result};
-use rustix::fs::{Dir, FileType};
-use std::os::fd::{AsFd, OwnedFd};
+use rustix::fs::FileType;
+use std::os::fd::OwnedFd;
 
 /// The names in `bands/`.
 #[derive(Debug, Default, Clone)]
@@ -117,7 +117,7 @@ impl BandListing {
     pub(super) fn read(bands: &OwnedFd, path: &str, count: u64) -> Result<Self> {
         let failed = |e: rustix::io::Errno| Error::io(format!("cannot list {path}"), e);
         let mut listing = Self::default();
-        for entry in Dir::read_from(bands.as_fd()).map_err(failed)? {
+        for entry in super::list_dir(bands).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name().to_bytes();
             if matches!(name, b"." | b"..") {
@@ -161,7 +161,7 @@ impl BandListing {
 
 /// How many entries a directory has, in words.
 pub(super) fn count_entries(dir: &OwnedFd) -> String {
-    let count = Dir::read_from(dir.as_fd()).map_or(0, |d| {
+    let count = super::list_dir(dir).map_or(0, |d| {
         d.filter_map(std::result::Result::ok)
             .filter(|e| !matches!(e.file_name().to_bytes(), b"." | b".."))
             .count()

@@ -18,8 +18,8 @@ pub use listing::{BandListing, StrayKind, Stray};
 pub use plists::{History, HistoryEntry, MachineId, TimeMachinePlists};
 
 use crate::error::{Error, Result};
-use crate::io::open_untrusted;
-use rustix::fs::{FileType, Mode, OFlags};
+use crate::io::{open_untrusted, open_untrusted_dir};
+use rustix::fs::{Dir, FileType};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -105,9 +105,14 @@ impl Bundle {
 
 /// Open a directory the user named.
 pub(crate) fn open_dir(path: &Path) -> Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty())
+    open_untrusted_dir(rustix::fs::CWD, path, true)
         .map_err(|e| Error::io(format!("cannot open {}", path.display()), e))
+}
+
+/// List a directory that is held open. It is opened anew (`.`), since listing
+/// moves a position that all users of a descriptor share.
+pub(crate) fn list_dir(dir: &OwnedFd) -> rustix::io::Result<Dir> {
+    Dir::new(open_untrusted_dir(dir, Path::new("."), false)?)
 }
 
 /// Why a file in the bundle could not be read.

@@ -11,7 +11,7 @@ mod raw;
 mod slice;
 
 pub use double::{Faulty, Memory};
-pub use raw::{RawFile, open_untrusted, visit_holes};
+pub use raw::{RawFile, open_untrusted, open_untrusted_dir, visit_holes};
 pub use slice::Slice;
 
 use crate::error::{Place, Result};
@@ -89,8 +89,10 @@ pub fn read_vec(source: &dyn ReadAt, offset: u64, len: usize) -> Result<Vec<u8>>
 
 /// Read up to `len` bytes at `offset`, fewer where the source ends.
 pub fn read_up_to(source: &dyn ReadAt, offset: u64, len: usize) -> Result<Vec<u8>> {
-    let left = source.len().saturating_sub(offset);
-    read_vec(source, offset, len.min(bytes::to_usize(left)))
+    match bytes::to_usize(source.len().saturating_sub(offset)) {
+        0 => Ok(Vec::new()),
+        left => read_vec(source, offset, len.min(left)),
+    }
 }
 
 /// An error unless `offset..offset + wanted` lies within `len` bytes.

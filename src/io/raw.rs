@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use rustix::fs::{FileType, Mode, OFlags, SeekFrom};
 use std::fs::File;
 use std::ops::Range;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -21,14 +21,29 @@ pub struct RawFile {
 /// Open `path` below `dir` for reading: never through a symbolic link, never
 /// waiting on a fifo, without touching the access time where that is allowed.
 pub fn open_untrusted(dir: impl AsFd, path: &Path) -> rustix::io::Result<File> {
-    let base = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let open = |flags| rustix::fs::openat(dir.as_fd(), path, flags, Mode::empty());
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    open_without_atime(dir.as_fd(), path, flags).map(File::from)
+}
+
+/// Open a directory for listing, without touching its access time where that is
+/// allowed. `follow`: whether the last part of `path` may be a symbolic link.
+pub fn open_untrusted_dir(
+    dir: impl AsFd,
+    path: &Path,
+    follow: bool,
+) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let flags = if follow { flags } else { flags | OFlags::NOFOLLOW };
+    open_without_atime(dir.as_fd(), path, flags)
+}
+
+fn open_without_atime(dir: BorrowedFd<'_>, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    let open = |flags| rustix::fs::openat(dir, path, flags, Mode::empty());
     // O_NOATIME is for the file's owner and root only; others get EPERM.
-    match open(base | OFlags::NOATIME) {
-        Err(rustix::io::Errno::PERM) => open(base),
+    match open(flags | OFlags::NOATIME) {
+        Err(rustix::io::Errno::PERM) => open(flags),
         other => other,
     }
-    .map(File::from)
 }
 
 /// The data (not hole) runs of `file` within `range`, by `SEEK_DATA` and

@@ -92,9 +92,9 @@ codes! {
     BandUnreadable "BAND-UNREADABLE" Damage []
         "A band cannot be read: the disk reports an error or access is denied."
         => "Run as a user who may read it; if that is not the cause, look at the server's disk now.";
-    PartitionMapNone "PART-NONE" Info []
-        "There is no partition map; the volume fills the disk."
-        => "Normal for small images.";
+    DiskUnreadable "DISK-UNREADABLE" Damage []
+        "The part of the disk that holds the partition map or the start of a volume cannot be read."
+        => "See the finding on the band that holds it; of a raw disk, look at its health now.";
     GptPrimary "PART-GPT-PRIMARY" Damage []
         "The primary GPT header or table is broken; the backup was used."
         => "A Mac's Disk Utility repairs it from the backup.";

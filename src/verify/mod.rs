@@ -98,16 +98,31 @@ impl Job<'_> {
             }
             Err(e) => return Err(e),
         };
-        let mut map = None;
+        let mut found = None;
         self.layer(outcome, "partitions", |reporter| {
-            let found = partition::scan(&*bytes, reporter)?;
-            let text = map_text(&found);
-            map = Some(found);
-            Ok(text)
+            let scanned = partition::scan(&*bytes, reporter)
+                .and_then(|map| Ok((volume::volumes(&bytes, &map)?, map)));
+            match scanned {
+                Ok((volumes, map)) => {
+                    let text = map_text(&map);
+                    found = Some((volumes, map));
+                    Ok(text)
+                }
+                Err(e @ Error::Io { .. }) => {
+                    let place = Where::of("disk");
+                    reporter.report(Finding::new(Code::DiskUnreadable, place, e.to_string()));
+                    Ok("cannot be read".into())
+                }
+                Err(e) => Err(e),
+            }
         })?;
-        let Some(map) = map else { return Ok(()) };
-        let volumes = volume::volumes(&bytes, &map)?;
-        self.volumes(disk, &map, &volumes, outcome)
+        match found {
+            Some((volumes, map)) => self.volumes(disk, &map, &volumes, outcome),
+            None => {
+                outcome.skip("contents", "the partition map cannot be read");
+                Ok(())
+            }
+        }
     }
 
     fn volumes(

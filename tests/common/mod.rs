@@ -106,3 +106,67 @@ pub fn sha256(bytes: &[u8]) -> String {
     use sha2::Digest;
     sha2::Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
+
+/// MD5 in hexadecimal: some catalogues give nothing better.
+pub fn md5(bytes: &[u8]) -> String {
+    use md5::Digest;
+    md5::Md5::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Run the program; its output and exit code.
+pub fn tmbundle(args: &[&str]) -> Ran {
+    let out = std::process::Command::new(env!("CARGO_BIN_EXE_tmbundle"))
+        .args(args)
+        .env("NO_COLOR", "1")
+        .env("TZ", "UTC")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    Ran {
+        code: out.status.code(),
+        out: String::from_utf8_lossy(&out.stdout).into_owned(),
+        err: String::from_utf8_lossy(&out.stderr).into_owned(),
+    }
+}
+
+/// What a run of the program gave.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl Ran {
+    /// Assert the exit code and that both outputs together contain every word.
+    #[track_caller]
+    pub fn expect(&self, code: i32, words: &[&str]) -> &Self {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        for word in words {
+            assert!(self.out.contains(word) || self.err.contains(word), "no '{word}' in {self:#?}");
+        }
+        assert!(!self.err.contains("panicked"), "{self:#?}");
+        self
+    }
+}
+
+/// Text of an Info.plist.
+pub fn info_plist(band_size: u64, size: u64) -> String {
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<plist version=\"1.0\">\n<dict>\n\
+         <key>CFBundleInfoDictionaryVersion</key><string>6.0</string>\n\
+         <key>band-size</key><integer>{band_size}</integer>\n\
+         <key>bundle-backingstore-version</key><integer>1</integer>\n\
+         <key>diskimage-bundle-type</key><string>com.apple.diskimage.sparsebundle</string>\n\
+         <key>size</key><integer>{size}</integer>\n</dict>\n</plist>\n"
+    )
+}
+
+/// Make an empty bundle: plists, token, bands/.
+pub fn empty_bundle(path: &Path, band_size: u64, size: u64) {
+    std::fs::create_dir_all(path.join("bands")).unwrap();
+    std::fs::write(path.join("token"), b"").unwrap();
+    for name in ["Info.plist", "Info.bckup"] {
+        std::fs::write(path.join(name), info_plist(band_size, size)).unwrap();
+    }
+}

@@ -1,0 +1,55 @@
+//! `docs/findings.md` says what the table of codes says. To write the page anew:
+//! `UPDATE_DOCS=1 cargo test --test findings`.
+
+use std::fmt::Write;
+use std::path::Path;
+use tmbundle::report::Code;
+
+fn page() -> String {
+    let mut text = String::from(
+        "# Findings\n\n\
+         What `tmbundle verify` reports. A code keeps its meaning from release to release.\n\
+         `tmbundle explain CODE` prints the same. The last column gives the nearest error\n\
+         numbers of Apple's `fsck_hfs`.\n\n\
+         Severity: **damage** (something is lost or structurally wrong), **warning** (not damage\n\
+         yet, or damage that costs nothing), **info** (worth knowing). A finding may be graded\n\
+         differently where its circumstances are milder or worse; the table has the usual grade.\n\n\
+         | Code | Severity | Meaning | What to do | fsck_hfs |\n|---|---|---|---|---|\n",
+    );
+    for code in Code::ALL {
+        let info = code.info();
+        let fsck: Vec<String> = info.fsck.iter().map(u16::to_string).collect();
+        let _ = writeln!(
+            text,
+            "| {code} | {} | {} | {} | {} |",
+            info.severity.as_str(),
+            info.meaning,
+            info.remedy,
+            fsck.join(", ")
+        );
+    }
+    text
+}
+
+#[test]
+fn the_page_and_the_codes_agree() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/findings.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, page()).unwrap();
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(found == page(), "docs/findings.md is out of step: UPDATE_DOCS=1 cargo test --test findings");
+}
+
+#[test]
+fn names_are_unique_and_well_formed() {
+    let mut seen = std::collections::HashSet::new();
+    for code in Code::ALL {
+        let name = code.name();
+        assert!(seen.insert(name), "{name} stands twice");
+        assert!(name.bytes().all(|b| b.is_ascii_uppercase() || b == b'-'), "{name}");
+        assert_eq!(Code::by_name(name), Some(*code));
+        assert!(code.info().meaning.ends_with('.') && code.info().remedy.ends_with('.'), "{name}");
+    }
+}
