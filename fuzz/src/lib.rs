@@ -1,0 +1,165 @@
+//! Fuzz targets. The contract: errors are fine, panics, hangs and unbounded
+//! memory are bugs. `tests/fuzz_seeded.rs` drives the same functions with a
+//! seeded mutator, for machines without cargo-fuzz.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use tmbundle::bundle::Info;
+use tmbundle::fs::{FileSystem, Kind, Step, Stream, walk};
+use tmbundle::hfsplus::acl::Acl;
+use tmbundle::hfsplus::attributes::{Key as AttributeKey, Value};
+use tmbundle::hfsplus::catalog::{Key as CatalogKey, Record};
+use tmbundle::hfsplus::format::{VOL_JOURNALED, VolumeHeader, decode};
+use tmbundle::hfsplus::journal::Journal;
+use tmbundle::hfsplus::node::{Node, split};
+use tmbundle::hfsplus::{HfsPlus, check, unicode};
+use tmbundle::io::{Memory, ReadAt, Source, read_vec};
+use tmbundle::report::{Collector, NoProgress};
+use tmbundle::{decmpfs, partition, volume};
+
+/// Bytes of one stream that are read.
+const MOST: u64 = 4 << 20;
+
+fn memory(data: &[u8]) -> Source {
+    Arc::new(Memory::new(data.to_vec()))
+}
+
+fn read_all(source: &dyn ReadAt) {
+    let mut at = 0;
+    while at < source.len().min(MOST) {
+        let n = (source.len() - at).min(1 << 16);
+        if read_vec(source, at, n as usize).is_err() {
+            break;
+        }
+        at += n;
+    }
+}
+
+/// A property list as `Info.plist`.
+pub fn plist(data: &[u8]) {
+    if let Ok(info) = Info::parse(data) {
+        assert!(info.band_size >= 512);
+        let _ = info.band_count();
+    }
+}
+
+/// A whole disk: map, then what the partitions hold.
+pub fn partition(data: &[u8]) {
+    let disk = memory(data);
+    let reporter = Collector::new(100);
+    if let Ok(map) = partition::scan(&*disk, &reporter) {
+        for p in &map.partitions {
+            assert!(p.start + p.len <= disk.len() || p.len == 0);
+        }
+        let _ = volume::volumes(&disk, &map);
+    }
+}
+
+/// A catalog key and record.
+pub fn catalog_record(data: &[u8]) {
+    if let Some(record) = split(data) {
+        if let Some(key) = CatalogKey::parse(record.key) {
+            let shown = unicode::display(key.name);
+            let _ = unicode::stored(&shown);
+            let _ = unicode::compare_folded(key.name, record.data);
+        }
+        let _ = Record::parse(record.data);
+    }
+    let _ = Record::parse(data);
+}
+
+/// A B-tree node.
+pub fn btree_node(data: &[u8]) {
+    let Some(node) = Node::new(data) else { return };
+    let sound = node.offsets_problem().is_none();
+    for i in 0..usize::from(node.records) {
+        let record = node.record(i);
+        assert!(!sound || record.is_some(), "sound offsets give records");
+        if let Some(record) = record.and_then(split) {
+            let _ = Record::parse(record.data);
+        }
+    }
+}
+
+/// An attribute key and record; its value as an access control list.
+pub fn attribute(data: &[u8]) {
+    if let Some(record) = split(data) {
+        let _ = AttributeKey::parse(record.key);
+        if let Some(Value::Inline(value)) = Value::parse(record.data) {
+            if let Ok(Some(acl)) = Acl::parse(&value) {
+                let _ = acl.lines(true);
+            }
+        }
+    }
+    let _ = Acl::parse(data);
+}
+
+/// A compressed file: the attribute's length, the attribute, the resource fork.
+pub fn decmpfs(data: &[u8]) {
+    let Some((len, rest)) = data.split_first_chunk::<2>() else { return };
+    let at = usize::from(u16::from_le_bytes(*len)).min(rest.len());
+    let (attribute, fork) = rest.split_at(at);
+    if let Ok(source) = decmpfs::open(attribute, || Ok(memory(fork))) {
+        read_all(&*source);
+    }
+}
+
+/// A volume of which only the journal matters: 512-byte blocks, the journal info
+/// block is block 1.
+pub fn journal(data: &[u8]) {
+    let Some(mut header) = decode::<VolumeHeader>(&[0; 512]) else { return };
+    header.attributes = VOL_JOURNALED;
+    header.block_size = 512;
+    header.journal_info_block = 1;
+    let volume = memory(data);
+    if let Ok(journal) = Journal::read(&*volume, &header) {
+        let replayed = journal.overlay(volume);
+        read_all(&*replayed);
+    }
+}
+
+/// A whole volume: opened, walked, everything read, checked.
+pub fn volume(data: &[u8]) {
+    let source = memory(data);
+    let _ = check::check(&source, &Collector::new(100), &NoProgress);
+    let Ok(fs) = HfsPlus::open(source) else { return };
+    let Ok(root) = fs.metadata(fs.root()) else { return };
+    let mut left = 5000;
+    let _ = walk(
+        &fs,
+        &root,
+        &mut |entry| {
+            left -= 1;
+            if left == 0 {
+                return Err(tmbundle::Error::Interrupted);
+            }
+            if let Ok(meta) = &entry.entry.node {
+                look_at(&fs, meta);
+            }
+            Ok(Step::Into)
+        },
+        &mut |_, _| Ok(()),
+    );
+    let _ = tmbundle::timemachine::read(&fs);
+}
+
+fn look_at(fs: &HfsPlus, meta: &tmbundle::fs::Metadata) {
+    match meta.kind {
+        Kind::File => {
+            if let Ok(source) = fs.open(meta.id, Stream::Data) {
+                read_all(&*source);
+            }
+            let _ = fs.extents(meta.id, Stream::Data);
+        }
+        Kind::Symlink => {
+            let _ = fs.read_link(meta.id);
+        }
+        Kind::Directory => {
+            let _ = fs.read_dir(meta.id, Default::default(), &mut |_| ControlFlow::Break(()));
+        }
+        _ => {}
+    }
+    for x in fs.xattrs(meta.id).unwrap_or_default().iter().take(20) {
+        let _ = fs.xattr(meta.id, &x.name);
+    }
+}
