@@ -1,1 +1,15 @@
-//! t
+//! Writers of HFS+ volumes, partitioned disks and sparse bundles, for tmbundle's tests.
+//!
+//! Nothing here shares format code with the reader, so that each checks the other. Misuse (a name
+//! twice in a folder, a volume too small) panics: these are tools for tests, not for users.
+
+pub mod bytes;
+pub mod cksum;
+pub mod decmpfs;
+pub mod hfs;
+pub mod image;
+pub mod journal;
+pub mod lzvn;
+pub mod samples;
+
+pub use image::Image;
