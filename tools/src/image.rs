@@ -1,32 +1,46 @@
-//! A disk image in memory that keeps only the chunks that are not zero.
+//! A sparse disk image in memory: zero ranges take no room.
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// Bytes in a chunk.
-pub const CHUNK: u64 = 1 << 16;
+const CHUNK: u64 = 64 * 1024;
 
-/// A sparse disk image.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// A byte-addressed device whose absent 64 KiB chunks read as zeros.
+#[derive(Clone, Default)]
 pub struct Image {
     len: u64,
     chunks: BTreeMap<u64, Box<[u8]>>,
 }
 
 impl Image {
-    /// `len` bytes of zeros.
+    /// An image of `len` zero bytes.
     pub fn new(len: u64) -> Self {
-        Self { len, chunks: BTreeMap::new() }
+        Image { len, chunks: BTreeMap::new() }
     }
 
-    /// An image of these bytes.
-    pub fn from_bytes(bytes: &[u8]) -> Self {
-        let mut image = Self::new(bytes.len() as u64);
-        image.write(0, bytes);
+    /// An image holding `data`.
+    pub fn from_bytes(data: &[u8]) -> Self {
+        let mut image = Image::new(data.len() as u64);
+        image.write_at(0, data);
         image
+    }
+
+    /// Reads a whole file as an image.
+    pub fn from_file(path: &Path) -> io::Result<Self> {
+        let mut file = File::open(path)?;
+        let mut image = Image::new(file.metadata()?.len());
+        let mut buf = vec![0; CHUNK as usize];
+        let mut at = 0;
+        while at < image.len {
+            let n = (image.len - at).min(CHUNK) as usize;
+            file.read_exact(&mut buf[..n])?;
+            image.write_at(at, &buf[..n]);
+            at += n as u64;
+        }
+        Ok(image)
     }
 
     /// Length in bytes.
@@ -34,111 +48,159 @@ impl Image {
         self.len
     }
 
-    /// Whether it has no bytes.
+    /// Whether the image has no bytes at all.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Cut or extend with zeros.
+    /// Changes the length; new bytes are zeros.
     pub fn set_len(&mut self, len: u64) {
         if len < self.len {
-            self.zero(len, self.len - len);
+            self.fill(len, self.len - len, 0);
+            self.chunks.retain(|&n, _| n * CHUNK < len);
         }
         self.len = len;
     }
 
-    /// Write bytes at an offset. Zeros into an absent chunk leave it absent.
-    pub fn write(&mut self, offset: u64, bytes: &[u8]) {
-        assert!(offset + bytes.len() as u64 <= self.len, "write past the end of the image");
-        let (mut at, mut rest) = (offset, bytes);
-        while !rest.is_empty() {
-            let within = (at % CHUNK) as usize;
-            let n = rest.len().min(CHUNK as usize - within);
-            let (now, later) = rest.split_at(n);
-            let index = at / CHUNK;
-            if self.chunks.contains_key(&index) || now.iter().any(|b| *b != 0) {
-                let chunk = self.chunks.entry(index).or_insert_with(|| vec![0; CHUNK as usize].into());
-                chunk[within..within + n].copy_from_slice(now);
+    /// Fills `buf` from byte `at`. Panics past the end.
+    pub fn read_at(&self, at: u64, buf: &mut [u8]) {
+        assert!(at + buf.len() as u64 <= self.len, "read past the end of the image");
+        let mut done = 0;
+        while done < buf.len() {
+            let pos = at + done as u64;
+            let (n, inner) = (pos / CHUNK, (pos % CHUNK) as usize);
+            let take = (CHUNK as usize - inner).min(buf.len() - done);
+            let out = &mut buf[done..done + take];
+            match self.chunks.get(&n) {
+                Some(chunk) => out.copy_from_slice(&chunk[inner..inner + take]),
+                None => out.fill(0),
             }
-            at += n as u64;
-            rest = later;
+            done += take;
         }
     }
 
-    /// Write zeros.
-    pub fn zero(&mut self, offset: u64, len: u64) {
-        let mut at = offset;
-        let end = offset + len;
-        while at < end {
-            let n = (CHUNK - at % CHUNK).min(end - at);
-            if n == CHUNK {
-                self.chunks.remove(&(at / CHUNK));
-            } else if let Some(chunk) = self.chunks.get_mut(&(at / CHUNK)) {
-                let within = (at % CHUNK) as usize;
-                chunk[within..within + n as usize].fill(0);
-            }
-            at += n;
-        }
-    }
-
-    /// Fill `buf` from an offset; zeros past the end.
-    pub fn read(&self, offset: u64, buf: &mut [u8]) {
-        let (mut at, mut rest) = (offset, buf);
-        while !rest.is_empty() {
-            let within = (at % CHUNK) as usize;
-            let n = rest.len().min(CHUNK as usize - within);
-            let (now, later) = rest.split_at_mut(n);
-            match self.chunks.get(&(at / CHUNK)) {
-                Some(chunk) => now.copy_from_slice(&chunk[within..within + n]),
-                None => now.fill(0),
-            }
-            at += n as u64;
-            rest = later;
-        }
-    }
-
-    /// Read `len` bytes into a vector.
-    pub fn read_vec(&self, offset: u64, len: usize) -> Vec<u8> {
+    /// The `len` bytes from byte `at`.
+    pub fn read(&self, at: u64, len: usize) -> Vec<u8> {
         let mut buf = vec![0; len];
-        self.read(offset, &mut buf);
+        self.read_at(at, &mut buf);
         buf
     }
 
-    /// Copy the whole of another image to an offset.
-    pub fn copy_from(&mut self, offset: u64, other: &Image) {
-        for (index, chunk) in &other.chunks {
-            let start = index * CHUNK;
-            let n = CHUNK.min(other.len - start) as usize;
-            self.write(offset + start, &chunk[..n]);
+    /// Writes `data` at byte `at`. Panics past the end.
+    pub fn write_at(&mut self, at: u64, data: &[u8]) {
+        assert!(at + data.len() as u64 <= self.len, "write past the end of the image");
+        let mut done = 0;
+        while done < data.len() {
+            let pos = at + done as u64;
+            let (n, inner) = (pos / CHUNK, (pos % CHUNK) as usize);
+            let take = (CHUNK as usize - inner).min(data.len() - done);
+            let part = &data[done..done + take];
+            if let Some(chunk) = self.chunks.get_mut(&n) {
+                chunk[inner..inner + take].copy_from_slice(part);
+            } else if part.iter().any(|&b| b != 0) {
+                let mut chunk = vec![0; CHUNK as usize].into_boxed_slice();
+                chunk[inner..inner + take].copy_from_slice(part);
+                self.chunks.insert(n, chunk);
+            }
+            done += take;
         }
     }
 
-    /// All bytes.
-    pub fn to_vec(&self) -> Vec<u8> {
-        self.read_vec(0, self.len as usize)
+    /// Writes `len` copies of `byte` from byte `at`.
+    pub fn fill(&mut self, at: u64, len: u64, byte: u8) {
+        let block = vec![byte; CHUNK as usize];
+        let end = at + len;
+        let mut pos = at;
+        while pos < end {
+            let take = (CHUNK - pos % CHUNK).min(end - pos);
+            if byte == 0 && take == CHUNK {
+                self.chunks.remove(&(pos / CHUNK));
+            } else {
+                self.write_at(pos, &block[..take as usize]);
+            }
+            pos += take;
+        }
     }
 
-    /// Whether a range holds only zeros.
-    pub fn is_zero(&self, offset: u64, len: u64) -> bool {
-        let first = offset / CHUNK;
-        let last = (offset + len).div_ceil(CHUNK);
-        self.chunks.range(first..last).all(|(index, chunk)| {
-            let start = (index * CHUNK).max(offset) - index * CHUNK;
-            let end = ((index + 1) * CHUNK).min(offset + len) - index * CHUNK;
-            chunk[start as usize..end as usize].iter().all(|b| *b == 0)
+    /// Applies `f` to the `len` bytes at `at` in place.
+    pub fn edit(&mut self, at: u64, len: usize, f: impl FnOnce(&mut [u8])) {
+        let mut buf = self.read(at, len);
+        f(&mut buf);
+        self.write_at(at, &buf);
+    }
+
+    /// Copies the whole of `other` to byte `at`.
+    pub fn paste(&mut self, at: u64, other: &Image) {
+        for (&n, chunk) in &other.chunks {
+            let start = n * CHUNK;
+            let take = CHUNK.min(other.len - start) as usize;
+            self.write_at(at + start, &chunk[..take]);
+        }
+    }
+
+    /// The bytes `at..at + len` as an image of their own.
+    pub fn slice(&self, at: u64, len: u64) -> Image {
+        let mut out = Image::new(len);
+        for (start, stored) in self.stored_ranges() {
+            let from = start.max(at);
+            let to = (start + stored).min(at + len);
+            if from < to {
+                out.write_at(from - at, &self.read(from, (to - from) as usize));
+            }
+        }
+        out
+    }
+
+    /// Ranges (start, length) that may hold non-zero bytes, in order, none longer than 64 KiB.
+    pub fn stored_ranges(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.chunks.keys().map(|&n| (n * CHUNK, CHUNK.min(self.len - n * CHUNK)))
+    }
+
+    /// Whether the bytes `at..at + len` are all zero.
+    pub fn is_zero(&self, at: u64, len: u64) -> bool {
+        let end = at + len;
+        self.chunks.range(at / CHUNK..end.div_ceil(CHUNK)).all(|(&n, chunk)| {
+            let base = n * CHUNK;
+            let from = at.max(base) - base;
+            let to = end.min(base + CHUNK) - base;
+            chunk[from as usize..to as usize].iter().all(|&b| b == 0)
         })
     }
 
-    /// Write to a file, with holes for absent chunks.
+    /// The whole image as one buffer.
+    pub fn to_vec(&self) -> Vec<u8> {
+        self.read(0, self.len as usize)
+    }
+
+    /// Writes the image to a file, leaving holes where nothing is stored.
     pub fn write_to(&self, path: &Path) -> io::Result<()> {
         let file = File::create(path)?;
         file.set_len(self.len)?;
-        for (index, chunk) in &self.chunks {
-            let start = index * CHUNK;
-            let n = CHUNK.min(self.len - start) as usize;
-            file.write_all_at(&chunk[..n], start)?;
+        for (start, len) in self.stored_ranges() {
+            let chunk = &self.chunks[&(start / CHUNK)][..len as usize];
+            if chunk.iter().any(|&b| b != 0) {
+                file.write_all_at(chunk, start)?;
+            }
         }
         Ok(())
+    }
+}
+
+impl PartialEq for Image {
+    fn eq(&self, other: &Self) -> bool {
+        let same = |a: &Image, b: &Image| {
+            a.chunks.iter().all(|(n, chunk)| match b.chunks.get(n) {
+                Some(twin) => chunk == twin,
+                None => chunk.iter().all(|&b| b == 0),
+            })
+        };
+        self.len == other.len && same(self, other) && same(other, self)
+    }
+}
+
+impl std::fmt::Debug for Image {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Image({} bytes, {} chunks stored)", self.len, self.chunks.len())
     }
 }
 
@@ -147,18 +209,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_was_written_and_keeps_zeros_out() {
-        let mut image = Image::new(3 * CHUNK + 5);
-        image.write(CHUNK - 2, &[1, 2, 3, 4]);
-        assert_eq!(image.read_vec(CHUNK - 3, 6), [0, 1, 2, 3, 4, 0]);
-        image.write(2 * CHUNK, &[0; 100]);
-        assert_eq!(image.chunks.len(), 2);
-        assert!(image.is_zero(CHUNK + 2, 2 * CHUNK) && !image.is_zero(CHUNK + 1, 1));
-        image.zero(0, 2 * CHUNK);
-        assert!(image.is_zero(0, image.len()));
-        let mut outer = Image::new(4 * CHUNK);
-        image.write(3 * CHUNK, &[9; 5]);
-        outer.copy_from(100, &image);
-        assert_eq!(outer.read_vec(3 * CHUNK + 100, 5), [9; 5]);
+    fn round_trip_over_chunk_edges() {
+        let mut image = Image::new(300_000);
+        image.write_at(65_530, b"across the edge");
+        assert_eq!(image.read(65_530, 15), b"across the edge");
+        assert!(image.is_zero(0, 65_530) && image.is_zero(65_545, 300_000 - 65_545));
+        assert!(!image.is_zero(65_544, 1));
+        let copy = Image::from_bytes(&image.to_vec());
+        assert_eq!(copy, image);
+        assert_eq!(image.slice(65_532, 3).to_vec(), b"ros");
+    }
+
+    #[test]
+    fn shrink_forgets() {
+        let mut image = Image::new(200_000);
+        image.fill(0, 200_000, 7);
+        image.set_len(70_000);
+        image.set_len(200_000);
+        assert!(image.is_zero(70_000, 130_000));
+        assert_eq!(image.read(69_999, 1), [7]);
+    }
+
+    #[test]
+    fn paste_and_compare() {
+        let mut big = Image::new(1 << 20);
+        big.paste(100_001, &Image::from_bytes(&[5; 70_000]));
+        assert_eq!(big.read(170_000, 2), [5, 5]);
+        assert!(big.is_zero(170_001, (1 << 20) - 170_001));
     }
 }

@@ -1,5 +1,15 @@
-//! Makers of test data for tmbundle: HFS+ volumes, partition maps, bundles, damage.
+//! Writers of HFS+ volumes, partitioned disks and sparse bundles, for tmbundle's tests.
 //!
-//! Shares no format code with `src/hfsplus`, so that each checks the other.
+//! Nothing here shares format code with the reader, so that each checks the other. Misuse (a name
+//! twice in a folder, a volume too small) panics: these are tools for tests, not for users.
 
+pub mod bytes;
+pub mod cksum;
+pub mod decmpfs;
+pub mod hfs;
 pub mod image;
+pub mod journal;
+pub mod lzvn;
+pub mod samples;
+
+pub use image::Image;

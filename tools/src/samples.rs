@@ -1,0 +1,204 @@
+//! Volumes of many kinds by name, for tests and for comparing with foreign readers.
+
+use crate::decmpfs::DecmpfsType;
+use crate::hfs::{Acl, Content, ForkKind, Meta, VolumeBuilder, VolumeOptions, utf16};
+
+/// Names of the kinds that `sample` knows, with what is special about each.
+pub const KINDS: [(&str, &str); 13] = [
+    ("basic", "HFSX, journaled: a bit of everything"),
+    ("hfs-plus", "H+, ignores case"),
+    ("no-journal", "H+, without journal"),
+    ("empty", "HFSX, nothing in it"),
+    ("block-512", "512-byte blocks, 4096-byte nodes"),
+    ("block-1k", "1024-byte blocks"),
+    ("block-64k", "65,536-byte blocks, 8192-byte catalog nodes"),
+    ("no-attributes", "no attributes tree"),
+    ("fragmented", "forks and trees in many extents"),
+    ("deep", "many folders, three levels of catalog, leaves numbered backwards"),
+    ("maps", "catalog with map nodes"),
+    ("links", "hard links to files and folders, nested and many"),
+    ("old-links", "hard links without chains"),
+];
+
+/// Makes the volume of that kind; `None` for an unknown name.
+pub fn sample(kind: &str) -> Option<VolumeBuilder> {
+    let hfsx = VolumeOptions::default();
+    let plus = VolumeOptions::hfs_plus();
+    let options = match kind {
+        "basic" | "links" | "empty" => hfsx,
+        "hfs-plus" | "old-links" => plus,
+        "no-journal" => VolumeOptions { journal_size: 0, ..plus },
+        "block-512" => VolumeOptions { block_size: 512, size: (32 << 20) + 512, ..hfsx },
+        "block-1k" => VolumeOptions { block_size: 1024, size: (32 << 20) + 512, ..hfsx },
+        "block-64k" => VolumeOptions {
+            block_size: 65_536,
+            catalog_node_size: 8192,
+            size: (64 << 20) + 4096,
+            ..plus
+        },
+        "no-attributes" => VolumeOptions { with_attributes: false, ..plus },
+        "fragmented" => VolumeOptions {
+            catalog_pieces: 21,
+            catalog_nodes: 64,
+            attributes_pieces: 11,
+            attributes_nodes: 32,
+            bad_blocks: 10,
+            ..hfsx
+        },
+        "deep" => VolumeOptions { reverse_leaves: true, ..hfsx },
+        "maps" => {
+            let size = 256 << 20;
+            VolumeOptions { size, catalog_nodes: 40_000, block_size: 512, ..hfsx }
+        }
+        _ => return None,
+    };
+    let mut volume = VolumeBuilder::new(options);
+    match kind {
+        "empty" => {}
+        "links" => links(&mut volume),
+        "old-links" => old_links(&mut volume),
+        "no-attributes" => plain(&mut volume),
+        "deep" => deep(&mut volume),
+        "fragmented" => {
+            plain(&mut volume);
+            extras(&mut volume);
+            fragments(&mut volume);
+        }
+        _ => {
+            plain(&mut volume);
+            extras(&mut volume);
+        }
+    }
+    Some(volume)
+}
+
+fn plain(v: &mut VolumeBuilder) {
+    let root = v.root();
+    v.file(root, "empty", Content::Empty, Meta::file());
+    v.file(root, "hello.txt", "Hello, world\n", Meta::file());
+    v.file(root, "one block", Content::text(1, 4096), Meta::with_mode(0o600));
+    let docs = v.mkdir(root, "Documents", Meta::dir().owned(502, 20));
+    v.file(docs, "letter.txt", Content::text(2, 30_000), Meta::file().dated(1_400_000_000));
+    v.file(docs, "noise.bin", Content::Pattern { seed: 5, len: 200_001 }, Meta::file());
+    v.file(docs, "zeros.bin", Content::Zeros(70_000), Meta::file());
+    v.file(docs, "Ångström café.txt", "unicode\n", Meta::file());
+    v.file(docs, "각 한글 \u{212B}", "hangul\n", Meta::file());
+    v.file(docs, "Жук и файл", "cyrillic\n", Meta::file());
+    v.file(docs, "with/slash", "slash\n", Meta::file());
+    v.file_units(docs, utf16(&"n".repeat(255)), "long name\n", Meta::file());
+    let sub = v.mkdir(docs, "sub", Meta::with_mode(0o1777));
+    v.mkdir(sub, "empty folder", Meta::dir());
+    v.symlink(root, "link", "Documents/letter.txt", Meta::with_mode(0o755));
+    v.symlink(sub, "dangling", "/nowhere/\u{e9}", Meta::with_mode(0o755));
+    v.special(root, "fifo", 0, Meta::with_mode(0o010_644));
+    v.special(root, "socket", 0, Meta::with_mode(0o140_755));
+    v.special(root, "tty", 0x0200_0001, Meta::with_mode(0o020_620));
+    v.special(root, "disk", 0x0100_0003, Meta::with_mode(0o060_640));
+    for i in 0..40 {
+        v.file(sub, &format!("file {i:03}"), Content::text(i, i as usize * 97), Meta::file());
+    }
+}
+
+fn extras(v: &mut VolumeBuilder) {
+    let root = v.root();
+    let dir = v.mkdir(root, "extras", Meta::dir());
+    let rsrc =
+        v.file(dir, "resource", "data fork\n", Meta::file().finder(b"TEXT", b"ttxt", 0x0400));
+    v.set_resource_fork(rsrc, Content::text(7, 9_000));
+    let attrs = v.file(dir, "attributes", "has attributes\n", Meta::file());
+    v.set_xattr(attrs, "com.example.empty", Content::Empty);
+    v.set_xattr(attrs, "com.example.odd", "odd");
+    v.set_xattr(attrs, "com.example.inline", Content::text(8, 1_500));
+    v.set_xattr(attrs, "com.example.big", Content::text(9, 60_000));
+    v.set_xattr(dir, "com.example.on-folder", "folder");
+    let acl = v.file(dir, "acl", "listed\n", Meta::file());
+    v.set_acl(acl, &Acl::time_machine());
+    compressed(v, dir);
+    let mut added = Meta::file();
+    added.date_added = Some(1_571_000_001);
+    v.file(dir, "added", "dated\n", added);
+    v.orphan("deleted while open\n");
+}
+
+fn compressed(v: &mut VolumeBuilder, parent: u32) {
+    let dir = v.mkdir(parent, "compressed", Meta::dir());
+    let small = Content::text(20, 2_000);
+    let large = Content::text(21, 200_000);
+    for how in DecmpfsType::ALL {
+        use DecmpfsType::*;
+        let content = match how {
+            Zeros5 => Content::Zeros(10_000),
+            Dataless => Content::Empty,
+            Plain1 | Stored9 | Lzbitmap13 => small.clone(),
+            _ if how.in_resource_fork() => large.clone(),
+            _ => small.clone(),
+        };
+        let name = format!("type {:x}", how.number());
+        let id = v.file(dir, &name, content, Meta::file());
+        v.compress(id, how);
+    }
+    let noise = v.file(dir, "noise 4", Content::Pattern { seed: 3, len: 70_000 }, Meta::file());
+    v.compress(noise, DecmpfsType::Zlib4);
+    let empty = v.file(dir, "empty 3", Content::Empty, Meta::file());
+    v.compress(empty, DecmpfsType::Zlib3);
+}
+
+fn fragments(v: &mut VolumeBuilder) {
+    let root = v.root();
+    for pieces in [2, 7, 8, 9, 16, 17, 40, 200] {
+        let name = format!("pieces {pieces}");
+        let len = 900_000 + u64::from(pieces);
+        let id = v.file(root, &name, Content::Pattern { seed: pieces.into(), len }, Meta::file());
+        v.fragment(id, ForkKind::Data, pieces);
+    }
+    let both = v.file(root, "both forks", Content::text(30, 90_000), Meta::file());
+    v.set_resource_fork(both, Content::text(31, 100_000));
+    v.fragment(both, ForkKind::Data, 10);
+    v.fragment(both, ForkKind::Resource, 20);
+    let attr = v.file(root, "attribute", "", Meta::file());
+    v.set_xattr_fork(attr, "com.example.pieces", Content::text(32, 150_000), 30);
+    v.set_xattr_fork(attr, "com.example.small-fork", "tiny", 1);
+    let spare = v.file(root, "preallocated", "short\n", Meta::file());
+    v.preallocate(spare, ForkKind::Data, 12);
+}
+
+fn deep(v: &mut VolumeBuilder) {
+    let mut at = v.root();
+    for level in 0..60 {
+        at = v.mkdir(at, &format!("level {level:02} {}", "x".repeat(level * 3)), Meta::dir());
+        for i in 0..60 {
+            v.file(at, &format!("{level} {i} {}", "y".repeat(i)), Content::Empty, Meta::file());
+        }
+    }
+}
+
+fn links(v: &mut VolumeBuilder) {
+    let root = v.root();
+    plain(v);
+    let file = v.file(root, "original", "one file, many names\n", Meta::file());
+    v.set_xattr(file, "com.example.inode", "on the inode");
+    for i in 0..30 {
+        v.hard_link(file, root, &format!("name {i}"));
+    }
+    let tree = v.mkdir(root, "tree", Meta::dir());
+    let inner = v.mkdir(tree, "inner", Meta::dir());
+    v.file(inner, "leaf", "leaf\n", Meta::file());
+    v.file(tree, "twig", "twig\n", Meta::file());
+    let other = v.mkdir(root, "other", Meta::dir());
+    v.dir_link(inner, other, "inner again");
+    let far = v.mkdir(other, "far", Meta::dir());
+    v.dir_link(tree, far, "tree again");
+    v.dir_link(tree, other, "tree thrice");
+    let compressed = v.file(tree, "compressed", Content::text(40, 50_000), Meta::file());
+    v.compress(compressed, DecmpfsType::Zlib4);
+    v.hard_link(compressed, far, "compressed too");
+}
+
+fn old_links(v: &mut VolumeBuilder) {
+    let root = v.root();
+    plain(v);
+    let file = v.file(root, "old original", "linked before 2007\n", Meta::file());
+    for i in 0..3 {
+        v.old_hard_link(file, root, &format!("old name {i}"), 77_123);
+    }
+}
