@@ -229,6 +229,18 @@ pub(super) fn open_extents_plain(volume: &Source, header: &VolumeHeader) -> Opti
     open_extents(volume, header, &Arc::new(node_cache(1 << 20))).ok()
 }
 
+/// One of the other trees with a small cache of its own.
+pub(super) fn open_tree_plain(
+    volume: &Source,
+    header: &VolumeHeader,
+    extents: Option<&BTree>,
+    cnid: u32,
+    name: &'static str,
+    fork: &ForkData,
+) -> Result<BTree> {
+    open_tree(volume, header, extents, &Arc::new(node_cache(1 << 20)), cnid, name, fork)
+}
+
 /// Open one of the other trees.
 pub(super) fn open_tree(
     volume: &Source,

@@ -167,6 +167,111 @@ codes! {
     BtreeMap "HFS-BTREE-MAP" Damage [522, 525, 550]
         "The map of used nodes of a B-tree is wrong or its map nodes are."
         => "Let a Mac repair the volume (fsck_hfs).";
+    BtreeUnused "HFS-BTREE-UNUSED" Info [608]
+        "A node that is not in use is not zero, though this volume promises it."
+        => "Harmless; a Mac clears it at the next repair.";
+    BtreeSplit "HFS-BTREE-SPLIT" Warning [615]
+        "A B-tree node of a journaled volume straddles two extents."
+        => "Let a Mac repair the volume (fsck_hfs).";
+    CatalogRecord "HFS-CATALOG-RECORD" Damage [528, 529, 530, 531, 537]
+        "A catalog record has an unknown type or an impossible length."
+        => "The file or folder it described is lost in this snapshot; let a Mac repair the volume.";
+    CatalogName "HFS-CATALOG-NAME" Damage [503, 536, 548, 571]
+        "A name in the catalog is empty, too long or not allowed."
+        => "Let a Mac repair the volume (fsck_hfs).";
+    CatalogId "HFS-CATALOG-ID" Damage [560]
+        "A CNID in the catalog is impossible or stands twice."
+        => "Let a Mac repair the volume (fsck_hfs).";
+    CatalogThread "HFS-CATALOG-THREAD" Damage [505, 532, 533, 534, 535, 572]
+        "A file or folder and its thread record do not belong together, or one of them is missing."
+        => "The object may be unreachable by number; let a Mac repair the volume (fsck_hfs).";
+    CatalogOrphan "HFS-CATALOG-ORPHAN" Damage [534]
+        "Files or folders lie in a folder that does not exist."
+        => "They cannot be reached by any path; let a Mac repair the volume (fsck_hfs).";
+    CatalogLoop "HFS-CATALOG-LOOP" Damage [538, 590, 591]
+        "A folder is its own ancestor."
+        => "What is in it cannot be reached from the root; let a Mac repair the volume (fsck_hfs).";
+    CatalogDepth "HFS-CATALOG-DEPTH" Warning [545]
+        "Folders are nested more than 100 deep."
+        => "Harmless to read; old versions of macOS cannot.";
+    CatalogFlags "HFS-CATALOG-FLAGS" Warning [546, 547]
+        "Flags of a catalog record that must be clear are set."
+        => "Let a Mac repair the volume (fsck_hfs).";
+    CatalogMode "HFS-CATALOG-MODE" Warning [569]
+        "The POSIX mode of an object contradicts its record: a folder that claims to be a file, or the reverse."
+        => "Check the permissions of what you restore; let a Mac repair the volume.";
+    CatalogValence "HFS-CATALOG-VALENCE" Warning [502]
+        "A folder's count of its entries is wrong."
+        => "The entries are all there; a Mac corrects the count (fsck_hfs).";
+    CatalogFolderCount "HFS-CATALOG-FOLDER-COUNT" Warning [580, 581]
+        "A folder's count of the folders in it is wrong."
+        => "Harmless to read; a Mac corrects the count (fsck_hfs).";
+    SymlinkBad "HFS-SYMLINK" Warning [616, 617]
+        "A symbolic link has an impossible target."
+        => "The link cannot be restored as it was.";
+    ForkExtent "HFS-FORK-EXTENT" Damage [510]
+        "A fork claims blocks that the volume does not have, or its extents are garbled."
+        => "The file's contents are lost from there on; look for the file in another snapshot.";
+    ForkBlocks "HFS-FORK-BLOCKS" Damage [500]
+        "A fork's block count is not the sum of its extents."
+        => "Part of the file may be out of reach; look for it in another snapshot.";
+    ForkSize "HFS-FORK-SIZE" Damage [501]
+        "A fork is longer than the blocks it has."
+        => "The end of the file is lost; look for it in another snapshot.";
+    ForkOverlap "HFS-FORK-OVERLAP" Damage [511, 563, 607]
+        "Blocks belong to two forks at once: at least one of the files has the other's bytes."
+        => "Compare the files with those in another snapshot.";
+    OverflowOrphan "HFS-OVERFLOW-ORPHAN" Warning [552]
+        "The extents file has extents for a fork that does not need them or does not exist."
+        => "Harmless to read; let a Mac repair the volume (fsck_hfs).";
+    LinkOrphan "HFS-LINK-ORPHAN" Damage [603, 604]
+        "A hard link leads to an inode that does not exist: the file or folder is lost under this name."
+        => "Look for it in another snapshot.";
+    InodeOrphan "HFS-INODE-ORPHAN" Warning [605, 606]
+        "An inode has no link that leads to it: its file or folder has lost its names."
+        => "It can be read under its number in the private folder; let a Mac repair the volume.";
+    InodeUnlinked "HFS-INODE-UNLINKED" Info [568]
+        "A file was deleted while open and never removed, as after a crash."
+        => "Harmless; a Mac removes it.";
+    InodePlace "HFS-INODE-PLACE" Warning [584, 585, 596, 597]
+        "An inode has the wrong name for its number."
+        => "Let a Mac repair the volume (fsck_hfs).";
+    LinkCount "HFS-LINK-COUNT" Warning [567, 586, 598, 614]
+        "The link count of a file or folder is not the number of its links."
+        => "Harmless to read; let a Mac repair it before backups are deleted.";
+    LinkChain "HFS-LINK-CHAIN" Warning [593, 594, 600]
+        "The chain that connects the hard links of an object is broken."
+        => "Harmless to read; let a Mac repair it before backups are deleted.";
+    LinkFlags "HFS-LINK-FLAGS" Warning [583, 587, 588, 589, 595, 599, 601, 602, 612, 613]
+        "A hard link, its inode or a folder above it has wrong flags or Finder information."
+        => "Let a Mac repair the volume (fsck_hfs).";
+    LinkDate "HFS-LINK-DATE" Info [610]
+        "A file hard link's creation date is neither the root's nor the private folder's."
+        => "Harmless; some systems do not follow such a link.";
+    PrivateFolder "HFS-PRIVATE-FOLDER" Warning [582, 592]
+        "The private folder of linked folders is missing or has wrong permissions."
+        => "Let a Mac repair the volume (fsck_hfs).";
+    AttributeRecord "HFS-ATTRIBUTE-RECORD" Damage [579]
+        "A record of the attributes file has an unknown type or does not fit."
+        => "One extended attribute is lost; the file itself is not.";
+    AttributeFork "HFS-ATTRIBUTE-FORK" Damage [577, 578]
+        "An attribute's blocks do not make up its size."
+        => "One extended attribute is lost; the file itself is not.";
+    AttributeFlags "HFS-ATTRIBUTE-FLAGS" Warning [575, 576]
+        "An object's flags do not say truly whether it has extended attributes or an access control list."
+        => "Harmless to read; let a Mac repair the volume (fsck_hfs).";
+    BitmapUnder "HFS-BITMAP-UNDER" Damage [556]
+        "Blocks in use are marked free: the next write to the volume may overwrite them."
+        => "Do not let the Mac back up to this image before it is repaired (fsck_hfs).";
+    BitmapOver "HFS-BITMAP-OVER" Warning [609]
+        "Blocks that nothing uses are marked used: space is lost, no data."
+        => "A Mac reclaims them (fsck_hfs).";
+    BitmapUnreadable "HFS-BITMAP-UNREADABLE" Damage []
+        "The allocation file cannot be read, or is too short for the volume."
+        => "See the finding on the band that holds it.";
+    VolumeCounts "HFS-VOLUME-COUNTS" Warning [541, 542, 553, 555]
+        "A count in the volume header is not what is on the volume."
+        => "Harmless to read; a Mac corrects it (fsck_hfs).";
 }
 
 impl Code {

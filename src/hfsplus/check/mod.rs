@@ -4,22 +4,22 @@
 //! The journal is replayed in memory first, as Apple's fsck does with `-n`. The
 //! conditions are those of `formats/hfsplus.md`.
 
+mod attributes;
+mod blocks;
+mod contents;
 mod header;
+mod hierarchy;
+mod links;
+mod objects;
 mod spec;
+mod totals;
 mod tree;
 
-use super::btree::read_header;
-use super::extents::{ForkType, runs_of};
-use super::fork::ForkReader;
-use super::format::{
-    ATTRIBUTES_FILE, CATALOG_FILE, EXTENTS_FILE, ForkData, VolumeHeader,
-};
+use super::format::VolumeHeader;
 use super::journal::{Journal, JournalState};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::io::Source;
 use crate::report::{Code, Finding, Progress, Reporter, Where};
-use spec::TreeSpec;
-use std::sync::Arc;
 
 pub use tree::TreeSummary;
 
@@ -39,7 +39,7 @@ pub struct Checked {
 /// Check the volume in `source`.
 ///
 /// # Errors
-/// Only [`Error::Interrupted`]; everything else becomes a finding.
+/// Only [`crate::Error::Interrupted`]; everything else becomes a finding.
 pub fn check(source: &Source, reporter: &dyn Reporter, progress: &dyn Progress) -> Result<Checked> {
     let mut done = Checked::default();
     let Some(first) = header::usable(source) else {
@@ -53,22 +53,8 @@ pub fn check(source: &Source, reporter: &dyn Reporter, progress: &dyn Progress) 
         done.not_checked.push(("volume".into(), "neither volume header is usable".into()));
         return Ok(done);
     };
-    let trees = Trees { volume: &volume, header: &header, reporter, progress };
-    let extents_file = trees.file(&header.extents_file, EXTENTS_FILE, None);
-    trees.check(TreeSpec::extents(), extents_file, &mut done)?;
-    // The catalog may need the extents file to be found at all.
-    let extents = super::volume::open_extents_plain(&volume, &header);
-    let catalog = trees.file(&header.catalog_file, CATALOG_FILE, extents.as_ref());
-    let folds = catalog
-        .as_ref()
-        .ok()
-        .and_then(|f| read_header(&**f, "catalog").ok())
-        .is_none_or(|h| !(header.is_hfsx() && h.key_compare_type == 0xBC));
-    trees.check(TreeSpec::catalog(folds), catalog, &mut done)?;
-    if header.attributes_file.total_blocks > 0 {
-        let attributes = trees.file(&header.attributes_file, ATTRIBUTES_FILE, extents.as_ref());
-        trees.check(TreeSpec::attributes(), attributes, &mut done)?;
-    }
+    let contents = contents::Contents::new(&volume, &header, reporter, progress);
+    contents.check(&mut done)?;
     done.header = Some(header);
     Ok(done)
 }
@@ -111,49 +97,3 @@ fn check_journal(
     done.journal = Some(journal.state);
     volume
 }
-
-struct Trees<'a> {
-    volume: &'a Source,
-    header: &'a VolumeHeader,
-    reporter: &'a dyn Reporter,
-    progress: &'a dyn Progress,
-}
-
-impl Trees<'_> {
-    fn file(
-        &self,
-        fork: &ForkData,
-        cnid: u32,
-        extents: Option<&super::btree::BTree>,
-    ) -> Result<Arc<ForkReader>> {
-        let runs = runs_of(extents, cnid, ForkType::Data, fork)?;
-        let size = fork.logical_size;
-        let (volume, block) = (self.volume.clone(), self.header.block_size);
-        Ok(Arc::new(ForkReader::new(volume, block, size, runs, "B-tree file")))
-    }
-
-    fn check(
-        &self,
-        spec: TreeSpec,
-        file: Result<Arc<ForkReader>>,
-        done: &mut Checked,
-    ) -> Result<()> {
-        let name = spec.name;
-        let file = match file {
-            Ok(file) => file,
-            Err(e) => {
-                let text = format!("the {name} file cannot be read: {e}");
-                self.reporter.report(Finding::new(Code::BtreeUnreadable, Where::of(name), text));
-                done.not_checked.push((name.into(), e.to_string()));
-                return Ok(());
-            }
-        };
-        match tree::check(&spec, &*file, self.reporter, self.progress, &mut |_, _, _| {}) {
-            Ok(summary) => done.trees.push(summary),
-            Err(Error::Interrupted) => return Err(Error::Interrupted),
-            Err(e) => done.not_checked.push((name.into(), e.to_string())),
-        }
-        Ok(())
-    }
-}
-

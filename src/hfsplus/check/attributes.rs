@@ -1,0 +1,170 @@
+//! The attributes file: records and forks, and which objects have any
+//! (section 11).
+
+use super::blocks::{Blocks, Owner};
+use super::objects::Object;
+use crate::hfsplus::attributes::{Key, record_type};
+use crate::hfsplus::format::{
+    ExtentRecord, FIRST_LINK_XATTR, FIRST_USER_CNID, FLAG_HAS_ATTRIBUTES, FLAG_HAS_SECURITY,
+    ForkData, ROOT, SECURITY_XATTR, decode,
+};
+use crate::hfsplus::node::split;
+use crate::hfsplus::unicode::raw_string;
+use crate::io::bytes::{be32, usize32};
+use crate::report::{Code, Finding, Reporter, Where};
+use std::collections::BTreeMap;
+
+/// A fork that is still being put together: its data, blocks seen so far.
+struct Open {
+    fork: ForkData,
+    sum: u64,
+    records: BTreeMap<u32, ExtentRecord>,
+}
+
+/// What the attributes file says about objects.
+#[derive(Default)]
+pub struct AttributeFacts {
+    /// CNIDs with any attribute, and whether one is an access control list.
+    with: Vec<(u32, bool)>,
+    first_links: BTreeMap<u32, u32>,
+    forks: BTreeMap<(u32, String), Open>,
+    stray_extents: Vec<(u32, String, u32, ExtentRecord)>,
+    /// Whether some record could not be taken in.
+    pub broken: bool,
+}
+
+impl AttributeFacts {
+    /// The first link of a directory inode, from its private attribute.
+    pub fn first_link(&self, cnid: u32) -> Option<u32> {
+        self.first_links.get(&cnid).copied()
+    }
+
+    /// Take in one leaf record.
+    pub fn record(
+        &mut self,
+        node: u32,
+        index: usize,
+        record: &[u8],
+        place: Option<crate::error::Place>,
+        reporter: &dyn Reporter,
+    ) {
+        let Some(parts) = split(record) else { return };
+        let Some(key) = Key::parse(parts.key) else { return };
+        let name = raw_string(key.name);
+        let mut bad = |text: String| {
+            let place = Where::of("attributes").node(node).record(index).cnid(key.file).at(place.clone());
+            let text = format!("attributes node {node} record {index}, '{name}' of object {}: {text}", key.file);
+            reporter.report(Finding::new(Code::AttributeRecord, place, text));
+            self.broken = true;
+        };
+        let data = parts.data;
+        match be32(data, 0) {
+            Some(record_type::INLINE) => {
+                let size = usize32(be32(data, 12).unwrap_or(u32::MAX));
+                if size.checked_add(16).is_none_or(|n| n > data.len()) {
+                    return bad(format!("{size} bytes of value in a record of {}", data.len()));
+                }
+                if key.start != 0 {
+                    return bad(format!("an inline value starts at block {}", key.start));
+                }
+                if name == FIRST_LINK_XATTR {
+                    let value = data.get(16..16 + size).unwrap_or_default();
+                    let text = String::from_utf8_lossy(value);
+                    let first = text.trim_end_matches('\0').parse().unwrap_or(0);
+                    self.first_links.insert(key.file, first);
+                }
+            }
+            Some(record_type::FORK) => {
+                let Some(fork) = data.get(8..).and_then(decode::<ForkData>) else {
+                    return bad("its fork is cut off".into());
+                };
+                if key.start != 0 {
+                    return bad(format!("a fork starts at block {}", key.start));
+                }
+                let open = Open { fork, sum: 0, records: BTreeMap::new() };
+                self.forks.insert((key.file, name.clone()), open);
+            }
+            Some(record_type::EXTENTS) => {
+                let Some(extents) = data.get(8..).and_then(decode::<ExtentRecord>) else {
+                    return bad("its extents are cut off".into());
+                };
+                self.stray_extents.push((key.file, name.clone(), key.start, extents));
+                return;
+            }
+            other => return bad(format!("record type {:#x}", other.unwrap_or(0))),
+        }
+        let acl = name == SECURITY_XATTR;
+        match self.with.last_mut() {
+            Some(last) if last.0 == key.file => last.1 |= acl,
+            _ => self.with.push((key.file, acl)),
+        }
+    }
+
+    /// Check the forks and claim their blocks.
+    pub fn finish(&mut self, blocks: &mut Blocks<'_>, reporter: &dyn Reporter) {
+        for (file, name, start, extents) in std::mem::take(&mut self.stray_extents) {
+            match self.forks.get_mut(&(file, name.clone())) {
+                Some(open) => {
+                    open.records.insert(start, extents);
+                }
+                None => {
+                    let text = format!("extents of attribute '{name}' of object {file} without its fork");
+                    let place = Where::of("attributes").cnid(file);
+                    reporter.report(Finding::new(Code::AttributeRecord, place, text));
+                    self.broken = true;
+                }
+            }
+        }
+        for ((file, name), open) in &mut self.forks {
+            let owner = Owner::Attribute(*file, name);
+            let Some((sum, _)) = blocks.record(owner, &open.fork.extents) else { continue };
+            open.sum = sum;
+            for (start, record) in &open.records {
+                if u64::from(*start) != open.sum {
+                    let text = format!(
+                        "extents of attribute '{name}' of object {file} start at block {start}, expected {}",
+                        open.sum
+                    );
+                    let place = Where::of("attributes").cnid(*file);
+                    reporter.report(Finding::new(Code::AttributeRecord, place, text));
+                }
+                let Some((more, _)) = blocks.record(owner, record) else { break };
+                open.sum += more;
+            }
+            blocks.sums(owner, &open.fork, open.sum);
+        }
+    }
+
+    /// Compare with the flags of the objects, which are sorted by CNID.
+    pub fn compare(&mut self, objects: &[Object], reporter: &dyn Reporter) {
+        self.with.sort_unstable();
+        self.with.dedup_by(|b, a| {
+            let same = a.0 == b.0;
+            a.1 |= same && b.1;
+            same
+        });
+        let say = |cnid: u32, text: String| {
+            let place = Where::of("attributes").cnid(cnid);
+            reporter.report(Finding::new(Code::AttributeFlags, place, text));
+        };
+        let find = |cnid: u32| self.with.binary_search_by_key(&cnid, |w| w.0).ok();
+        for o in objects {
+            let found = find(o.cnid).and_then(|at| self.with.get(at));
+            let (any, acl) = found.map_or((false, false), |w| (true, w.1));
+            if (o.flags & FLAG_HAS_ATTRIBUTES != 0) != any {
+                let (says, has) = if any { ("none", "some") } else { ("some", "none") };
+                say(o.cnid, format!("object {} says it has {says} attributes, it has {has}", o.cnid));
+            }
+            if (o.flags & FLAG_HAS_SECURITY != 0) != acl {
+                let (says, has) = if acl { ("no", "one") } else { ("an", "none") };
+                say(o.cnid, format!("object {} says it has {says} access control list, it has {has}", o.cnid));
+            }
+        }
+        for (cnid, _) in &self.with {
+            let special = *cnid < FIRST_USER_CNID && *cnid != ROOT;
+            if !special && objects.binary_search_by_key(cnid, |o| o.cnid).is_err() {
+                say(*cnid, format!("attributes of object {cnid}, which does not exist"));
+            }
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Which blocks are in use, by everything that claims them; forks whose extents
+//! go on in the extents file (sections 3 and 10).
+
+use crate::hfsplus::extents::{ForkType, Key};
+use crate::hfsplus::format::{Extent, ExtentRecord, ForkData, VolumeHeader};
+use crate::io::ReadAt;
+use crate::io::bytes::usize32;
+use crate::report::{Code, Finding, Reporter, Where};
+
+/// Who claims blocks.
+#[derive(Debug, Clone, Copy)]
+pub enum Owner<'a> {
+    /// A fork of a file or special file.
+    Fork(u32, ForkType),
+    /// An extended attribute.
+    Attribute(u32, &'a str),
+    /// A fixed part of the volume.
+    Fixed(&'static str),
+}
+
+impl std::fmt::Display for Owner<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Fork(id, ForkType::Data) => write!(f, "file {id}"),
+            Self::Fork(id, ForkType::Resource) => write!(f, "resource fork of file {id}"),
+            Self::Attribute(id, name) => write!(f, "attribute '{name}' of object {id}"),
+            Self::Fixed(what) => f.write_str(what),
+        }
+    }
+}
+
+impl Owner<'_> {
+    fn place(&self) -> Where {
+        match self {
+            Self::Fork(id, _) => Where::of("file").cnid(*id),
+            Self::Attribute(id, _) => Where::of("attribute").cnid(*id),
+            Self::Fixed(what) => Where::of(*what),
+        }
+    }
+}
+
+/// The overflow extents, in key order, and which of them somebody needs.
+#[derive(Default)]
+pub struct Overflow {
+    records: Vec<(Key, ExtentRecord, bool)>,
+}
+
+impl Overflow {
+    /// Add a record of the extents file.
+    pub fn push(&mut self, key: Key, record: ExtentRecord) {
+        self.records.push((key, record, false));
+    }
+
+    /// Put the records into key order once all are there.
+    pub fn sort(&mut self) {
+        self.records.sort_by_key(|r| r.0);
+    }
+
+    fn take(&mut self, key: Key) -> Option<ExtentRecord> {
+        let at = self.records.binary_search_by_key(&key, |r| r.0).ok()?;
+        let record = self.records.get_mut(at)?;
+        record.2 = true;
+        Some(record.1)
+    }
+
+    /// Report the records that no fork needs.
+    pub fn report_unused(&self, reporter: &dyn Reporter) {
+        for (key, _, used) in self.records.iter().filter(|r| !r.2) {
+            debug_assert!(!used);
+            let text = format!(
+                "the extents file has extents of file {} from block {} on that it does not need",
+                key.file, key.start
+            );
+            let place = Where::of("extents").cnid(key.file);
+            reporter.report(Finding::new(Code::OverflowOrphan, place, text));
+        }
+    }
+
+    /// The extents of the bad block file, which has no other record.
+    pub fn bad_blocks(&mut self) -> Vec<Extent> {
+        let bad = crate::hfsplus::format::BAD_BLOCK_FILE;
+        let mine = self.records.iter_mut().filter(|r| r.0.file == bad);
+        mine.flat_map(|r| {
+            r.2 = true;
+            r.1.into_iter().filter(|e| e.count > 0)
+        })
+        .collect()
+    }
+}
+
+/// A bitmap of the blocks in use, most significant bit first.
+pub struct Blocks<'a> {
+    used: Vec<u8>,
+    total: u32,
+    block_size: u32,
+    volume: &'a dyn ReadAt,
+    reporter: &'a dyn Reporter,
+    /// Whether some claim was broken, so that the map cannot be complete.
+    pub broken: bool,
+}
+
+impl<'a> Blocks<'a> {
+    /// All blocks free.
+    pub fn new(header: &VolumeHeader, volume: &'a dyn ReadAt, reporter: &'a dyn Reporter) -> Self {
+        let used = vec![0; usize32(header.total_blocks).div_ceil(8)];
+        Self {
+            used,
+            total: header.total_blocks,
+            block_size: header.block_size,
+            volume,
+            reporter,
+            broken: false,
+        }
+    }
+
+    /// The bitmap.
+    pub fn map(&self) -> &[u8] {
+        &self.used
+    }
+
+    /// Number of blocks in use.
+    pub fn used(&self) -> u64 {
+        self.used.iter().map(|b| u64::from(b.count_ones())).sum()
+    }
+
+    fn report(&mut self, code: Code, owner: Owner<'_>, block: u32, text: String) {
+        let at = u64::from(block) * u64::from(self.block_size);
+        let place = if block < self.total { self.volume.locate(at) } else { None };
+        let place = owner.place().block(block).at(place);
+        self.reporter.report(Finding::new(code, place, format!("{owner}: {text}")));
+        self.broken = true;
+    }
+
+    /// Claim a run of blocks that lies in the volume; report those already taken.
+    pub fn claim(&mut self, owner: Owner<'_>, start: u32, count: u32) {
+        let mut taken = None;
+        let mut block = start;
+        let end = start.saturating_add(count).min(self.total);
+        while block < end {
+            let Some(byte) = self.used.get_mut(usize32(block) / 8) else { break };
+            // Whole bytes at once where the run covers them.
+            if block % 8 == 0 && end - block >= 8 && *byte == 0 {
+                *byte = 0xFF;
+                block += 8;
+                continue;
+            }
+            let mask = 0x80 >> (block % 8);
+            if *byte & mask != 0 {
+                taken.get_or_insert(block);
+            }
+            *byte |= mask;
+            block += 1;
+        }
+        if let Some(first) = taken {
+            let text = format!("block {first} belongs to something else, too");
+            self.report(Code::ForkOverlap, owner, first, text);
+        }
+    }
+
+    /// Claim the extents of a record up to its first empty one. Returns the blocks
+    /// they hold, and whether the record was full; `None` if they are garbled.
+    pub fn record(&mut self, owner: Owner<'_>, record: &ExtentRecord) -> Option<(u64, bool)> {
+        let mut sum = 0;
+        let mut ended = false;
+        for e in record {
+            let garbled = if e.count == 0 {
+                ended = true;
+                (e.start != 0).then(|| format!("an empty extent begins at block {}", e.start))
+            } else if ended {
+                Some(format!("an extent at block {} follows an empty one", e.start))
+            } else if e.start == 0 && !matches!(owner, Owner::Fixed(_)) {
+                Some("an extent begins at block 0".into())
+            } else if e.start >= self.total || e.count >= self.total - e.start {
+                // The last block is never a file's: the alternate header is there.
+                let last = e.start.saturating_add(e.count - 1);
+                Some(format!("blocks {} to {last} of {}", e.start, self.total))
+            } else {
+                None
+            };
+            if let Some(text) = garbled {
+                self.report(Code::ForkExtent, owner, e.start, text);
+                return None;
+            }
+            self.claim(owner, e.start, e.count);
+            sum += u64::from(e.count);
+        }
+        Some((sum, !ended))
+    }
+
+    /// Check a fork and claim its blocks, those in the extents file included.
+    pub fn fork(&mut self, id: u32, kind: ForkType, fork: &ForkData, overflow: &mut Overflow) {
+        let owner = Owner::Fork(id, kind);
+        let Some((mut sum, mut full)) = self.record(owner, &fork.extents) else { return };
+        while full && sum < u64::from(fork.total_blocks) {
+            let Ok(start) = u32::try_from(sum) else { break };
+            let key = Key { file: id, fork: kind.code(), start };
+            let Some(record) = overflow.take(key) else { break };
+            let Some((more, was_full)) = self.record(owner, &record) else { return };
+            if more == 0 {
+                break;
+            }
+            sum += more;
+            full = was_full;
+        }
+        self.sums(owner, fork, sum);
+    }
+
+    /// The block count and size of a fork against its extents.
+    pub fn sums(&mut self, owner: Owner<'_>, fork: &ForkData, sum: u64) {
+        let (blocks_code, size_code) = match owner {
+            Owner::Attribute(..) => (Code::AttributeFork, Code::AttributeFork),
+            _ => (Code::ForkBlocks, Code::ForkSize),
+        };
+        let first = fork.extents.first().map_or(0, |e| e.start);
+        if sum != u64::from(fork.total_blocks) {
+            let text = format!("{} blocks, but its extents hold {sum}", fork.total_blocks);
+            self.report(blocks_code, owner, first, text);
+        }
+        let room = u64::from(fork.total_blocks) * u64::from(self.block_size);
+        if fork.logical_size > room {
+            let text = format!("{} bytes in {room}", fork.logical_size);
+            self.report(size_code, owner, first, text);
+        }
+    }
+
+    /// Claim what every volume has: the first sectors and the last (section 0).
+    pub fn fixed(&mut self) {
+        let front = 1536u32.div_ceil(self.block_size);
+        self.claim(Owner::Fixed("volume header"), 0, front);
+        let back = 1024u32.div_ceil(self.block_size).min(self.total);
+        self.claim(Owner::Fixed("alternate volume header"), self.total - back, back);
+    }
+}

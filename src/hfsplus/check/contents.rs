@@ -1,0 +1,247 @@
+//! The trees in order, and what their records must agree on.
+
+use super::attributes::AttributeFacts;
+use super::blocks::{Blocks, Overflow, Owner};
+use super::links::{self, Private};
+use super::objects::Collected;
+use super::spec::TreeSpec;
+use super::tree::{self, LeafVisitor};
+use super::{Checked, hierarchy, totals};
+use crate::error::{Error, Result};
+use crate::hfsplus::btree::{BTree, read_header};
+use crate::hfsplus::catalog::{Catalog, Record};
+use crate::hfsplus::extents::{ForkType, Key, runs_of};
+use crate::hfsplus::fork::ForkReader;
+use crate::hfsplus::format::{
+    ALLOCATION_FILE, ATTRIBUTES_FILE, CATALOG_FILE, DIR_INODES_DIR, EXTENTS_FILE, ExtentRecord,
+    FILE_INODES_DIR, ForkData, ROOT, STARTUP_FILE, VolumeHeader, decode,
+};
+use crate::hfsplus::node::split;
+use crate::hfsplus::unicode::stored_verbatim;
+use crate::hfsplus::volume::{open_extents_plain, open_tree_plain};
+use crate::io::{ReadAt, Source};
+use crate::report::{Code, Finding, Progress, Reporter, Where};
+
+/// The job of checking everything behind the volume header.
+pub(super) struct Contents<'a> {
+    volume: &'a Source,
+    header: &'a VolumeHeader,
+    reporter: &'a dyn Reporter,
+    progress: &'a dyn Progress,
+    /// For finding the special files' own overflow extents.
+    extents: Option<BTree>,
+}
+
+impl<'a> Contents<'a> {
+    pub(super) fn new(
+        volume: &'a Source,
+        header: &'a VolumeHeader,
+        reporter: &'a dyn Reporter,
+        progress: &'a dyn Progress,
+    ) -> Self {
+        let extents = open_extents_plain(volume, header);
+        Self { volume, header, reporter, progress, extents }
+    }
+
+    pub(super) fn check(&self, done: &mut Checked) -> Result<()> {
+        let h = self.header;
+        let mut overflow = Overflow::default();
+        let extents_whole = self.tree(
+            &TreeSpec::extents(),
+            EXTENTS_FILE,
+            &h.extents_file,
+            done,
+            &mut |_, _, record| collect_overflow(record, &mut overflow),
+        )?;
+        overflow.sort();
+        let mut blocks = Blocks::new(h, &**self.volume, self.reporter);
+        self.special_files(&mut blocks, &mut overflow);
+
+        let catalog_file = self.file(CATALOG_FILE, &h.catalog_file);
+        let locate = |node: u32| {
+            let file = catalog_file.as_ref().ok()?;
+            let size = read_header(file, "catalog").ok()?.node_size;
+            file.locate(u64::from(node) * u64::from(size))
+        };
+        let mut c = Collected {
+            objects: Vec::new(),
+            threads: Vec::new(),
+            children: Vec::new(),
+            blocks,
+            overflow,
+            files: 0,
+            folders: 0,
+            largest: 0,
+            encodings: 0,
+            broken: false,
+            reporter: self.reporter,
+            locate: &locate,
+        };
+        let spec = TreeSpec::catalog(self.folds());
+        let catalog_whole = self.tree(&spec, CATALOG_FILE, &h.catalog_file, done, &mut |n, i, r| {
+            c.record(n, i, r);
+        })?;
+
+        let mut attributes = AttributeFacts::default();
+        let attributes_whole = h.attributes_file.total_blocks == 0 || {
+            let file = self.file(ATTRIBUTES_FILE, &h.attributes_file);
+            let size = file.as_ref().ok().and_then(|f| read_header(f, "attributes").ok()).map_or(0, |t| t.node_size);
+            let place = |n: u32| file.as_ref().ok()?.locate(u64::from(n) * u64::from(size));
+            self.tree(&TreeSpec::attributes(), ATTRIBUTES_FILE, &h.attributes_file, done, &mut |n, i, r| {
+                attributes.record(n, i, r, place(n), self.reporter);
+            })?
+        };
+        attributes.finish(&mut c.blocks, self.reporter);
+        self.join(c, attributes, Whole { extents: extents_whole, catalog: catalog_whole, attributes: attributes_whole }, done)
+    }
+
+    /// What the trees must agree on. Of a tree with a broken branch records are
+    /// missing, and nothing is said that would only follow from that.
+    fn join(
+        &self,
+        mut c: Collected<'_>,
+        mut attributes: AttributeFacts,
+        whole: Whole,
+        done: &mut Checked,
+    ) -> Result<()> {
+        if !whole.catalog || c.broken {
+            let why = "part of the catalog cannot be read";
+            done.not_checked.push(("hierarchy, links, bitmap and counts".into(), why.into()));
+            return Ok(());
+        }
+        hierarchy::check(&mut c, self.header.is_hfsx());
+        if whole.attributes && !attributes.broken {
+            attributes.compare(&c.objects, self.reporter);
+        }
+        links::check(&c, self.private(), &attributes);
+        if whole.extents {
+            c.overflow.report_unused(self.reporter);
+        }
+        let claims_known = whole.extents && whole.attributes && !c.blocks.broken && !attributes.broken;
+        let mut free = None;
+        if claims_known {
+            let file = self.file(ALLOCATION_FILE, &self.header.allocation_file);
+            match file {
+                Ok(file) => totals::bitmap(&file, &c, self.header, &**self.volume, self.progress)?,
+                Err(e) => {
+                    let text = format!("the allocation file cannot be read: {e}");
+                    let place = Where::of("bitmap");
+                    self.reporter.report(Finding::new(Code::BitmapUnreadable, place, text));
+                }
+            }
+            free = Some(u64::from(self.header.total_blocks).saturating_sub(c.blocks.used()));
+        } else {
+            let why = "blocks of some forks are not known";
+            done.not_checked.push(("bitmap".into(), why.into()));
+        }
+        totals::header(&c, self.header, free);
+        Ok(())
+    }
+
+    fn folds(&self) -> bool {
+        let file = self.file(CATALOG_FILE, &self.header.catalog_file);
+        let binary = file
+            .ok()
+            .and_then(|f| read_header(&f, "catalog").ok())
+            .is_some_and(|h| h.key_compare_type == 0xBC);
+        !(self.header.is_hfsx() && binary)
+    }
+
+    /// The private folders, found as a reader finds them.
+    fn private(&self) -> Private {
+        let h = self.header;
+        let tree = open_tree_plain(self.volume, h, self.extents.as_ref(), CATALOG_FILE, "catalog", &h.catalog_file);
+        let Ok(tree) = tree else { return Private::default() };
+        let catalog = Catalog::new(tree, self.folds());
+        let folder = |name: &str| match catalog.find(ROOT, &stored_verbatim(name)) {
+            Ok(Some(Record::Folder(f))) => Some(f.id),
+            _ => None,
+        };
+        Private { files: folder(FILE_INODES_DIR), folders: folder(DIR_INODES_DIR) }
+    }
+
+    fn file(&self, cnid: u32, fork: &ForkData) -> Result<ForkReader> {
+        let runs = runs_of(self.extents.as_ref(), cnid, ForkType::Data, fork)?;
+        let size = fork.logical_size;
+        Ok(ForkReader::new(self.volume.clone(), self.header.block_size, size, runs, "special file"))
+    }
+
+    /// Check one tree; whether all of it could be followed.
+    fn tree(
+        &self,
+        spec: &TreeSpec,
+        cnid: u32,
+        fork: &ForkData,
+        done: &mut Checked,
+        leaf: LeafVisitor<'_>,
+    ) -> Result<bool> {
+        let file = match self.file(cnid, fork) {
+            Ok(file) => file,
+            Err(e) => {
+                let text = format!("the {} file cannot be read: {e}", spec.name);
+                self.reporter.report(Finding::new(Code::BtreeUnreadable, Where::of(spec.name), text));
+                done.not_checked.push((format!("{} tree", spec.name), e.to_string()));
+                return Ok(false);
+            }
+        };
+        match tree::check(spec, &file, self.reporter, self.progress, leaf) {
+            Ok(summary) => {
+                let whole = summary.whole;
+                done.trees.push(summary);
+                Ok(whole)
+            }
+            Err(Error::Interrupted) => Err(Error::Interrupted),
+            Err(e) => {
+                done.not_checked.push((format!("{} tree", spec.name), e.to_string()));
+                Ok(false)
+            }
+        }
+    }
+
+    /// Claim what the volume header lists, and the bad blocks.
+    fn special_files(&self, blocks: &mut Blocks<'_>, overflow: &mut Overflow) {
+        blocks.fixed();
+        let h = self.header;
+        let forks = [
+            (ALLOCATION_FILE, &h.allocation_file),
+            (EXTENTS_FILE, &h.extents_file),
+            (CATALOG_FILE, &h.catalog_file),
+            (ATTRIBUTES_FILE, &h.attributes_file),
+            (STARTUP_FILE, &h.startup_file),
+        ];
+        for (cnid, fork) in forks {
+            blocks.fork(cnid, ForkType::Data, fork, overflow);
+        }
+        for e in overflow.bad_blocks() {
+            blocks.claim(Owner::Fixed("bad blocks"), e.start, e.count);
+        }
+    }
+}
+
+struct Whole {
+    extents: bool,
+    catalog: bool,
+    attributes: bool,
+}
+
+fn collect_overflow(record: &[u8], overflow: &mut Overflow) {
+    let Some(parts) = split(record) else { return };
+    if let (Some(key), Some(extents)) = (Key::parse(parts.key), decode::<ExtentRecord>(parts.data)) {
+        overflow.push(key, extents);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::objects::inode_number;
+
+    #[test]
+    fn numbers_in_inode_names() {
+        let be = |s: &str| s.encode_utf16().flat_map(u16::to_be_bytes).collect::<Vec<_>>();
+        assert_eq!(inode_number(&be("iNode42")), Some(42));
+        assert_eq!(inode_number(&be("dir_7")), Some(7));
+        for other in ["iNode042", "iNode", "file1", "", "dir_-1", "dir_99999999999"] {
+            assert_eq!(inode_number(&be(other)), None, "{other}");
+        }
+    }
+}
