@@ -2,10 +2,10 @@
 //! go on in the extents file (sections 3 and 10).
 
 use crate::hfsplus::extents::{ForkType, Key};
-use crate::hfsplus::format::{Extent, ExtentRecord, ForkData, VolumeHeader};
+use crate::hfsplus::format::{Extent, ExtentRecord, FIRST_USER_CNID, ForkData, VolumeHeader};
 use crate::io::ReadAt;
 use crate::io::bytes::usize32;
-use crate::report::{Code, Finding, Reporter, Where};
+use crate::report::{Code, Finding, Reporter, Severity, Where};
 
 /// Who claims blocks.
 #[derive(Debug, Clone, Copy)]
@@ -131,6 +131,15 @@ impl<'a> Blocks<'a> {
         self.broken = true;
     }
 
+    /// Something follows the last extent: nobody reads it, but nobody wrote it either.
+    fn behind_the_end(&mut self, owner: Owner<'_>, block: u32) {
+        let special = matches!(owner, Owner::Fork(id, _) if id < FIRST_USER_CNID);
+        let severity = if special { Severity::Info } else { Severity::Warning };
+        let text = format!("{owner}: block {block} is named behind the last extent");
+        let finding = Finding::new(Code::ForkExtent, owner.place().block(block), text);
+        self.reporter.report(finding.severity(severity));
+    }
+
     /// Claim a run of blocks that lies in the volume; report those already taken.
     pub fn claim(&mut self, owner: Owner<'_>, start: u32, count: u32) {
         let mut taken = None;
@@ -163,11 +172,12 @@ impl<'a> Blocks<'a> {
         let mut sum = 0;
         let mut ended = false;
         for e in record {
-            let garbled = if e.count == 0 {
+            let garbled = if e.count == 0 || ended {
+                if !ended && e.start != 0 || ended && (e.start, e.count) != (0, 0) {
+                    self.behind_the_end(owner, e.start);
+                }
                 ended = true;
-                (e.start != 0).then(|| format!("an empty extent begins at block {}", e.start))
-            } else if ended {
-                Some(format!("an extent at block {} follows an empty one", e.start))
+                continue;
             } else if e.start == 0 && !matches!(owner, Owner::Fixed(_)) {
                 Some("an extent begins at block 0".into())
             } else if e.start >= self.total || e.count >= self.total - e.start {

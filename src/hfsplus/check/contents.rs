@@ -210,6 +210,9 @@ impl<'a> Contents<'a> {
             (STARTUP_FILE, &h.startup_file),
         ];
         for (cnid, fork) in forks {
+            if cnid == STARTUP_FILE && fork.total_blocks == 0 {
+                continue;
+            }
             blocks.fork(cnid, ForkType::Data, fork, overflow);
         }
         for e in overflow.bad_blocks() {

@@ -1,9 +1,9 @@
 //! The two volume headers (sections 1 and 16).
 
-use crate::hfsplus::format::VolumeHeader;
+use crate::hfsplus::format::{ForkData, VolumeHeader};
 use crate::hfsplus::parse_header;
 use crate::io::{ReadAt, Source, read_vec};
-use crate::report::{Code, Finding, Reporter, Where};
+use crate::report::{Code, Finding, Reporter, Severity, Where};
 
 struct Copy {
     name: &'static str,
@@ -42,6 +42,22 @@ fn both(volume: &dyn ReadAt) -> (Copy, Copy) {
 pub(super) fn usable(volume: &Source) -> Option<VolumeHeader> {
     let (primary, alternate) = both(&**volume);
     primary.header.ok().or(alternate.header.ok())
+}
+
+/// Whether the first header is usable.
+pub(super) fn is_whole(volume: &Source) -> bool {
+    both(&**volume).0.header.is_ok()
+}
+
+/// Report a volume header that only the journal made good again.
+pub(super) fn check_before_replay(source: &Source, reporter: &dyn Reporter) {
+    let (primary, alternate) = both(&**source);
+    if let (Err(why), Ok(_)) = (&primary.header, &alternate.header) {
+        let place = Where::of(primary.name).at(primary.offset.and_then(|o| source.locate(o)));
+        let text = format!("volume header: {why}, before the journal was replayed");
+        let finding = Finding::new(Code::HeaderPrimary, place, text);
+        reporter.report(finding.severity(Severity::Warning));
+    }
 }
 
 /// Check both headers; the one to go on with.
@@ -91,6 +107,20 @@ fn compare(
     differ("signature", format!("{:#06x}", a.signature), format!("{:#06x}", b.signature));
     differ("block size", a.block_size.to_string(), b.block_size.to_string());
     differ("block count", a.total_blocks.to_string(), b.total_blocks.to_string());
+    // The alternate is written whenever the layout of a special file changes.
+    let forks = [
+        ("allocation file", &a.allocation_file, &b.allocation_file),
+        ("extents file", &a.extents_file, &b.extents_file),
+        ("catalog file", &a.catalog_file, &b.catalog_file),
+        ("attributes file", &a.attributes_file, &b.attributes_file),
+    ];
+    for (name, a, b) in forks {
+        let layout = |f: &ForkData| (f.logical_size, f.total_blocks, f.extents);
+        if layout(a) != layout(b) {
+            let text = format!("alternate volume header: it has another layout of the {name}");
+            say(copy, Code::HeaderAlternate, text);
+        }
+    }
 }
 
 fn fields(
@@ -109,6 +139,9 @@ fn fields(
     }
     if h.free_blocks > h.total_blocks {
         wrong(format!("{} free of {} blocks", h.free_blocks, h.total_blocks));
+    }
+    if u64::from(h.allocation_file.clump_size) > bytes {
+        wrong(format!("the allocation file's clump of {} bytes", h.allocation_file.clump_size));
     }
     if h.next_catalog_id < 16 {
         wrong(format!("next catalog id is {}, below 16", h.next_catalog_id));

@@ -2,7 +2,7 @@
 
 use super::objects::{Children, Collected, Object, Shape, Thread};
 use crate::hfsplus::format::{FLAG_HAS_FOLDER_COUNT, ROOT, ROOT_PARENT};
-use crate::report::{Code, Finding, Reporter, Where};
+use crate::report::{Code, Finding, Reporter, Severity, Where};
 use std::cmp::Ordering;
 
 /// Nesting beyond which fsck warns.
@@ -61,9 +61,15 @@ fn pair(objects: &[Object], threads: &[Thread], reporter: &dyn Reporter) {
                 if t.folder != (o.shape == Shape::Folder) {
                     let text = format!("object {} and its thread are of different kinds", o.cnid);
                     say(reporter, Code::CatalogThread, o.cnid, text);
-                } else if t.key != o.key {
-                    let text = format!("the thread of object {} has another parent or name", o.cnid);
+                } else if t.parent != o.parent {
+                    let text = format!("the thread of object {} has another parent", o.cnid);
                     say(reporter, Code::CatalogThread, o.cnid, text);
+                } else if t.key != o.key {
+                    // Found by its path it is whole; by its number it is not found.
+                    let text = format!("the thread of object {} has another name", o.cnid);
+                    let place = Where::of("catalog").cnid(o.cnid);
+                    let finding = Finding::new(Code::CatalogThread, place, text);
+                    reporter.report(finding.severity(Severity::Warning));
                 }
             }
             _ => return,

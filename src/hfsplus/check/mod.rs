@@ -19,7 +19,7 @@ use super::format::VolumeHeader;
 use super::journal::{Journal, JournalState};
 use crate::error::Result;
 use crate::io::Source;
-use crate::report::{Code, Finding, Progress, Reporter, Where};
+use crate::report::{Code, Finding, Progress, Reporter, Severity, Where};
 
 pub use tree::TreeSummary;
 
@@ -48,6 +48,9 @@ pub fn check(source: &Source, reporter: &dyn Reporter, progress: &dyn Progress) 
         return Ok(done);
     };
     let volume = check_journal(source, &first, reporter, &mut done);
+    if matches!(done.journal, Some(JournalState::Replayed { .. })) && header::is_whole(&volume) {
+        header::check_before_replay(source, reporter);
+    }
     // Everything after this, the header included, is seen through the journal.
     let Some(header) = header::check(&volume, reporter) else {
         done.not_checked.push(("volume".into(), "neither volume header is usable".into()));
@@ -77,7 +80,10 @@ fn check_journal(
     let place = |at: Option<u64>| Where::of("journal").at(at.and_then(|o| source.locate(o)));
     let start = journal.range.as_ref().map(|r| r.start);
     for problem in &journal.problems {
-        reporter.report(Finding::new(Code::JournalBad, place(start), format!("journal: {problem}")));
+        let finding = Finding::new(Code::JournalBad, place(start), format!("journal: {problem}"));
+        // Without its place the journal is no use, but the volume is as it was.
+        let severity = if start.is_some() { Severity::Damage } else { Severity::Warning };
+        reporter.report(finding.severity(severity));
     }
     match journal.state {
         JournalState::Replayed { transactions, blocks } => {

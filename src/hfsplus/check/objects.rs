@@ -52,6 +52,7 @@ pub struct Object {
 pub struct Thread {
     pub cnid: u32,
     pub key: u32,
+    pub parent: u32,
     pub folder: bool,
 }
 
@@ -159,7 +160,7 @@ impl Collected<'_> {
             return;
         };
         let key_of = key_hash(parent, name);
-        self.threads.push(Thread { cnid: key.parent, key: key_of, folder });
+        self.threads.push(Thread { cnid: key.parent, key: key_of, parent, folder });
     }
 
     /// What folder and file records have in common; `None` if it is unusable.

@@ -14,6 +14,8 @@ pub type CompareKeys = fn(&[u8], &[u8]) -> Option<Ordering>;
 pub struct TreeSpec {
     /// `extents`, `catalog`, `attributes`.
     pub name: &'static str,
+    /// Longest key in bytes, as its header has it.
+    pub max_key_length: u16,
     /// Order of two keys (without their length fields).
     pub compare: CompareKeys,
     /// What is wrong with a key's length, if anything.
@@ -23,18 +25,18 @@ pub struct TreeSpec {
 impl TreeSpec {
     /// The extents overflow tree.
     pub fn extents() -> Self {
-        Self { name: "extents", compare: compare_extents, key_problem: extents_key }
+        Self { name: "extents", max_key_length: 10, compare: compare_extents, key_problem: extents_key }
     }
 
     /// The catalog; `folds`: case does not count.
     pub fn catalog(folds: bool) -> Self {
         let compare = if folds { compare_catalog_folded } else { compare_catalog_binary };
-        Self { name: "catalog", compare, key_problem: catalog_key }
+        Self { name: "catalog", max_key_length: 516, compare, key_problem: catalog_key }
     }
 
     /// The attributes tree.
     pub fn attributes() -> Self {
-        Self { name: "attributes", compare: compare_attributes, key_problem: attributes_key }
+        Self { name: "attributes", max_key_length: 266, compare: compare_attributes, key_problem: attributes_key }
     }
 }
 

@@ -108,6 +108,24 @@ impl Checker<'_> {
         self.reporter.report(Finding::new(Code::BtreeHeader, self.place(0), text));
     }
 
+    fn grade_header(&self, severity: Severity, text: String) {
+        let text = format!("{} header: {text}", self.spec.name);
+        let finding = Finding::new(Code::BtreeHeader, self.place(0), text);
+        self.reporter.report(finding.severity(severity));
+    }
+
+    /// Fields that always have the same value in this tree.
+    fn header_constants(&self) {
+        let h = &self.header;
+        if h.max_key_length != self.spec.max_key_length {
+            let text = format!("keys of up to {} bytes, expected {}", h.max_key_length, self.spec.max_key_length);
+            self.grade_header(Severity::Warning, text);
+        }
+        if h.btree_type != 0 {
+            self.grade_header(Severity::Warning, format!("tree type {}, expected 0", h.btree_type));
+        }
+    }
+
     /// A node's bytes; an unreadable one is reported.
     fn read(&mut self, n: u32) -> Option<Vec<u8>> {
         match read_vec(self.file, u64::from(n) * self.size(), to_usize(self.size())) {
@@ -163,9 +181,13 @@ impl Checker<'_> {
         if node.records != 3 {
             self.report_header(format!("{} records, expected 3", node.records));
         }
-        if node.height != 0 || node.backward != 0 {
-            self.report_header(format!("height {} and previous node {}", node.height, node.backward));
+        if node.height != 0 {
+            self.report_header(format!("height {}", node.height));
         }
+        if node.backward != 0 {
+            self.grade_header(Severity::Info, format!("previous node {}", node.backward));
+        }
+        self.header_constants();
         if let Some(problem) = node.offsets_problem() {
             self.report_header(problem);
         }
@@ -281,7 +303,7 @@ impl Checker<'_> {
             }
             if i == 0
                 && let Some(expected) = &child.key
-                && **expected != *record.key
+                && (self.spec.compare)(expected, record.key) != Some(Ordering::Equal)
             {
                 self.report(Code::BtreeIndexKey, n, "its first key is not the one its parent has");
             }
@@ -398,8 +420,11 @@ impl Checker<'_> {
             return;
         }
         let h = &self.header;
+        // In an empty tree nobody looks at these.
+        let severity = if h.root_node == 0 { Severity::Info } else { Severity::Damage };
         if u64::from(h.leaf_records) != self.summary.records {
-            self.report_header(format!("{} leaf records, counted {}", h.leaf_records, self.summary.records));
+            let text = format!("{} leaf records, counted {}", h.leaf_records, self.summary.records);
+            self.grade_header(severity, text);
         }
         let (first, last) = (leaves.first().map_or(0, |c| c.node), leaves.last().map_or(0, |c| c.node));
         if h.first_leaf_node != first || h.last_leaf_node != last {
@@ -407,7 +432,7 @@ impl Checker<'_> {
                 "first and last leaf are {} and {}, expected {first} and {last}",
                 h.first_leaf_node, h.last_leaf_node
             );
-            self.report_header(text);
+            self.grade_header(severity, text);
         }
     }
 
@@ -427,6 +452,12 @@ impl Checker<'_> {
                 leaked += 1;
                 first_leaked = if leaked == 1 { n } else { first_leaked };
             }
+        }
+        let beyond = usize32(self.header.total_nodes)..self.map.len() * 8;
+        if let Some(n) = beyond.into_iter().find(|n| bit(&self.map, *n) == Some(true)) {
+            let text = format!("{} header: the map marks node {n}, which does not exist", self.spec.name);
+            let finding = Finding::new(Code::BtreeMap, self.place(0), text);
+            self.reporter.report(finding.severity(Severity::Warning));
         }
         if leaked > 0 && self.summary.whole {
             let text = format!("{leaked} nodes are marked used but not in the tree, from this one on");
