@@ -84,7 +84,11 @@ pub(super) fn check(volume: &Source, reporter: &dyn Reporter) -> Option<VolumeHe
             Some(header.clone())
         }
         (Ok(header), Ok(other)) => {
-            compare(&alternate, header, other, &say);
+            compare(&alternate, header, other, &|copy, text| {
+                let place = Where::of(copy.name).at(copy.offset.and_then(|o| volume.locate(o)));
+                let finding = Finding::new(Code::HeaderAlternate, place, text);
+                reporter.report(finding.severity(Severity::Warning));
+            });
             fields(&primary, header, &**volume, &say);
             Some(header.clone())
         }
@@ -96,14 +100,15 @@ fn compare(
     copy: &Copy,
     a: &VolumeHeader,
     b: &VolumeHeader,
-    say: &dyn Fn(&Copy, Code, String),
+    say: &dyn Fn(&Copy, String),
 ) {
     let differ = |what: &str, a: String, b: String| {
         if a != b {
             let text = format!("alternate volume header: {what} is {b}, the first has {a}");
-            say(copy, Code::HeaderAlternate, text);
+            say(copy, text);
         }
     };
+    differ("creation date", a.create_date.to_string(), b.create_date.to_string());
     differ("signature", format!("{:#06x}", a.signature), format!("{:#06x}", b.signature));
     differ("block size", a.block_size.to_string(), b.block_size.to_string());
     differ("block count", a.total_blocks.to_string(), b.total_blocks.to_string());
@@ -113,12 +118,13 @@ fn compare(
         ("extents file", &a.extents_file, &b.extents_file),
         ("catalog file", &a.catalog_file, &b.catalog_file),
         ("attributes file", &a.attributes_file, &b.attributes_file),
+        ("startup file", &a.startup_file, &b.startup_file),
     ];
     for (name, a, b) in forks {
         let layout = |f: &ForkData| (f.logical_size, f.total_blocks, f.extents);
         if layout(a) != layout(b) {
             let text = format!("alternate volume header: it has another layout of the {name}");
-            say(copy, Code::HeaderAlternate, text);
+            say(copy, text);
         }
     }
 }
