@@ -178,7 +178,12 @@ fn deep(v: &mut VolumeBuilder) {
     for level in 0..24 {
         at = v.mkdir(at, &format!("level {level:02} {}", "x".repeat(level)), Meta::dir());
         for i in 0..200 {
-            v.file(at, &format!("{level} {i} {}", "y".repeat(i % 60)), Content::Empty, Meta::file());
+            v.file(
+                at,
+                &format!("{level} {i} {}", "y".repeat(i % 60)),
+                Content::Empty,
+                Meta::file(),
+            );
         }
     }
 }
