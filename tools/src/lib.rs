@@ -3,6 +3,7 @@
 //! Nothing here shares format code with the reader, so that each checks the other. Misuse (a name
 //! twice in a folder, a volume too small) panics: these are tools for tests, not for users.
 
+pub mod bundle;
 pub mod bytes;
 pub mod cksum;
 pub mod decmpfs;
@@ -10,6 +11,7 @@ pub mod hfs;
 pub mod image;
 pub mod journal;
 pub mod lzvn;
+pub mod partition;
 pub mod samples;
 
 pub use image::Image;

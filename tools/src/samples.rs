@@ -4,7 +4,7 @@ use crate::decmpfs::DecmpfsType;
 use crate::hfs::{Acl, Content, ForkKind, Meta, VolumeBuilder, VolumeOptions, utf16};
 
 /// Names of the kinds that `sample` knows, with what is special about each.
-pub const KINDS: [(&str, &str); 13] = [
+pub const KINDS: [(&str, &str); 15] = [
     ("basic", "HFSX, journaled: a bit of everything"),
     ("hfs-plus", "H+, ignores case"),
     ("no-journal", "H+, without journal"),
@@ -13,7 +13,9 @@ pub const KINDS: [(&str, &str); 13] = [
     ("block-1k", "1024-byte blocks"),
     ("block-64k", "65,536-byte blocks, 8192-byte catalog nodes"),
     ("no-attributes", "no attributes tree"),
-    ("fragmented", "forks and trees in many extents"),
+    ("fragmented", "forks in many extents, bad blocks"),
+    ("pieces-xattr", "an attribute in many extents"),
+    ("pieces-trees", "catalog and attributes file in many extents"),
     ("deep", "many folders, three levels of catalog, leaves numbered backwards"),
     ("maps", "catalog with map nodes"),
     ("links", "hard links to files and folders, nested and many"),
@@ -37,12 +39,13 @@ pub fn sample(kind: &str) -> Option<VolumeBuilder> {
             ..plus
         },
         "no-attributes" => VolumeOptions { with_attributes: false, ..plus },
-        "fragmented" => VolumeOptions {
+        "fragmented" => VolumeOptions { bad_blocks: 10, ..hfsx },
+        "pieces-xattr" => hfsx,
+        "pieces-trees" => VolumeOptions {
             catalog_pieces: 21,
             catalog_nodes: 64,
             attributes_pieces: 11,
             attributes_nodes: 32,
-            bad_blocks: 10,
             ..hfsx
         },
         "deep" => VolumeOptions { reverse_leaves: true, ..hfsx },
@@ -63,6 +66,10 @@ pub fn sample(kind: &str) -> Option<VolumeBuilder> {
             plain(&mut volume);
             extras(&mut volume);
             fragments(&mut volume);
+        }
+        "pieces-xattr" => {
+            plain(&mut volume);
+            attribute_pieces(&mut volume);
         }
         _ => {
             plain(&mut volume);
@@ -155,19 +162,28 @@ fn fragments(v: &mut VolumeBuilder) {
     v.set_resource_fork(both, Content::text(31, 100_000));
     v.fragment(both, ForkKind::Data, 10);
     v.fragment(both, ForkKind::Resource, 20);
-    let attr = v.file(root, "attribute", "", Meta::file());
-    v.set_xattr_fork(attr, "com.example.pieces", Content::text(32, 150_000), 30);
-    v.set_xattr_fork(attr, "com.example.small-fork", "tiny", 1);
     let spare = v.file(root, "preallocated", "short\n", Meta::file());
     v.preallocate(spare, ForkKind::Data, 12);
 }
 
+fn attribute_pieces(v: &mut VolumeBuilder) {
+    let root = v.root();
+    let attr = v.file(root, "attribute", "", Meta::file());
+    v.set_xattr_fork(attr, "com.example.pieces", Content::text(32, 150_000), 30);
+    v.set_xattr_fork(attr, "com.example.small-fork", "tiny", 1);
+}
+
 fn deep(v: &mut VolumeBuilder) {
     let mut at = v.root();
-    for level in 0..60 {
-        at = v.mkdir(at, &format!("level {level:02} {}", "x".repeat(level * 3)), Meta::dir());
-        for i in 0..60 {
-            v.file(at, &format!("{level} {i} {}", "y".repeat(i)), Content::Empty, Meta::file());
+    for level in 0..24 {
+        at = v.mkdir(at, &format!("level {level:02} {}", "x".repeat(level)), Meta::dir());
+        for i in 0..200 {
+            v.file(
+                at,
+                &format!("{level} {i} {}", "y".repeat(i % 60)),
+                Content::Empty,
+                Meta::file(),
+            );
         }
     }
 }

@@ -14,6 +14,8 @@ use crate::decmpfs;
 impl VolumeBuilder {
     /// Writes one JSON object a line for every object that a reader must show, depth first. Linked
     /// folders appear under every one of their paths; private directories and the journal do not.
+    /// Beside what a file system shows, `dirlink` marks links to folders and `decmpfs` gives the type
+    /// of compressed files.
     pub fn manifest(&self, out: &mut dyn Write) -> io::Result<()> {
         Walk { volume: self, children: children(self) }.run(out)
     }
@@ -48,7 +50,11 @@ impl Walk<'_> {
                 "" => display(&node.name),
                 _ => format!("{path}/{}", display(&node.name)),
             };
-            let line = Value::Object(self.line(target, &path));
+            let mut line = self.line(target, &path);
+            if node.kind == Kind::DirLink {
+                line.insert("dirlink".into(), json!(true));
+            }
+            let line = Value::Object(line);
             writeln!(out, "{line}")?;
             let target = self.target(&self.volume.nodes[i as usize]);
             if target.is_folder() {
@@ -94,6 +100,9 @@ impl Walk<'_> {
                 set("size", json!(content.len()));
                 set("sha256", json!(content.sha256()));
                 set("nlink", json!(node.special.max(1)));
+                if let Some(number) = self.decmpfs_type(node.id) {
+                    set("decmpfs", json!(number));
+                }
             }
             0o020_000 | 0o060_000 => {
                 let rdev = node.special;
@@ -106,6 +115,12 @@ impl Walk<'_> {
             set("xattrs", Value::Object(xattrs));
         }
         out
+    }
+
+    fn decmpfs_type(&self, id: Cnid) -> Option<u32> {
+        let xattr = self.volume.xattrs.get(&(id, super::names::utf16(decmpfs::XATTR)))?;
+        let header = xattr.value.to_vec();
+        Some(u32::from_le_bytes(header[4..8].try_into().ok()?))
     }
 
     fn xattrs(&self, node: &Node) -> Map<String, Value> {

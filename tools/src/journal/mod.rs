@@ -1,5 +1,9 @@
 //! The journal: its info block and header, and journals with transactions to replay.
 
+mod dirty;
+
+pub use dirty::{Dirty, JournalDamage, Torn, Wrap, between, differences, without_leaves};
+
 use crate::bytes::{Put, put};
 
 /// Unit of block numbers in the journal, bytes.
@@ -63,4 +67,24 @@ pub(crate) fn header(order: Order, start: u64, end: u64, len: u64, sequence: u32
 /// The header of an empty little-endian journal of `len` bytes.
 pub fn empty_header(len: u64, sequence: u32) -> Vec<u8> {
     header(Order { big: false }, JOURNAL_BLOCK, JOURNAL_BLOCK, len, sequence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A header from a real journal (start 0x2cc00, end 0x47e00, checksum 0x09a0dc15).
+    #[test]
+    fn checksum_of_a_real_header() {
+        let mut head = vec![0; 44];
+        let order = Order { big: false };
+        put(&mut head, 0, &order.u32(0x4A4E_4C78));
+        put(&mut head, 4, &order.u32(0x1234_5678));
+        put(&mut head, 8, &order.u64(0x2_CC00));
+        put(&mut head, 16, &order.u64(0x4_7E00));
+        put(&mut head, 24, &order.u64(0x8_0000));
+        put(&mut head, 32, &order.u32(0x2000));
+        put(&mut head, 40, &order.u32(512));
+        assert_eq!(checksum(&head), 0x09A0_DC15);
+    }
 }

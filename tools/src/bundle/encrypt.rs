@@ -1,0 +1,182 @@
+//! Encrypted bundles: the `encrcdsa` version 2 token and the cipher of the bands.
+
+use aes::cipher::{BlockModeEncrypt, KeyIvInit, block_padding::NoPadding};
+use hmac::{Hmac, KeyInit, Mac};
+use sha1::Sha1;
+
+use crate::bytes::{Put, put};
+use crate::hfs::splitmix;
+
+/// How chunks are numbered for their initialisation vectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Numbering {
+    /// From 0 in every band, as Apple does.
+    Band,
+    /// From 0 at the start of the device.
+    Device,
+}
+
+/// A record in the token.
+#[derive(Clone, Debug, PartialEq)]
+pub enum KeyRecord {
+    /// The keys wrapped with this password.
+    Password(String),
+    /// A record of another type with arbitrary bytes.
+    Other {
+        /// Type number; 2 is a certificate, 3 a keybag.
+        kind: u32,
+        /// Length in bytes.
+        len: usize,
+    },
+}
+
+/// How a bundle is encrypted.
+#[derive(Clone, Debug)]
+pub struct Encryption {
+    /// 128 or 256.
+    pub key_bits: u32,
+    /// Bytes in a chunk: 512 or 4096.
+    pub chunk: u32,
+    /// PBKDF2 rounds.
+    pub iterations: u32,
+    /// The records, tried in order by readers.
+    pub records: Vec<KeyRecord>,
+    /// How chunks are numbered.
+    pub numbering: Numbering,
+    /// Token length, which is the data offset in its header.
+    pub token_len: usize,
+    /// Chooses keys, salts and vectors.
+    pub seed: u64,
+}
+
+impl Encryption {
+    /// AES-128 with 512-byte chunks, as hdiutil makes it.
+    pub fn with_password(password: &str) -> Self {
+        Encryption {
+            key_bits: 128,
+            chunk: 512,
+            iterations: 1000,
+            records: vec![KeyRecord::Password(password.into())],
+            numbering: Numbering::Band,
+            token_len: 122_368,
+            seed: 1,
+        }
+    }
+
+    fn random(&self, what: u64, len: usize) -> Vec<u8> {
+        let seed = splitmix(self.seed ^ (what << 32));
+        (0..len as u64).map(|i| splitmix(seed.wrapping_add(i)) as u8).collect()
+    }
+
+    pub(super) fn keys(&self) -> Keys {
+        assert!(self.key_bits == 128 || self.key_bits == 256, "AES-128 or AES-256");
+        Keys {
+            aes: self.random(1, self.key_bits as usize / 8),
+            hmac: self.random(2, 20),
+            chunk: self.chunk as usize,
+            numbering: self.numbering,
+        }
+    }
+
+    /// The whole token file.
+    pub fn token(&self) -> Vec<u8> {
+        let mut out = b"encrcdsa".to_vec();
+        for word in [2, 16, 5, 0x8000_0001, self.key_bits, 91, 160] {
+            out.be32(word);
+        }
+        out.extend_from_slice(&self.random(3, 16));
+        out.be32(self.chunk);
+        out.be64(0);
+        out.be64(self.token_len as u64);
+        out.be32(self.records.len() as u32);
+        let mut at = (76 + 20 * self.records.len()).next_multiple_of(16);
+        let mut bodies = Vec::new();
+        for (i, record) in self.records.iter().enumerate() {
+            let (kind, body) = match record {
+                KeyRecord::Password(password) => (1, self.wrap(i as u64, password.as_bytes())),
+                KeyRecord::Other { kind, len } => (*kind, self.random(90 + i as u64, *len)),
+            };
+            out.be32(kind);
+            out.be64(at as u64);
+            out.be64(body.len() as u64);
+            bodies.push((at, body));
+            at += bodies[i].1.len();
+        }
+        assert!(at <= self.token_len, "the token is too short for its records");
+        out.resize(self.token_len, 0);
+        bodies.iter().for_each(|(at, body)| put(&mut out, *at, body));
+        out
+    }
+
+    /// A password record, 616 bytes.
+    fn wrap(&self, number: u64, password: &[u8]) -> Vec<u8> {
+        let salt = self.random(10 + number, 20);
+        let iv = self.random(50 + number, 8);
+        let mut key = [0; 24];
+        pbkdf2::pbkdf2_hmac::<Sha1>(password, &salt, self.iterations, &mut key);
+        let keys = self.keys();
+        let mut blob = [&keys.aes[..], &keys.hmac, b"CKIE\0"].concat();
+        let pad = 8 - blob.len() % 8;
+        blob.resize(blob.len() + pad, pad as u8);
+        let cipher = cbc::Encryptor::<des::TdesEde3>::new_from_slices(&key, &iv).unwrap();
+        let len = blob.len();
+        cipher.encrypt_padded::<NoPadding>(&mut blob, len).unwrap();
+
+        let mut out = Vec::new();
+        for word in [103, 0, self.iterations, 20] {
+            out.be32(word);
+        }
+        out.extend_from_slice(&salt);
+        out.zeros(12);
+        out.be32(8);
+        out.extend_from_slice(&iv);
+        out.zeros(24);
+        for word in [192, 17, 7, 6, len as u32] {
+            out.be32(word);
+        }
+        out.extend_from_slice(&blob);
+        out.resize(616, 0);
+        out
+    }
+}
+
+pub(super) struct Keys {
+    aes: Vec<u8>,
+    hmac: Vec<u8>,
+    chunk: usize,
+    numbering: Numbering,
+}
+
+impl Keys {
+    /// Encrypts a band's bytes, padding them to whole chunks.
+    pub fn encrypt_band(&self, band: &mut Vec<u8>, device_offset: u64) {
+        band.resize(band.len().next_multiple_of(self.chunk), 0);
+        let first = match self.numbering {
+            Numbering::Band => 0,
+            Numbering::Device => (device_offset / self.chunk as u64) as u32,
+        };
+        for (i, chunk) in band.chunks_mut(self.chunk).enumerate() {
+            let iv = self.iv(first + i as u32);
+            if self.aes.len() == 16 {
+                encrypt::<aes::Aes128>(&self.aes, &iv, chunk);
+            } else {
+                encrypt::<aes::Aes256>(&self.aes, &iv, chunk);
+            }
+        }
+    }
+
+    fn iv(&self, number: u32) -> [u8; 16] {
+        let mut mac = Hmac::<Sha1>::new_from_slice(&self.hmac).unwrap();
+        mac.update(&number.to_be_bytes());
+        mac.finalize().into_bytes()[..16].try_into().unwrap()
+    }
+}
+
+fn encrypt<C>(key: &[u8], iv: &[u8], chunk: &mut [u8])
+where
+    C: aes::cipher::BlockCipherEncrypt + aes::cipher::KeyInit,
+{
+    let len = chunk.len();
+    let cipher = cbc::Encryptor::<C>::new_from_slices(key, iv).unwrap();
+    cipher.encrypt_padded::<NoPadding>(chunk, len).unwrap();
+}
