@@ -411,7 +411,7 @@ impl Filesystem for Adapter {
     fn statfs(&self, _req: &Request, ino: INodeNo, reply: ReplyStatfs) {
         let object = self.core.inodes.resolve(ino.0).map_or(Object::Root, |r| r.object);
         let u = usage(&self.core.view().tree, object);
-        reply.statfs(u.blocks, u.free, 0, u.objects, 0, u.block_size, MAX_NAME, u.block_size);
+        reply.statfs(u.blocks, u.free, u.free, u.objects, 0, u.block_size, MAX_NAME, u.block_size);
     }
 
     fn getxattr(&self, _req: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
