@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use tmbundle::Error;
 use tmbundle::disk::Disk;
-use tmbundle::mount::{Mounted, Names, Opened, Opener, Options, Owner, ResourceForks, Tree, Xattrs};
+use tmbundle::mount::{
+    Mounted, Names, Opened, Opener, Options, Owner, ResourceForks, Tree, Xattrs,
+};
 use tmbundle::timemachine::Archive;
 
 /// Set for the child that serves in the background.
@@ -24,10 +26,40 @@ const READY: &str = "ready ";
 /// Options that mount(8) and fstab pass and that change nothing here: the mount is
 /// read-only, without devices and set-user-ID programs, whatever they say.
 const IGNORED: &[&str] = &[
-    "ro", "rw", "defaults", "auto", "noauto", "user", "nouser", "users", "owner", "group", "_netdev",
-    "nofail", "dev", "nodev", "suid", "nosuid", "exec", "noexec", "atime", "noatime", "relatime",
-    "norelatime", "strictatime", "nostrictatime", "diratime", "nodiratime", "lazytime", "nolazytime",
-    "sync", "async", "dirsync", "mand", "nomand", "default_permissions",
+    "ro",
+    "rw",
+    "defaults",
+    "auto",
+    "noauto",
+    "user",
+    "nouser",
+    "users",
+    "owner",
+    "group",
+    "_netdev",
+    "nofail",
+    "dev",
+    "nodev",
+    "suid",
+    "nosuid",
+    "exec",
+    "noexec",
+    "atime",
+    "noatime",
+    "relatime",
+    "norelatime",
+    "strictatime",
+    "nostrictatime",
+    "diratime",
+    "nodiratime",
+    "lazytime",
+    "nolazytime",
+    "sync",
+    "async",
+    "dirsync",
+    "mand",
+    "nomand",
+    "default_permissions",
 ];
 
 pub fn run(args: &MountArgs) -> anyhow::Result<ExitCode> {
@@ -218,7 +250,8 @@ fn helper_arguments(args: Vec<OsString>) -> Vec<OsString> {
     let as_helper = called.is_some_and(|n| n == "mount.fuse.tmbundle" || n == "mount.tmbundle");
     let dash_o = args.get(3).is_some_and(|a| a == "-o");
     let first = args.get(1).map(OsString::as_os_str).unwrap_or_default();
-    if !as_helper && !(dash_o && !first.is_empty() && !is_command(first)) {
+    let as_program = dash_o && !first.is_empty() && !is_command(first);
+    if !as_helper && !as_program {
         return args;
     }
     let mut rest = args.into_iter();
@@ -237,7 +270,9 @@ fn is_command(word: &OsStr) -> bool {
     use clap::CommandFactory;
     let Some(word) = word.to_str() else { return false };
     let known = |c: &clap::Command| c.get_name() == word || c.get_all_aliases().any(|a| a == word);
-    word.starts_with('-') || word == "help" || super::args::Cli::command().get_subcommands().any(known)
+    word.starts_with('-')
+        || word == "help"
+        || super::args::Cli::command().get_subcommands().any(known)
 }
 
 #[cfg(test)]
@@ -252,7 +287,10 @@ mod tests {
     #[test]
     fn mount_helpers_are_understood() {
         let ours = "/sbin/mount.fuse.tmbundle mount /x /mnt -o ro,uid=5";
-        assert_eq!(rewritten("/sbin/mount.fuse.tmbundle /x /mnt -s -o ro,uid=5 -t fuse.tmbundle"), ours);
+        assert_eq!(
+            rewritten("/sbin/mount.fuse.tmbundle /x /mnt -s -o ro,uid=5 -t fuse.tmbundle"),
+            ours
+        );
         assert_eq!(rewritten("tmbundle /x /mnt -o rw"), "tmbundle mount /x /mnt -o rw");
         assert_eq!(rewritten("tmbundle mount x -o rw"), "tmbundle mount x -o rw");
         assert_eq!(rewritten("tmbundle info x -o"), "tmbundle info x -o");

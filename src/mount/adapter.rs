@@ -62,7 +62,8 @@ fn file_type(kind: Kind) -> FileType {
 fn system_time(time: Option<Time>) -> SystemTime {
     let Some(Time { seconds, nanoseconds }) = time else { return UNIX_EPOCH };
     let whole = Duration::from_secs(seconds.unsigned_abs());
-    let base = if seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
+    let base =
+        if seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
     base.and_then(|t| t.checked_add(Duration::from_nanos(nanoseconds.into()))).unwrap_or(UNIX_EPOCH)
 }
 
@@ -147,7 +148,9 @@ impl Adapter {
         let Some(name) = name.to_str() else { return Ok(None) };
         let folder = self.core.resolve(parent)?;
         let view = self.core.view();
-        let Some((object, attributes)) = view.tree.lookup(folder.object, name)? else { return Ok(None) };
+        let Some((object, attributes)) = view.tree.lookup(folder.object, name)? else {
+            return Ok(None);
+        };
         let number = self.core.inodes.enter(parent, name, object, view.generation);
         Ok(Some(file_attr(number.ok_or_else(|| too_large(object))?, &attributes)))
     }
@@ -186,13 +189,18 @@ impl Adapter {
                 return Ok(());
             }
         }
-        let from = offset.saturating_sub(DOTS).max(START);
+        let from = START + offset.saturating_sub(DOTS);
         view.tree.list(folder.object, from, &mut |name, listed, next| {
             visit(name, Entry::Listed(&listed), next + DOTS)
         })
     }
 
-    fn list_plus(&self, number: u64, offset: u64, reply: &mut ReplyDirectoryPlus) -> std::result::Result<(), Errno> {
+    fn list_plus(
+        &self,
+        number: u64,
+        offset: u64,
+        reply: &mut ReplyDirectoryPlus,
+    ) -> std::result::Result<(), Errno> {
         let folder = self.folder(number)?;
         let view = self.core.view();
         let ttl = self.ttl();
@@ -221,7 +229,12 @@ impl Adapter {
         read.or_else(|e| if any { Ok(()) } else { Err(self.fail(Some(folder.object), &e)) })
     }
 
-    fn list_plain(&self, number: u64, offset: u64, reply: &mut ReplyDirectory) -> std::result::Result<(), Errno> {
+    fn list_plain(
+        &self,
+        number: u64,
+        offset: u64,
+        reply: &mut ReplyDirectory,
+    ) -> std::result::Result<(), Errno> {
         let folder = self.folder(number)?;
         let view = self.core.view();
         let mut any = false;
@@ -336,7 +349,8 @@ impl Filesystem for Adapter {
     }
 
     fn readlink(&self, _req: &Request, ino: INodeNo, reply: ReplyData) {
-        let target = self.core.resolve(ino.0).and_then(|r| self.core.view().tree.read_link(r.object));
+        let target =
+            self.core.resolve(ino.0).and_then(|r| self.core.view().tree.read_link(r.object));
         match target {
             Ok(target) => reply.data(&target),
             Err(e) => reply.error(self.fail(None, &e)),
@@ -375,7 +389,14 @@ impl Filesystem for Adapter {
         });
     }
 
-    fn flush(&self, _req: &Request, _ino: INodeNo, _fh: FileHandle, _owner: LockOwner, reply: ReplyEmpty) {
+    fn flush(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _owner: LockOwner,
+        reply: ReplyEmpty,
+    ) {
         reply.error(Errno::ENOSYS);
     }
 
@@ -387,7 +408,14 @@ impl Filesystem for Adapter {
         }
     }
 
-    fn readdir(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, offset: u64, mut reply: ReplyDirectory) {
+    fn readdir(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectory,
+    ) {
         match self.list_plain(ino.0, offset, &mut reply) {
             Ok(()) => reply.ok(),
             Err(e) => reply.error(e),

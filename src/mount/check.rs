@@ -31,7 +31,7 @@ impl MountEntry {
 /// The topmost mount on exactly this folder.
 pub fn mount_at(dir: &Path) -> Option<MountEntry> {
     let text = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
-    text.lines().filter_map(parse_mount).filter(|m| m.dir == dir).last()
+    text.lines().filter_map(parse_mount).rfind(|m| m.dir == dir)
 }
 
 /// A line of mountinfo: id, parent, device, root, folder, options, …, `-`, type.
@@ -71,7 +71,8 @@ pub fn absolute(dir: &Path) -> Result<PathBuf> {
             Ok(std::fs::canonicalize(parent).map_err(failed)?.join(name))
         }
         Err(e) if e.kind() == ErrorKind::NotFound => {
-            let text = format!("the mountpoint {} does not exist; make it with mkdir", dir.display());
+            let text =
+                format!("the mountpoint {} does not exist; make it with mkdir", dir.display());
             Err(Error::Invalid(text))
         }
         Err(e) => Err(failed(e)),
@@ -119,7 +120,10 @@ pub fn check_mountpoint(source: &Path, dir: &Path) -> Result<PathBuf> {
 fn clear_dead(dir: &Path) -> Result<()> {
     match mount_at(dir) {
         Some(mount) if mount.is_ours() => {
-            tracing::warn!("{}: a tmbundle that was killed left its mount; taking it away", dir.display());
+            tracing::warn!(
+                "{}: a tmbundle that was killed left its mount; taking it away",
+                dir.display()
+            );
             super::session::detach(dir)
         }
         _ => Err(Error::Invalid(format!(
@@ -139,8 +143,10 @@ pub fn check_machine(options: Options) -> Result<()> {
             return Err(Error::io(format!("no permission to use {FUSE_DEVICE}"), e));
         }
         Err(e) => {
-            let what = format!("{FUSE_DEVICE} is not there: load the kernel's module (modprobe fuse), \
-                                or give it to the container (--device {FUSE_DEVICE})");
+            let what = format!(
+                "{FUSE_DEVICE} is not there: load the kernel's module (modprobe fuse), \
+                                or give it to the container (--device {FUSE_DEVICE})"
+            );
             return Err(Error::io(what, e));
         }
     }
@@ -152,7 +158,8 @@ pub fn check_machine(options: Options) -> Result<()> {
         return Err(Error::Invalid(text.into()));
     }
     if options.allow_other && !user_allow_other() {
-        let text = format!("--allow-other is for root, unless {FUSE_CONF} has a line 'user_allow_other'");
+        let text =
+            format!("--allow-other is for root, unless {FUSE_CONF} has a line 'user_allow_other'");
         return Err(Error::Invalid(text));
     }
     Ok(())
@@ -178,7 +185,8 @@ mod tests {
 
     #[test]
     fn lines_of_mountinfo() {
-        let line = r"36 35 0:45 / /mnt/a\040b rw,nosuid shared:1 - fuse.tmbundle /srv/x rw,user_id=0";
+        let line =
+            r"36 35 0:45 / /mnt/a\040b rw,nosuid shared:1 - fuse.tmbundle /srv/x rw,user_id=0";
         let mount = parse_mount(line).unwrap();
         assert_eq!(mount.dir, Path::new("/mnt/a b"));
         assert_eq!(mount.device, "0:45");

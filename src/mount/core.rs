@@ -135,7 +135,10 @@ impl Core {
     pub fn stale(&self) -> Option<String> {
         let changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         let last = changes.last?;
-        Some(format!("the source changed {} times since it was mounted, last at {last}", changes.count))
+        Some(format!(
+            "the source changed {} times since it was mounted, last at {last}",
+            changes.count
+        ))
     }
 
     /// Look whether the source changed; if so open it anew. True when the kernel
@@ -160,11 +163,8 @@ impl Core {
         let new = View::open(&self.path, &self.opener, self.options, generation)?;
         *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
         self.live.store(true, Ordering::Relaxed);
-        *changes = Changes {
-            count: changes.count + 1,
-            last: Some(jiff::Timestamp::now()),
-            untold: true,
-        };
+        *changes =
+            Changes { count: changes.count + 1, last: Some(jiff::Timestamp::now()), untold: true };
         tracing::warn!("{} changed while it is mounted; opened anew", self.path.display());
         Ok(())
     }
@@ -259,9 +259,9 @@ pub struct Usage {
 /// that holds the backups.
 pub fn usage(tree: &Tree, object: Object) -> Usage {
     let volume = match object {
-        Object::Folder { volume, .. } | Object::File { volume, .. } | Object::Sidecar { volume, .. } => {
-            tree.volume(volume).ok()
-        }
+        Object::Folder { volume, .. }
+        | Object::File { volume, .. }
+        | Object::Sidecar { volume, .. } => tree.volume(volume).ok(),
         _ => tree.archive().backup().map(|b| b.0).or(tree.archive().open.first()),
     };
     match volume {

@@ -84,19 +84,17 @@ impl Mounted {
             let ended = session.join();
             let _ = events.send(Event::Ended(ended));
         });
-        loop {
-            match received.recv() {
-                Ok(Event::Ended(result)) => return result.map_err(|e| Error::io("the mount failed", e)),
-                Ok(Event::Signal) => {
-                    // Nothing of ours there any more: then the end is near anyway.
-                    if mount_at(&dir).map(|m| m.device) == device {
-                        detach(&dir)?;
-                    }
-                    let _ = received.recv_timeout(GRACE);
-                    return Ok(());
+        match received.recv() {
+            Ok(Event::Ended(result)) => result.map_err(|e| Error::io("the mount failed", e)),
+            Ok(Event::Signal) => {
+                // If it is not ours that lies there now, the end is near anyway.
+                if mount_at(&dir).map(|m| m.device) == device {
+                    detach(&dir)?;
                 }
-                Err(_) => return Ok(()),
+                let _ = received.recv_timeout(GRACE);
+                Ok(())
             }
+            Err(_) => Ok(()),
         }
     }
 }
@@ -138,7 +136,12 @@ fn acl(options: Options) -> SessionACL {
     if options.allow_other { SessionACL::All } else { SessionACL::Owner }
 }
 
-fn start(core: &Arc<Core>, source: &Path, dir: &Path, options: Options) -> Result<BackgroundSession> {
+fn start(
+    core: &Arc<Core>,
+    source: &Path,
+    dir: &Path,
+    options: Options,
+) -> Result<BackgroundSession> {
     let failed = |e: std::io::Error| Error::io(format!("cannot mount on {}", dir.display()), e);
     let adapter = Adapter::new(core.clone());
     let mut config = Config::default();
@@ -175,7 +178,8 @@ fn source_name(source: &Path) -> String {
 /// would lose the type that makes the mount known as ours.
 fn mount_directly(source: &Path, dir: &Path, options: Options) -> Result<std::fs::File> {
     let failed = |e: std::io::Error| Error::io(format!("cannot mount on {}", dir.display()), e);
-    let device = std::fs::OpenOptions::new().read(true).write(true).open("/dev/fuse").map_err(failed)?;
+    let device =
+        std::fs::OpenOptions::new().read(true).write(true).open("/dev/fuse").map_err(failed)?;
     let mut data = format!(
         "fd={},rootmode=40000,user_id={},group_id={}",
         device.as_raw_fd(),
@@ -242,7 +246,8 @@ pub fn unmount(dir: &Path, lazy: bool) -> Result<()> {
     match mount_at(&dir) {
         Some(mount) if mount.is_ours() => take_away(&dir, lazy),
         Some(mount) => {
-            let text = format!("{} is not a backup but a mount of type {}", dir.display(), mount.fs_type);
+            let text =
+                format!("{} is not a backup but a mount of type {}", dir.display(), mount.fs_type);
             Err(Error::Invalid(text))
         }
         None => Err(Error::Invalid(format!("nothing is mounted on {}", dir.display()))),

@@ -55,10 +55,7 @@ pub enum Object {
 impl Object {
     /// Whether it is a folder.
     pub fn is_folder(self) -> bool {
-        !matches!(
-            self,
-            Self::Latest | Self::DiskImage | Self::File { .. } | Self::Sidecar { .. }
-        )
+        !matches!(self, Self::Latest | Self::DiskImage | Self::File { .. } | Self::Sidecar { .. })
     }
 
     fn of(volume: u8, meta: &Metadata) -> Self {
@@ -188,7 +185,13 @@ impl Tree {
     fn sidecar(&self, meta: &Metadata) -> Attributes {
         let size = sidecar::HEADER + meta.resource_size;
         let attributes = self.stored(meta);
-        Attributes { kind: Kind::File, size, allocated: size, mode: attributes.mode & 0o666, ..attributes }
+        Attributes {
+            kind: Kind::File,
+            size,
+            allocated: size,
+            mode: attributes.mode & 0o666,
+            ..attributes
+        }
     }
 
     fn with_sidecar(&self, meta: &Metadata) -> bool {
@@ -233,7 +236,12 @@ impl Tree {
         }
     }
 
-    fn lookup_stored(&self, volume: u8, id: NodeId, name: &str) -> Result<Option<(Object, Attributes)>> {
+    fn lookup_stored(
+        &self,
+        volume: u8,
+        id: NodeId,
+        name: &str,
+    ) -> Result<Option<(Object, Attributes)>> {
         let fs = self.fs(volume)?;
         if let Some(meta) = fs.lookup(id, name)? {
             return Ok(Some((Object::of(volume, &meta), self.stored(&meta))));
@@ -282,7 +290,11 @@ impl Tree {
         let Some((_, backup)) = self.backup() else { return Vec::new() };
         match backup.computers.as_slice() {
             [_] => self.computer_entries(0),
-            several => several.iter().zip(0..).map(|(c, n)| (c.name.clone(), Object::Computer(n))).collect(),
+            several => several
+                .iter()
+                .zip(0..)
+                .map(|(c, n)| (c.name.clone(), Object::Computer(n)))
+                .collect(),
         }
     }
 
@@ -371,9 +383,9 @@ impl Tree {
     pub fn describe(&self, object: Object) -> String {
         let (volume, id) = match object {
             Object::DiskImage => return "disk.img".into(),
-            Object::Folder { volume, id } | Object::File { volume, id } | Object::Sidecar { volume, id } => {
-                (volume, id)
-            }
+            Object::Folder { volume, id }
+            | Object::File { volume, id }
+            | Object::Sidecar { volume, id } => (volume, id),
             other => return format!("{other:?}").to_lowercase(),
         };
         let Ok(open) = self.volume(volume) else { return format!("object {}", id.0) };

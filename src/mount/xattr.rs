@@ -98,7 +98,8 @@ impl Bearer<'_> {
                 None => Ok(Answer::Absent),
             },
             Xattrs::Samba => {
-                let stream = shown.strip_prefix(SAMBA_FRONT).and_then(|n| n.strip_suffix(SAMBA_END));
+                let stream =
+                    shown.strip_prefix(SAMBA_FRONT).and_then(|n| n.strip_suffix(SAMBA_END));
                 match stream {
                     Some(AFP_INFO) => self.afp_info(),
                     Some(AFP_RESOURCE) => self.stored(RESOURCE_FORK, 1),
