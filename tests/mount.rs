@@ -347,6 +347,38 @@ fn hard_links() {
 }
 
 #[test]
+fn a_folder_that_contains_itself_ends() {
+    let test = "a_folder_that_contains_itself_ends";
+    let Some(data) = common::shared_data(test).filter(|_| possible(test)) else { return };
+    let bytes = std::fs::read(image(&data, "lab-tm")).unwrap();
+    // Directory links by type and creator, and in front of these, in the same
+    // record, the number of the folder they lead to.
+    let links: Vec<usize> = bytes
+        .array_windows::<8>()
+        .enumerate()
+        .filter(|(_, w)| *w == b"fdrpMACS")
+        .map(|(at, _)| at - 4)
+        .collect();
+    let targets: BTreeSet<[u8; 4]> = links.iter().map(|at| bytes[*at..*at + 4].try_into().unwrap()).collect();
+    let temp = tempfile::tempdir().unwrap();
+    let mut loops = 0;
+    // One of these folders holds a link itself: lead all links to it.
+    for target in targets {
+        let mut bytes = bytes.clone();
+        for at in &links {
+            bytes[*at..*at + 4].copy_from_slice(&target);
+        }
+        let source = temp.path().join("loop.img");
+        std::fs::write(&source, &bytes).unwrap();
+        let mount = Mount::new(&source, &[]);
+        let output = run("timeout", &[&"20", &"find", &mount.path()]);
+        assert_ne!(output.status.code(), Some(124), "find did not end");
+        loops += usize::from(text(&output.stderr).contains("Too many levels"));
+    }
+    assert!(loops > 0, "no loop was made");
+}
+
+#[test]
 fn names_forks_and_attributes_as_asked() {
     let test = "names_forks_and_attributes_as_asked";
     let Some(data) = common::shared_data(test).filter(|_| possible(test)) else { return };

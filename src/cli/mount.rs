@@ -149,7 +149,7 @@ fn serve(args: &MountArgs) -> anyhow::Result<Exit> {
     let source = std::path::absolute(&args.source)?;
     let opener = opener(source.clone(), args);
     let mounted = Mounted::new(&source, opener, &args.dir, options(args))?;
-    let line = mounted.with_tree(|tree| summary(tree, &args.dir));
+    let line = mounted.with_tree(|tree| summary(tree, mounted.dir()));
     if args.foreground {
         let mut out = stdout();
         writeln!(out, "{line}")?;

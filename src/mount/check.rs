@@ -140,14 +140,16 @@ pub fn check_machine(options: Options) -> Result<()> {
     match std::fs::OpenOptions::new().read(true).write(true).open(FUSE_DEVICE) {
         Ok(_) => {}
         Err(e) if e.kind() == ErrorKind::PermissionDenied => {
-            return Err(Error::io(format!("no permission to use {FUSE_DEVICE}"), e));
+            return Err(Error::Unsupported(format!(
+                "no permission to use {FUSE_DEVICE}: mounting is for root here, unless the device is \
+                 opened to everybody (chmod 666 {FUSE_DEVICE})"
+            )));
         }
         Err(e) => {
-            let what = format!(
-                "{FUSE_DEVICE} is not there: load the kernel's module (modprobe fuse), \
-                                or give it to the container (--device {FUSE_DEVICE})"
-            );
-            return Err(Error::io(what, e));
+            return Err(Error::Unsupported(format!(
+                "{FUSE_DEVICE} cannot be used ({e}): load the kernel's module (modprobe fuse), or give \
+                 the device to the container (--device {FUSE_DEVICE})"
+            )));
         }
     }
     if root {
@@ -155,7 +157,7 @@ pub fn check_machine(options: Options) -> Result<()> {
     }
     if fusermount().is_none() {
         let text = "mounting as a normal user needs fusermount3: install the package fuse3";
-        return Err(Error::Invalid(text.into()));
+        return Err(Error::Unsupported(text.into()));
     }
     if options.allow_other && !user_allow_other() {
         let text =
