@@ -30,6 +30,8 @@ pub mod extract;
 pub mod fs;
 pub mod hfsplus;
 pub mod io;
+#[cfg(feature = "mount")]
+pub mod mount;
 pub mod partition;
 pub mod query;
 pub mod report;

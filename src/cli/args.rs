@@ -26,6 +26,11 @@ pub enum Command {
     Ls(LsArgs),
     Cat(CatArgs),
     Extract(ExtractArgs),
+    #[cfg(feature = "mount")]
+    Mount(MountArgs),
+    #[cfg(feature = "mount")]
+    #[command(alias = "unmount")]
+    Umount(UmountArgs),
     Explain(ExplainArgs),
     Completions(CompletionsArgs),
     #[command(hide = true)]
@@ -160,4 +165,87 @@ pub struct CompletionsArgs {
 #[derive(Args)]
 pub struct ManArgs {
     pub dir: PathBuf,
+}
+
+/// Browse a backup as folders, with ordinary tools
+///
+/// DIR shows `latest` (the newest completed snapshot), `snapshots/`, `volumes/` and
+/// `disk.img` (the whole disk). Everything is read-only. The mount is served in the
+/// background until `tmbundle umount DIR`.
+#[cfg(feature = "mount")]
+#[derive(Args, Clone)]
+pub struct MountArgs {
+    /// Bundle, disk image or block device
+    pub source: PathBuf,
+    /// An empty folder to mount on
+    pub dir: PathBuf,
+    /// Stay in the foreground; Ctrl-C unmounts
+    #[arg(short, long)]
+    pub foreground: bool,
+    /// Let other users in, within the permissions that the Mac recorded
+    #[arg(long)]
+    pub allow_other: bool,
+    /// This user owns everything
+    #[arg(long, value_name = "ID")]
+    pub uid: Option<u32>,
+    /// This group owns everything
+    #[arg(long, value_name = "ID")]
+    pub gid: Option<u32>,
+    /// Show the Mac's owners (root does so anyway; other users see everything as theirs)
+    #[arg(long)]
+    pub owner_as_is: bool,
+    /// Form of names: composed, or decomposed as a Mac stores them
+    #[arg(long, value_enum, default_value = "nfc", value_name = "FORM")]
+    pub names: NameForm,
+    /// Extended attributes: user.NAME; as Samba's fruit and streams_xattr read them; none
+    #[arg(long, value_enum, default_value = "user", value_name = "STYLE")]
+    pub xattrs: XattrForm,
+    /// Resource forks: as an attribute (64 KiB at most); also as AppleDouble files ._NAME
+    #[arg(long, value_enum, default_value = "xattr", value_name = "STYLE")]
+    pub resource_forks: ResourceForkForm,
+    /// Show HFS+'s private folders and journal files in volumes/
+    #[arg(long)]
+    pub show_private: bool,
+    /// Threads that answer the kernel
+    #[arg(long, value_name = "N")]
+    pub threads: Option<u32>,
+    /// Append the log to FILE (in the background, else to the system's log)
+    #[arg(long, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
+    /// Options as mount(8) and fstab give them: allow_other,uid=ID,gid=ID,names=nfd,…
+    #[arg(short = 'o', value_name = "OPTIONS", value_delimiter = ',')]
+    pub options: Vec<String>,
+}
+
+#[cfg(feature = "mount")]
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum NameForm {
+    Nfc,
+    Nfd,
+}
+
+#[cfg(feature = "mount")]
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum XattrForm {
+    User,
+    Samba,
+    None,
+}
+
+#[cfg(feature = "mount")]
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ResourceForkForm {
+    Xattr,
+    Appledouble,
+}
+
+/// Unmount a backup
+#[cfg(feature = "mount")]
+#[derive(Args)]
+pub struct UmountArgs {
+    /// The folder it is mounted on
+    pub dir: PathBuf,
+    /// Even while it is in use: those who use it may finish for a few seconds
+    #[arg(short, long)]
+    pub lazy: bool,
 }

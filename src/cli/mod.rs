@@ -6,7 +6,11 @@ mod docs;
 mod explain;
 mod extract;
 mod info;
+#[cfg(feature = "mount")]
+mod log;
 mod ls;
+#[cfg(feature = "mount")]
+mod mount;
 mod output;
 mod progress;
 mod snapshots;
@@ -21,6 +25,9 @@ use std::process::ExitCode;
 /// Parse the arguments and run the command.
 pub fn main() -> ExitCode {
     // Usage errors end here with clap's own text and code 2.
+    #[cfg(feature = "mount")]
+    let cli = Cli::parse_from(mount::arguments());
+    #[cfg(not(feature = "mount"))]
     let cli = Cli::parse();
     let result = match &cli.command {
         Command::Info(args) => info::run(args),
@@ -29,6 +36,13 @@ pub fn main() -> ExitCode {
         Command::Ls(args) => ls::run(args),
         Command::Cat(args) => cat::run(args),
         Command::Extract(args) => extract::run(args),
+        #[cfg(feature = "mount")]
+        Command::Mount(args) => match mount::run(args) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
+        #[cfg(feature = "mount")]
+        Command::Umount(args) => mount::unmount(args),
         Command::Explain(args) => explain::run(args),
         Command::Completions(args) => docs::completions(args),
         Command::Man(args) => docs::man(args),

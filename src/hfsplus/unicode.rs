@@ -123,17 +123,29 @@ pub fn raw_string(stored: &[u8]) -> String {
 /// A name as Apple stores it, in big-endian UTF-16: canonically decomposed but
 /// for the ranges Apple leaves alone (section 7.4), `:` as `/`.
 pub fn stored(name: &str) -> Vec<u8> {
+    encode(decompose(name).into_iter().map(|c| match c {
+        ':' => '/',
+        '\u{2400}' => '\0',
+        c => c,
+    }))
+}
+
+/// A name for people in decomposed form, as Apple decomposes.
+pub fn decomposed(name: &str) -> String {
+    decompose(name).into_iter().collect()
+}
+
+fn decompose(name: &str) -> Vec<char> {
     let mut chars: Vec<char> = Vec::with_capacity(name.len());
     for c in name.chars() {
-        match c {
-            ':' => chars.push('/'),
-            '\u{2400}' => chars.push('\0'),
-            c if c.is_ascii() || keeps(c) => chars.push(c),
-            c => decompose_canonical(c, |d| chars.push(d)),
+        if c.is_ascii() || keeps(c) {
+            chars.push(c);
+        } else {
+            decompose_canonical(c, |d| chars.push(d));
         }
     }
     reorder_marks(&mut chars);
-    encode(chars.into_iter())
+    chars
 }
 
 /// A name in big-endian UTF-16 without decomposition, `:` as `/`.

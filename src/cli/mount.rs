@@ -1,0 +1,298 @@
+//! `tmbundle mount` and `tmbundle umount`.
+//!
+//! In the background the program starts itself once more: the child opens and
+//! mounts, says so on its standard output, and lets go of the terminal; the parent
+//! ends when it has heard it, so that whoever called finds the mount there.
+
+use super::args::{MountArgs, NameForm, ResourceForkForm, UmountArgs, XattrForm};
+use super::log;
+use super::output::{self, Exit, stdout};
+use std::ffi::{OsStr, OsString};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use tmbundle::Error;
+use tmbundle::disk::Disk;
+use tmbundle::mount::{
+    Mounted, Names, Opened, Opener, Options, Owner, ResourceForks, Tree, Xattrs,
+};
+use tmbundle::timemachine::Archive;
+
+/// Set for the child that serves in the background.
+const CHILD: &str = "TMBUNDLE_MOUNT_CHILD";
+/// Begins the line by which the child says that the mount is there.
+const READY: &str = "ready ";
+
+/// Options that mount(8) and fstab pass and that change nothing here: the mount is
+/// read-only, without devices and set-user-ID programs, whatever they say.
+const IGNORED: &[&str] = &[
+    "ro",
+    "rw",
+    "defaults",
+    "auto",
+    "noauto",
+    "user",
+    "nouser",
+    "users",
+    "owner",
+    "group",
+    "_netdev",
+    "nofail",
+    "dev",
+    "nodev",
+    "suid",
+    "nosuid",
+    "exec",
+    "noexec",
+    "atime",
+    "noatime",
+    "relatime",
+    "norelatime",
+    "strictatime",
+    "nostrictatime",
+    "diratime",
+    "nodiratime",
+    "lazytime",
+    "nolazytime",
+    "sync",
+    "async",
+    "dirsync",
+    "mand",
+    "nomand",
+    "default_permissions",
+];
+
+pub fn run(args: &MountArgs) -> anyhow::Result<ExitCode> {
+    let mut args = args.clone();
+    for option in std::mem::take(&mut args.options) {
+        apply(&mut args, &option)?;
+    }
+    if args.foreground || std::env::var_os(CHILD).is_some() {
+        serve(&args).map(Into::into)
+    } else {
+        background()
+    }
+}
+
+/// Take over one `-o` option.
+fn apply(args: &mut MountArgs, option: &str) -> Result<(), Error> {
+    let (key, value) = option.split_once('=').map_or((option, None), |(k, v)| (k, Some(v)));
+    let wrong = || Error::Invalid(format!("-o {option}: not an option of tmbundle mount"));
+    let text = || value.filter(|v| !v.is_empty()).ok_or_else(wrong);
+    let number = || text()?.parse::<u32>().map_err(|_| wrong());
+    match key {
+        "allow_other" => args.allow_other = true,
+        "owner_as_is" => args.owner_as_is = true,
+        "show_private" => args.show_private = true,
+        "uid" => args.uid = Some(number()?),
+        "gid" => args.gid = Some(number()?),
+        "threads" => args.threads = Some(number()?),
+        "log_file" => args.log_file = Some(text()?.into()),
+        "names" => args.names = chosen(text()?).ok_or_else(wrong)?,
+        "xattrs" => args.xattrs = chosen(text()?).ok_or_else(wrong)?,
+        "resource_forks" => args.resource_forks = chosen(text()?).ok_or_else(wrong)?,
+        "fsname" | "subtype" | "comment" => {}
+        _ if key.starts_with("x-") || IGNORED.contains(&key) => {}
+        _ => return Err(wrong()),
+    }
+    Ok(())
+}
+
+fn chosen<T: clap::ValueEnum>(text: &str) -> Option<T> {
+    T::from_str(text, false).ok()
+}
+
+fn options(args: &MountArgs) -> Options {
+    let root = rustix::process::geteuid().is_root();
+    // A normal user sees own files only then as own, and may not be anybody else;
+    // root sees whose they were on the Mac.
+    let mine = !root && !args.owner_as_is;
+    let uid = mine.then(|| rustix::process::getuid().as_raw());
+    let gid = mine.then(|| rustix::process::getgid().as_raw());
+    Options {
+        names: match args.names {
+            NameForm::Nfc => Names::Nfc,
+            NameForm::Nfd => Names::Nfd,
+        },
+        xattrs: match args.xattrs {
+            XattrForm::User => Xattrs::User,
+            XattrForm::Samba => Xattrs::Samba,
+            XattrForm::None => Xattrs::None,
+        },
+        resource_forks: match args.resource_forks {
+            ResourceForkForm::Xattr => ResourceForks::Xattr,
+            ResourceForkForm::Appledouble => ResourceForks::AppleDouble,
+        },
+        owner: Owner { uid: args.uid.or(uid), gid: args.gid.or(gid) },
+        allow_other: args.allow_other,
+        threads: args.threads.map_or(0, |n| usize::try_from(n).unwrap_or(0)),
+    }
+}
+
+/// Opens the source as often as it changes.
+fn opener(source: PathBuf, args: &MountArgs) -> Opener {
+    let private = args.show_private;
+    Box::new(move || {
+        let disk = Disk::open(&source)?;
+        let archive = match private {
+            true => Archive::open_with_private(&disk)?,
+            false => Archive::open(&disk)?,
+        };
+        Ok(Opened { bytes: disk.bytes()?, archive })
+    })
+}
+
+fn serve(args: &MountArgs) -> anyhow::Result<Exit> {
+    let log_file = args.log_file.as_deref().map(std::path::absolute).transpose()?;
+    log::to_stderr();
+    // A relative path means nothing once the working directory is left.
+    let source = std::path::absolute(&args.source)?;
+    let opener = opener(source.clone(), args);
+    let mounted = Mounted::new(&source, opener, &args.dir, options(args))?;
+    let line = mounted.with_tree(|tree| summary(tree, mounted.dir()));
+    if args.foreground {
+        let mut out = stdout();
+        writeln!(out, "{line}")?;
+        out.flush()?;
+        if let Some(path) = log_file {
+            log::to_file(&path)?;
+        }
+    } else {
+        leave_terminal(&line, log_file.as_deref())?;
+    }
+    mounted.wait()?;
+    Ok(Exit::Ok)
+}
+
+/// Say that the mount is there, then let go of terminal and working directory.
+fn leave_terminal(line: &str, log_file: Option<&Path>) -> anyhow::Result<()> {
+    match log_file {
+        Some(path) => log::to_file(path)?,
+        None => log::to_syslog(),
+    }
+    // Fails only for the leader of a group, which a child is not.
+    let _ = rustix::process::setsid();
+    std::env::set_current_dir("/")?;
+    let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stderr(&null)?;
+    let mut out = stdout();
+    writeln!(out, "{READY}{line}")?;
+    out.flush()?;
+    drop(out);
+    rustix::stdio::dup2_stdout(&null)?;
+    Ok(())
+}
+
+fn summary(tree: &Tree, dir: &Path) -> String {
+    let archive = tree.archive();
+    let shown = dir.display();
+    let what = match archive.backup() {
+        Some((_, backup)) => {
+            let count = backup.snapshots().count();
+            let snapshots = if count == 1 { "snapshot" } else { "snapshots" };
+            match backup.latest() {
+                Some(_) => format!("{count} {snapshots}; newest: {shown}/latest"),
+                None => format!("{count} {snapshots}, none completed: {shown}/snapshots"),
+            }
+        }
+        None if archive.open.is_empty() => format!("no volume that can be read; {shown}/disk.img"),
+        None => format!("no Time Machine backup; volumes: {shown}/volumes"),
+    };
+    format!("Mounted {} on {shown} ({what}). Unmount: tmbundle umount {shown}", archive.name)
+}
+
+/// Start the child and end when it has mounted or failed.
+fn background() -> anyhow::Result<ExitCode> {
+    let mut child = Command::new(std::env::current_exe()?)
+        .args(arguments().into_iter().skip(1))
+        .env(CHILD, "1")
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut line = String::new();
+    if let Some(pipe) = child.stdout.take() {
+        BufReader::new(pipe).read_line(&mut line)?;
+    }
+    if let Some(said) = line.strip_prefix(READY) {
+        let mut out = stdout();
+        out.write_all(said.as_bytes())?;
+        out.flush()?;
+        return Ok(Exit::Ok.into());
+    }
+    // It has told why on standard error, and its code is ours.
+    let code = child.wait()?.code().and_then(|c| u8::try_from(c).ok());
+    Ok(code.map_or(Exit::Failed.into(), ExitCode::from))
+}
+
+pub fn unmount(args: &UmountArgs) -> anyhow::Result<Exit> {
+    match tmbundle::mount::unmount(&args.dir, args.lazy) {
+        Err(Error::Busy(dir)) => {
+            output::note(&format!("error: {dir} is in use"));
+            output::note(&format!(
+                "  hint: leave the folder (fuser -vm {dir} shows who is in it), or tmbundle umount --lazy {dir}"
+            ));
+            Ok(Exit::Failed)
+        }
+        other => Ok(other.map(|()| Exit::Ok)?),
+    }
+}
+
+/// The program's arguments, with those of a mount helper put into our own order.
+///
+/// mount(8) calls `mount.fuse.tmbundle SOURCE DIR [-sfnv] [-o OPTIONS] [-t TYPE]`,
+/// and fuse3's mount.fuse calls `tmbundle SOURCE DIR -o OPTIONS`.
+pub fn arguments() -> Vec<OsString> {
+    helper_arguments(std::env::args_os().collect())
+}
+
+fn helper_arguments(args: Vec<OsString>) -> Vec<OsString> {
+    let called = args.first().map(Path::new).and_then(Path::file_name);
+    let as_helper = called.is_some_and(|n| n == "mount.fuse.tmbundle" || n == "mount.tmbundle");
+    let dash_o = args.get(3).is_some_and(|a| a == "-o");
+    let first = args.get(1).map(OsString::as_os_str).unwrap_or_default();
+    let as_program = dash_o && !first.is_empty() && !is_command(first);
+    if !as_helper && !as_program {
+        return args;
+    }
+    let mut rest = args.into_iter();
+    let mut ours: Vec<OsString> = rest.next().into_iter().chain(["mount".into()]).collect();
+    while let Some(arg) = rest.next() {
+        match arg.to_str() {
+            Some("-t" | "-N") => drop(rest.next()),
+            Some("-s" | "-f" | "-n" | "-v" | "-sloppy") => {}
+            _ => ours.push(arg),
+        }
+    }
+    ours
+}
+
+fn is_command(word: &OsStr) -> bool {
+    use clap::CommandFactory;
+    let Some(word) = word.to_str() else { return false };
+    let known = |c: &clap::Command| c.get_name() == word || c.get_all_aliases().any(|a| a == word);
+    word.starts_with('-')
+        || word == "help"
+        || super::args::Cli::command().get_subcommands().any(known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rewritten(line: &str) -> String {
+        let args = line.split(' ').map(OsString::from).collect();
+        helper_arguments(args).join(OsStr::new(" ")).into_string().unwrap()
+    }
+
+    #[test]
+    fn mount_helpers_are_understood() {
+        let ours = "/sbin/mount.fuse.tmbundle mount /x /mnt -o ro,uid=5";
+        assert_eq!(
+            rewritten("/sbin/mount.fuse.tmbundle /x /mnt -s -o ro,uid=5 -t fuse.tmbundle"),
+            ours
+        );
+        assert_eq!(rewritten("tmbundle /x /mnt -o rw"), "tmbundle mount /x /mnt -o rw");
+        assert_eq!(rewritten("tmbundle mount x -o rw"), "tmbundle mount x -o rw");
+        assert_eq!(rewritten("tmbundle info x -o"), "tmbundle info x -o");
+    }
+}

@@ -1,0 +1,251 @@
+//! Inode numbers.
+//!
+//! A file's number is made of its volume and object number: all its names share
+//! it, and with it the kernel's page cache, and no table is needed. A folder has a
+//! number per *path*, because the kernel lets a directory have one parent only,
+//! while a folder of a backup may hang in sixty snapshots at once. Those numbers
+//! live in a table, counted by the kernel's lookups and dropped when it forgets.
+
+use super::tree::Object;
+use crate::fs::NodeId;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// Number of the mount's root.
+pub const ROOT: u64 = 1;
+const LATEST: u64 = 2;
+const SNAPSHOTS: u64 = 3;
+const VOLUMES: u64 = 4;
+const DISK_IMAGE: u64 = 5;
+/// Object numbers below this would meet those above; they get [`LOW`] added.
+const FIRST_FREE: u64 = 16;
+
+/// Marks the numbers of folders.
+const FOLDER: u64 = 1 << 62;
+const GENERATION_SHIFT: u32 = 50;
+const GENERATION_MASK: u64 = 0xFFF;
+const VOLUME_SHIFT: u32 = 42;
+const SIDECAR: u64 = 1 << 41;
+const LOW: u64 = 1 << 40;
+const ID_MASK: u64 = LOW - 1;
+
+/// What an inode number stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resolved {
+    /// The object.
+    pub object: Object,
+    /// Of a file: the view of the source in which it was looked up.
+    pub generation: u16,
+    /// Number of the folder it lies in (of folders; else the root's).
+    pub parent: u64,
+}
+
+struct Folder {
+    object: Object,
+    parent: u64,
+    name: Arc<str>,
+    lookups: u64,
+}
+
+#[derive(Default)]
+struct Inner {
+    by_number: HashMap<u64, Folder>,
+    by_path: HashMap<(u64, Arc<str>), u64>,
+    next: u64,
+}
+
+/// The table.
+#[derive(Default)]
+pub struct Inodes {
+    inner: RwLock<Inner>,
+}
+
+impl Inodes {
+    fn read(&self) -> RwLockReadGuard<'_, Inner> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Inner> {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number of an object met under `name` in `parent`. A folder's number is
+    /// held until it is [forgotten](Self::forget) as often as it was entered.
+    /// `None` for an object whose number is too large to be told to the kernel.
+    pub fn enter(&self, parent: u64, name: &str, object: Object, generation: u16) -> Option<u64> {
+        if let Some(fixed) = fixed_number(object) {
+            return Some(fixed);
+        }
+        if !object.is_folder() {
+            return file_number(object, generation);
+        }
+        let inner = &mut *self.write();
+        let key = (parent, Arc::<str>::from(name));
+        if let Some(number) = inner.by_path.get(&key)
+            && let Some(folder) = inner.by_number.get_mut(number)
+            && folder.object == object
+        {
+            folder.lookups += 1;
+            return Some(*number);
+        }
+        // Numbers are never used twice: the kernel may still hold the old one.
+        inner.next += 1;
+        let number = FOLDER | inner.next;
+        let name = key.1.clone();
+        inner.by_path.insert(key, number);
+        inner.by_number.insert(number, Folder { object, parent, name, lookups: 1 });
+        Some(number)
+    }
+
+    /// What a number stands for.
+    pub fn resolve(&self, number: u64) -> Option<Resolved> {
+        let at_root = |object| Some(Resolved { object, generation: 0, parent: ROOT });
+        match number {
+            ROOT => at_root(Object::Root),
+            LATEST => at_root(Object::Latest),
+            SNAPSHOTS => at_root(Object::Snapshots),
+            VOLUMES => at_root(Object::Volumes),
+            DISK_IMAGE => at_root(Object::DiskImage),
+            n if n & FOLDER != 0 => {
+                let inner = self.read();
+                let folder = inner.by_number.get(&n)?;
+                Some(Resolved { object: folder.object, generation: 0, parent: folder.parent })
+            }
+            n => file_object(n),
+        }
+    }
+
+    /// Whether `object` is the folder `number` or one of those it lies in, or
+    /// these are more than `limit`: then going on would never end.
+    pub fn is_own_ancestor(&self, number: u64, object: Object, limit: usize) -> bool {
+        let inner = self.read();
+        let mut at = number;
+        for _ in 0..limit {
+            let Some(folder) = inner.by_number.get(&at) else { return false };
+            if folder.object == object {
+                return true;
+            }
+            at = folder.parent;
+        }
+        true
+    }
+
+    /// The kernel drops `count` lookups of a number.
+    pub fn forget(&self, number: u64, count: u64) {
+        if number & FOLDER == 0 {
+            return;
+        }
+        let inner = &mut *self.write();
+        let Some(folder) = inner.by_number.get_mut(&number) else { return };
+        folder.lookups = folder.lookups.saturating_sub(count);
+        if folder.lookups > 0 {
+            return;
+        }
+        if let Some(folder) = inner.by_number.remove(&number) {
+            let key = (folder.parent, folder.name);
+            if inner.by_path.get(&key) == Some(&number) {
+                inner.by_path.remove(&key);
+            }
+        }
+    }
+
+    /// The numbers of all folders that are held.
+    pub fn numbers(&self) -> Vec<u64> {
+        self.read().by_number.keys().copied().collect()
+    }
+}
+
+fn fixed_number(object: Object) -> Option<u64> {
+    match object {
+        Object::Root => Some(ROOT),
+        Object::Latest => Some(LATEST),
+        Object::Snapshots => Some(SNAPSHOTS),
+        Object::Volumes => Some(VOLUMES),
+        Object::DiskImage => Some(DISK_IMAGE),
+        _ => None,
+    }
+}
+
+fn file_number(object: Object, generation: u16) -> Option<u64> {
+    let (volume, id, sidecar) = match object {
+        Object::File { volume, id } => (volume, id, 0),
+        Object::Sidecar { volume, id } => (volume, id, SIDECAR),
+        _ => return None,
+    };
+    if id.0 > ID_MASK {
+        return None;
+    }
+    let low = if id.0 < FIRST_FREE { LOW } else { 0 };
+    let generation = u64::from(generation) & GENERATION_MASK;
+    let high = generation << GENERATION_SHIFT | u64::from(volume) << VOLUME_SHIFT;
+    Some(high | sidecar | low | id.0)
+}
+
+fn file_object(number: u64) -> Option<Resolved> {
+    let volume = u8::try_from(number >> VOLUME_SHIFT & 0xFF).ok()?;
+    let generation = u16::try_from(number >> GENERATION_SHIFT & GENERATION_MASK).ok()?;
+    let id = NodeId(number & ID_MASK);
+    let object = if number & SIDECAR != 0 {
+        Object::Sidecar { volume, id }
+    } else {
+        Object::File { volume, id }
+    };
+    Some(Resolved { object, generation, parent: ROOT })
+}
+
+/// The generation after this one, within the bits that a number has for it.
+pub fn next_generation(generation: u16) -> u16 {
+    (generation + 1) & 0xFFF
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(id: u64) -> Object {
+        Object::Folder { volume: 0, id: NodeId(id) }
+    }
+
+    #[test]
+    fn files_share_a_number_and_it_leads_back() {
+        let inodes = Inodes::default();
+        for (volume, id, generation) in [(0, 20, 0), (3, 5, 7), (255, ID_MASK, 0xFFF)] {
+            let file = Object::File { volume, id: NodeId(id) };
+            let a = inodes.enter(ROOT, "a", file, generation).unwrap();
+            assert_eq!(inodes.enter(99, "b", file, generation), Some(a));
+            let back = inodes.resolve(a).unwrap();
+            assert_eq!((back.object, back.generation), (file, generation));
+            assert!(a >= FIRST_FREE && a & FOLDER == 0);
+        }
+        let side = Object::Sidecar { volume: 1, id: NodeId(17) };
+        let number = inodes.enter(ROOT, "._x", side, 0).unwrap();
+        assert_eq!(inodes.resolve(number).unwrap().object, side);
+        assert_eq!(inodes.enter(1, "x", Object::File { volume: 0, id: NodeId(1 << 50) }, 0), None);
+        assert!(inodes.numbers().is_empty());
+    }
+
+    #[test]
+    fn folders_have_a_number_a_path_and_are_forgotten() {
+        let inodes = Inodes::default();
+        let a = inodes.enter(ROOT, "a", folder(20), 0).unwrap();
+        let b = inodes.enter(ROOT, "b", folder(20), 0).unwrap();
+        assert_ne!(a, b);
+        assert_eq!(inodes.enter(ROOT, "a", folder(20), 0), Some(a));
+        inodes.forget(a, 1);
+        assert_eq!(inodes.resolve(a).unwrap().object, folder(20));
+        inodes.forget(a, 1);
+        assert!(inodes.resolve(a).is_none());
+        assert_ne!(inodes.enter(ROOT, "a", folder(20), 0), Some(a), "never used twice");
+        assert_eq!(inodes.numbers().len(), 2);
+    }
+
+    #[test]
+    fn a_folder_in_itself_is_recognised() {
+        let inodes = Inodes::default();
+        let a = inodes.enter(ROOT, "a", folder(20), 0).unwrap();
+        let b = inodes.enter(a, "b", folder(21), 0).unwrap();
+        assert!(inodes.is_own_ancestor(b, folder(20), 9));
+        assert!(!inodes.is_own_ancestor(b, folder(22), 9));
+        assert!(inodes.is_own_ancestor(b, folder(22), 2), "too deep");
+    }
+}

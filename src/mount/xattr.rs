@@ -1,0 +1,157 @@
+//! Extended attributes as Linux programs or Samba look for them.
+
+use super::options::Xattrs;
+use super::tree::{Object, Tree};
+use crate::error::Result;
+use crate::fs::{FileSystem, Kind, NodeId};
+use crate::hfsplus::acl::Acl;
+
+/// The kernel's limit for a value.
+const MAX_VALUE: u64 = 65_536;
+
+const FINDER_INFO: &str = "com.apple.FinderInfo";
+const RESOURCE_FORK: &str = "com.apple.ResourceFork";
+const SECURITY: &str = "com.apple.system.Security";
+/// The access control list in the words of `ls -le`.
+const ACL_TEXT: &str = "tmbundle.acl";
+
+const SAMBA_FRONT: &str = "user.DosStream.";
+const SAMBA_END: &str = ":$DATA";
+const AFP_INFO: &str = "AFP_AfpInfo";
+const AFP_RESOURCE: &str = "AFP_Resource";
+
+/// The answer to a request for a value.
+pub enum Answer {
+    /// The value.
+    Value(Vec<u8>),
+    /// There is none of that name.
+    Absent,
+    /// It is larger than the kernel can take.
+    TooLarge,
+}
+
+/// A volume's object with what it takes to read its attributes.
+struct Bearer<'a> {
+    fs: &'a dyn FileSystem,
+    id: NodeId,
+    style: Xattrs,
+}
+
+fn bearer(tree: &Tree, object: Object, style: Xattrs) -> Option<Bearer<'_>> {
+    let (Object::Folder { volume, id } | Object::File { volume, id }) = object else { return None };
+    Some(Bearer { fs: tree.fs(volume).ok()?, id, style })
+}
+
+/// Names of an object's attributes, each ended by a NUL.
+pub fn list(tree: &Tree, object: Object, style: Xattrs) -> Result<Vec<u8>> {
+    let mut names = Vec::new();
+    if let Some(bearer) = bearer(tree, object, style) {
+        for name in bearer.names()? {
+            names.extend(name.into_bytes());
+            names.push(0);
+        }
+    }
+    Ok(names)
+}
+
+/// Value of an object's attribute.
+pub fn value(tree: &Tree, object: Object, style: Xattrs, name: &str) -> Result<Answer> {
+    match bearer(tree, object, style) {
+        Some(bearer) => bearer.value(name),
+        None => Ok(Answer::Absent),
+    }
+}
+
+impl Bearer<'_> {
+    fn names(&self) -> Result<Vec<String>> {
+        let meta = self.fs.metadata(self.id)?;
+        let none = !meta.has_xattrs && meta.resource_size == 0 && meta.finder_info == [0; 32];
+        if none || meta.kind == Kind::Symlink {
+            return Ok(Vec::new());
+        }
+        let mut names = Vec::new();
+        for x in self.fs.xattrs(self.id)? {
+            names.push(self.shown(&x.name));
+            if x.name == SECURITY && self.style == Xattrs::User {
+                names.push(format!("user.{ACL_TEXT}"));
+            }
+        }
+        Ok(names)
+    }
+
+    /// How an attribute is called here.
+    fn shown(&self, name: &str) -> String {
+        match (self.style, name) {
+            (Xattrs::Samba, FINDER_INFO) => format!("{SAMBA_FRONT}{AFP_INFO}{SAMBA_END}"),
+            (Xattrs::Samba, RESOURCE_FORK) => format!("{SAMBA_FRONT}{AFP_RESOURCE}{SAMBA_END}"),
+            (Xattrs::Samba, _) => format!("{SAMBA_FRONT}{name}{SAMBA_END}"),
+            _ => format!("user.{name}"),
+        }
+    }
+
+    fn value(&self, shown: &str) -> Result<Answer> {
+        match self.style {
+            Xattrs::None => Ok(Answer::Absent),
+            Xattrs::User => match shown.strip_prefix("user.") {
+                Some(ACL_TEXT) => self.acl_text(),
+                Some(name) => self.stored(name, 0),
+                None => Ok(Answer::Absent),
+            },
+            Xattrs::Samba => {
+                let stream =
+                    shown.strip_prefix(SAMBA_FRONT).and_then(|n| n.strip_suffix(SAMBA_END));
+                match stream {
+                    Some(AFP_INFO) => self.afp_info(),
+                    Some(AFP_RESOURCE) => self.stored(RESOURCE_FORK, 1),
+                    Some(name) => self.stored(name, 1),
+                    None => Ok(Answer::Absent),
+                }
+            }
+        }
+    }
+
+    /// A value as it is stored, and `zeros` behind it: Samba ends every stream
+    /// that it keeps in an attribute with a zero byte.
+    fn stored(&self, name: &str, zeros: usize) -> Result<Answer> {
+        if name == RESOURCE_FORK && self.fs.metadata(self.id)?.resource_size > MAX_VALUE {
+            return Ok(Answer::TooLarge);
+        }
+        let Some(mut value) = self.fs.xattr(self.id, name)? else { return Ok(Answer::Absent) };
+        value.resize(value.len() + zeros, 0);
+        let fits = crate::io::bytes::to_u64(value.len()) <= MAX_VALUE;
+        Ok(if fits { Answer::Value(value) } else { Answer::TooLarge })
+    }
+
+    fn acl_text(&self) -> Result<Answer> {
+        let Some(value) = self.fs.xattr(self.id, SECURITY)? else { return Ok(Answer::Absent) };
+        let folder = self.fs.metadata(self.id)?.kind == Kind::Directory;
+        let text = match Acl::parse(&value) {
+            Ok(Some(acl)) => acl.lines(folder).join("\n"),
+            Ok(None) => String::new(),
+            Err(problem) => format!("not valid: {problem}"),
+        };
+        Ok(Answer::Value(text.into_bytes()))
+    }
+
+    /// The stream in which Samba keeps Finder information (`AfpInfo`, 60 bytes,
+    /// big-endian), with its final zero byte.
+    fn afp_info(&self) -> Result<Answer> {
+        let Some(finder) = self.fs.xattr(self.id, FINDER_INFO)? else { return Ok(Answer::Absent) };
+        const SIGNATURE: &[u8; 4] = b"AFP\0";
+        const VERSION: u32 = 0x0001_0000;
+        const NEVER_BACKED_UP: u32 = 0x8000_0000;
+        let mut info = Vec::with_capacity(61);
+        info.extend(SIGNATURE);
+        info.extend(VERSION.to_be_bytes());
+        info.extend([0; 4]);
+        info.extend(NEVER_BACKED_UP.to_be_bytes());
+        info.extend(finder);
+        info.resize(60 + 1, 0);
+        Ok(Answer::Value(info))
+    }
+}
+
+/// Whether any volume may have attributes at all.
+pub fn any(tree: &Tree, style: Xattrs) -> bool {
+    style != Xattrs::None && !tree.archive().open.is_empty()
+}

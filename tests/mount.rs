@@ -1,0 +1,644 @@
+//! The mount as a mount: a real `/dev/fuse`, real tools.
+//!
+//! Where there is no `/dev/fuse`, or no right to use it, every test says that it
+//! was skipped. `TMBUNDLE_MOUNT_CYCLES=1000` mounts and unmounts that often.
+#![cfg(feature = "mount")]
+#![allow(clippy::print_stderr)]
+
+mod common;
+
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_tmbundle");
+
+/// Whether mounts can be tested here; says so if not.
+fn possible(test: &str) -> bool {
+    let device = std::fs::OpenOptions::new().read(true).write(true).open("/dev/fuse");
+    let why = match device {
+        Err(e) => format!("/dev/fuse: {e}"),
+        Ok(_) if rustix::process::geteuid().is_root() => return true,
+        Ok(_) if Command::new("fusermount3").arg("-V").output().is_ok() => return true,
+        Ok(_) => "fusermount3 is not installed".into(),
+    };
+    eprintln!("SKIPPED {test}: {why}");
+    false
+}
+
+fn run(program: &str, args: &[&dyn AsRef<std::ffi::OsStr>]) -> Output {
+    Command::new(program)
+        .args(args.iter().map(|a| a.as_ref()))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A mount that is gone, at the latest, when the test is over.
+struct Mount {
+    dir: tempfile::TempDir,
+}
+
+impl Mount {
+    fn new(source: &Path, options: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let output = Command::new(PROGRAM)
+            .arg("mount")
+            .arg(source)
+            .arg(dir.path())
+            .args(options)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert!(text(&output.stdout).starts_with("Mounted "), "{}", text(&output.stdout));
+        Self { dir }
+    }
+
+    /// In the foreground, with the process.
+    fn foreground(source: &Path, dir: &Path, options: &[&str]) -> Child {
+        let child = Command::new(PROGRAM)
+            .args(["mount", "--foreground"])
+            .args(options)
+            .arg(source)
+            .arg(dir)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        wait_until("the mount is there", || dir.join("disk.img").exists());
+        child
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The root of the only volume.
+    fn volume(&self) -> PathBuf {
+        let mut volumes = std::fs::read_dir(self.path().join("volumes")).unwrap();
+        volumes.next().expect("a volume").unwrap().path()
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let output = run(PROGRAM, &[&"umount", &"--lazy", &self.path()]);
+        if !output.status.success() && !std::thread::panicking() {
+            panic!("umount: {}", text(&output.stderr));
+        }
+    }
+}
+
+fn is_mounted(dir: &Path) -> bool {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    mounts.lines().any(|l| l.split(' ').nth(1) == dir.to_str())
+}
+
+fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < Duration::from_secs(20), "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Processes that serve a mount on `dir`.
+fn servers(dir: &Path) -> Vec<u32> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Ok(pid) = entry.file_name().to_string_lossy().parse() else { continue };
+        let Ok(line) = std::fs::read(entry.path().join("cmdline")) else { continue };
+        let mut args = line.split(|b| *b == 0);
+        let ours = args.next().is_some_and(|a| a == PROGRAM.as_bytes());
+        if ours && args.any(|a| a == dir.to_str().unwrap().as_bytes()) {
+            found.push(pid);
+        }
+    }
+    found
+}
+
+fn image(data: &Path, name: &str) -> PathBuf {
+    common::unpack(&data.join(format!("hfs/{name}.img.gz")))
+}
+
+/// A copy of the bundle lab-tm that may be changed.
+fn own_bundle(data: &Path) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let bundle = common::unpack_bundle(&data.join("bundles/lab-tm.sparsebundle.tar.gz"));
+    let status =
+        Command::new("cp").arg("-a").arg(bundle).arg(dir.path().join("tm.sparsebundle")).status();
+    assert!(status.unwrap().success());
+    dir
+}
+
+/// A bundle of an image, with small bands.
+fn split_into_bands(image: &Path, dir: &Path) -> PathBuf {
+    const BAND: usize = 256 << 10;
+    let bundle = dir.join("split.sparsebundle");
+    std::fs::create_dir_all(bundle.join("bands")).unwrap();
+    let bytes = std::fs::read(image).unwrap();
+    for (n, band) in bytes.chunks(BAND).enumerate() {
+        if band.iter().any(|b| *b != 0) {
+            std::fs::write(bundle.join(format!("bands/{n:x}")), band).unwrap();
+        }
+    }
+    let plist = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<plist version=\"1.0\"><dict>\
+         <key>bundle-backingstore-version</key><integer>1</integer>\
+         <key>diskimage-bundle-type</key><string>com.apple.diskimage.sparsebundle</string>\
+         <key>band-size</key><integer>{BAND}</integer>\
+         <key>size</key><integer>{}</integer></dict></plist>\n",
+        bytes.len()
+    );
+    std::fs::write(bundle.join("Info.plist"), plist).unwrap();
+    std::fs::write(bundle.join("token"), "").unwrap();
+    bundle
+}
+
+/// Everything below a folder, by relative path.
+fn paths(root: &Path) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut stack = vec![root.to_owned()];
+    while let Some(dir) = stack.pop() {
+        for entry in std::fs::read_dir(&dir).unwrap() {
+            let entry = entry.unwrap();
+            found.insert(entry.path().strip_prefix(root).unwrap().to_str().unwrap().to_owned());
+            if entry.file_type().unwrap().is_dir() {
+                stack.push(entry.path());
+            }
+        }
+    }
+    found
+}
+
+/// Attributes that the readers behind the manifests could not show.
+const LEFT_OUT: &[&str] =
+    &["user.com.apple.TextEncoding", "user.mylargexattr", "user.tmbundle.acl"];
+
+fn compare(path: &Path, want: &Value) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut same = |what: &str, found: String, want: &Value| {
+        let want = want.as_str().map_or_else(|| want.to_string(), str::to_owned);
+        if want != "null" && found != want {
+            wrong.push(format!("{}: {what} is {found}, expected {want}", path.display()));
+        }
+    };
+    let meta = match std::fs::symlink_metadata(path) {
+        Ok(meta) => meta,
+        Err(e) => return vec![format!("{}: {e}", path.display())],
+    };
+    same("mode", format!("{:06o}", meta.mode()), &want["mode"]);
+    if rustix::process::geteuid().is_root() {
+        same("uid", meta.uid().to_string(), &want["uid"]);
+        same("gid", meta.gid().to_string(), &want["gid"]);
+    }
+    same("mtime", meta.mtime().to_string(), &want["mtime"]);
+    if !meta.is_dir() {
+        same("size", meta.size().to_string(), &want["size"]);
+        same("nlink", meta.nlink().to_string(), &want["nlink"]);
+    }
+    if meta.is_symlink() {
+        let target = std::fs::read_link(path).unwrap();
+        same("target", target.to_str().unwrap().to_owned(), &want["target"]);
+        return wrong;
+    }
+    if meta.is_file() {
+        let hash = std::fs::read(path).map_or_else(|e| e.to_string(), |b| common::sha256(&b));
+        same("sha256", hash, &want["sha256"]);
+    }
+    if meta.file_type().is_char_device() || !want["xattr_error"].is_null() {
+        return wrong;
+    }
+    xattrs(path, want, &mut same);
+    wrong
+}
+
+fn xattrs(path: &Path, want: &Value, same: &mut dyn FnMut(&str, String, &Value)) {
+    let mut buffer = vec![0; 65536];
+    let n = rustix::fs::listxattr(path, &mut buffer[..]).unwrap();
+    let listed = text(&buffer[..n]);
+    let listed: BTreeSet<&str> = listed.split_terminator('\0').collect();
+    let none = serde_json::Map::new();
+    let wanted = want["xattrs"].as_object().unwrap_or(&none);
+    for (name, value) in wanted {
+        let shown = format!("user.{name}");
+        let storage =
+            ["com.apple.decmpfs", "com.apple.system.hfs.firstlink"].contains(&name.as_str());
+        // The resource fork of a compressed file is storage; a large one does not
+        // fit into an attribute.
+        let fork = name == "com.apple.ResourceFork";
+        if storage || fork && (!listed.contains(&*shown) || value["size"].as_u64() > Some(65536)) {
+            continue;
+        }
+        let n = rustix::fs::getxattr(path, &*shown, &mut buffer[..]);
+        let hash = n.map_or_else(|e| e.to_string(), |n| common::sha256(&buffer[..n]));
+        same(name, hash, &value["sha256"]);
+    }
+    for name in listed {
+        if !LEFT_OUT.contains(&name)
+            && !wanted.contains_key(name.strip_prefix("user.").unwrap_or(name))
+        {
+            same("an attribute", name.to_owned(), &Value::from("not there"));
+        }
+    }
+}
+
+#[test]
+fn volumes_look_as_their_manifests_say() {
+    let test = "volumes_look_as_their_manifests_say";
+    let Some(data) = common::shared_data(test).filter(|_| possible(test)) else { return };
+    let mut wrong = Vec::new();
+    for manifest in common::files_ending(&data.join("hfs"), ".jsonl.gz") {
+        let name = manifest.file_name().unwrap().to_str().unwrap().trim_end_matches(".jsonl.gz");
+        let mount = Mount::new(&image(&data, name), &[]);
+        let root = mount.volume();
+        let mut found = paths(&root);
+        for line in text(&common::gunzip(&manifest)).lines() {
+            let want: Value = serde_json::from_str(line).unwrap();
+            let path = want["path"].as_str().unwrap();
+            found.remove(path);
+            wrong.extend(compare(&root.join(path), &want));
+        }
+        wrong.extend(found.into_iter().map(|p| format!("{name}: {p} is not in the manifest")));
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} differences:\n{}",
+        wrong.len(),
+        wrong[..wrong.len().min(40)].join("\n")
+    );
+}
+
+#[test]
+fn copies_are_the_same() {
+    let test = "copies_are_the_same";
+    let Some(data) = common::shared_data(test).filter(|_| possible(test)) else { return };
+    for name in ["jnode-hard-linked-directories", "goapfs-hfs-basic", "lab-jdirty-wrap"] {
+        let mount = Mount::new(&image(&data, name), &[]);
+        let copy = tempfile::tempdir().unwrap();
+        // Attributes may be too large for the file system of the copy.
+        let kept = "--preserve=mode,timestamps,links";
+        let root = mount.volume();
+        let output = run("cp", &[&"-dR", &kept, &root, &copy.path().join("copy")]);
+        assert!(output.status.success(), "{name}: {}", text(&output.stderr));
+        let output = run("diff", &[&"-r", &"--no-dereference", &root, &copy.path().join("copy")]);
+        assert!(output.status.success(), "{name}: {}", text(&output.stdout));
+    }
+}
+
+#[test]
+fn snapshots_latest_and_disk() {
+    let test = "snapshots_latest_and_disk";
+    let Some(data) = common::shared_data(test).filter(|_| possible(test)) else { return };
+    let bundle = common::unpack_bundle(&data.join("bundles/lab-tm.sparsebundle.tar.gz"));
+    let mount = Mount::new(&bundle, &[]);
+    let root: Vec<String> = paths(mount.path()).into_iter().filter(|p| !p.contains('/')).collect();
+    assert_eq!(root, ["disk.img", "latest", "snapshots", "volumes"]);
+    let latest = std::fs::read_link(mount.path().join("latest")).unwrap();
+    assert_eq!(latest, Path::new("snapshots/2024-01-03-101010"));
+    let names: Vec<_> = std::fs::read_dir(mount.path().join("snapshots")).unwrap().collect();
+    assert_eq!(names.len(), 3);
+    assert!(mount.path().join("latest/Macintosh HD").is_dir());
+
+    let disk = std::fs::read(mount.path().join("disk.img")).unwrap();
+    let read = tmbundle::disk::Disk::open(&bundle).unwrap().bytes().unwrap();
+    let want = tmbundle::io::read_vec(&*read, 0, read.len() as usize).unwrap();
+    assert!(disk == want, "disk.img is not the disk");
+
+    let df = rustix::fs::statvfs(mount.path()).unwrap();
+    assert_eq!(df.f_blocks * df.f_frsize, 134_217_728);
+    assert!(df.f_bfree > 0 && df.f_bfree < df.f_blocks);
+    let write = std::fs::write(mount.path().join("new"), "x").unwrap_err();
+    assert_eq!(write.raw_os_error(), Some(30), "read-only");
+}
+
+#[test]
+fn hard_links() {
+    let test = "hard_links";
+    let Some(data) = common::shared_data(test).filter(|_| possible(test)) else { return };
+    let mount = Mount::new(&image(&data, "jnode-hard-linked-directories"), &[]);
+    let root = mount.volume();
+    // One folder, two paths: each stays where it is.
+    let (a, b) = (root.join("dir1/clone"), root.join("dir2/clone"));
+    assert_eq!(paths(&a), paths(&b));
+    let numbers: Vec<u64> = [&a, &b].iter().map(|p| std::fs::metadata(p).unwrap().ino()).collect();
+    assert_ne!(numbers[0], numbers[1]);
+    let script = "cd \"$1\" && ls -l \"$2\" >/dev/null && stat \"$2\" >/dev/null && /bin/pwd";
+    let output = run("sh", &[&"-c", &script, &"sh", &a, &b]);
+    assert_eq!(text(&output.stdout).trim(), a.to_str().unwrap());
+
+    let mount = Mount::new(&image(&data, "lab-feat-c"), &[]);
+    let mut links = std::collections::HashMap::<u64, u64>::new();
+    for path in paths(&mount.volume()) {
+        let meta = std::fs::symlink_metadata(mount.volume().join(path)).unwrap();
+        if !meta.is_dir() && meta.nlink() > 1 {
+            *links.entry(meta.ino()).or_default() += 1;
+            assert!(links[&meta.ino()] <= meta.nlink());
+        }
+    }
+    assert!(links.values().any(|n| *n == 201), "201 names of one file share a number");
+}
+
+#[test]
+fn a_folder_that_contains_itself_ends() {
+    let test = "a_folder_that_contains_itself_ends";
+    let Some(data) = common::shared_data(test).filter(|_| possible(test)) else { return };
+    let bytes = std::fs::read(image(&data, "lab-tm")).unwrap();
+    // Directory links by type and creator, and in front of these, in the same
+    // record, the number of the folder they lead to.
+    let links: Vec<usize> = bytes
+        .array_windows::<8>()
+        .enumerate()
+        .filter(|(_, w)| *w == b"fdrpMACS")
+        .map(|(at, _)| at - 4)
+        .collect();
+    let targets: BTreeSet<[u8; 4]> = links.iter().map(|at| bytes[*at..*at + 4].try_into().unwrap()).collect();
+    let temp = tempfile::tempdir().unwrap();
+    let mut loops = 0;
+    // One of these folders holds a link itself: lead all links to it.
+    for target in targets {
+        let mut bytes = bytes.clone();
+        for at in &links {
+            bytes[*at..*at + 4].copy_from_slice(&target);
+        }
+        let source = temp.path().join("loop.img");
+        std::fs::write(&source, &bytes).unwrap();
+        let mount = Mount::new(&source, &[]);
+        let output = run("timeout", &[&"20", &"find", &mount.path()]);
+        assert_ne!(output.status.code(), Some(124), "find did not end");
+        loops += usize::from(text(&output.stderr).contains("Too many levels"));
+    }
+    assert!(loops > 0, "no loop was made");
+}
+
+#[test]
+fn names_forks_and_attributes_as_asked() {
+    let test = "names_forks_and_attributes_as_asked";
+    let Some(data) = common::shared_data(test).filter(|_| possible(test)) else { return };
+    let source = image(&data, "keramics-hfsplus");
+    let plain = paths(&Mount::new(&source, &[]).volume());
+    let decomposed = paths(&Mount::new(&source, &["--names", "nfd"]).volume());
+    assert_eq!(plain.len(), decomposed.len());
+    assert_ne!(plain, decomposed);
+    let mount = Mount::new(&source, &["--names", "nfd"]);
+    for path in plain.iter().chain(&decomposed) {
+        std::fs::symlink_metadata(mount.volume().join(path)).unwrap();
+    }
+
+    let source = image(&data, "dfvfs-hfsplus");
+    let options = ["--xattrs", "samba", "--resource-forks", "appledouble", "-o", "uid=12,gid=34"];
+    let mount = Mount::new(&source, &options);
+    let root = mount.volume();
+    let side = paths(&root).into_iter().find(|p| p.rsplit('/').next().unwrap().starts_with("._"));
+    let side = side.expect("an AppleDouble file");
+    let meta = std::fs::metadata(root.join(&side)).unwrap();
+    assert_eq!((meta.uid(), meta.gid()), (12, 34));
+    let bytes = std::fs::read(root.join(&side)).unwrap();
+    assert_eq!(bytes[..4], [0, 5, 0x16, 7]);
+    assert_eq!(bytes.len() as u64, meta.len());
+    let output = run("getfattr", &[&"-R", &"-d", &"-m", &"-", &root]);
+    let shown = text(&output.stdout);
+    assert!(shown.contains("user.DosStream.AFP_Resource:$DATA"), "{shown}");
+
+    let mount = Mount::new(&image(&data, "rusty-acl"), &[]);
+    let output = run("getfattr", &[&"-R", &"-n", &"user.tmbundle.acl", &mount.volume()]);
+    assert!(text(&output.stdout).contains("0: "), "{}", text(&output.stdout));
+}
+
+#[test]
+fn eight_readers_at_once() {
+    let test = "eight_readers_at_once";
+    let Some(data) = common::shared_data(test).filter(|_| possible(test)) else { return };
+    let source = image(&data, "lab-feat-c");
+    let mount = Mount::new(&source, &[]);
+    let root = mount.volume();
+    let files: Vec<PathBuf> = paths(&root)
+        .into_iter()
+        .map(|p| root.join(p))
+        .filter(|p| p.is_file() && !p.is_symlink())
+        .collect();
+    let want: Vec<Vec<u8>> = files.iter().map(|f| std::fs::read(f).unwrap()).collect();
+    drop(mount);
+    let mount = Mount::new(&source, &[]);
+    let place = |f: &Path| mount.volume().join(f.strip_prefix(&root).unwrap());
+    std::thread::scope(|scope| {
+        for reader in 0..8usize {
+            let (files, want, place) = (&files, &want, &place);
+            scope.spawn(move || {
+                let mut random = 88_172_645_463_325_252u64 + reader as u64;
+                for _ in 0..1500 {
+                    random ^= random << 13;
+                    random ^= random >> 7;
+                    random ^= random << 17;
+                    let at = (random >> 20) as usize % files.len();
+                    let offset = (random & 0xFFFFF) as usize % (want[at].len() + 1);
+                    let mut buf = [0; 4096];
+                    let file = std::fs::File::open(place(&files[at])).unwrap();
+                    let n = file.read_at(&mut buf, offset as u64).unwrap();
+                    let end = (offset + 4096).min(want[at].len());
+                    assert!(buf[..n] == want[at][offset..end], "{}", files[at].display());
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_killed_server_leaves_nothing_in_the_way() {
+    let test = "a_killed_server_leaves_nothing_in_the_way";
+    let Some(data) = common::shared_data(test).filter(|_| possible(test)) else { return };
+    let source = image(&data, "jnode-attributes");
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = Mount::foreground(&source, dir.path(), &[]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let dead = std::fs::read_dir(dir.path()).unwrap_err();
+    assert_eq!(dead.raw_os_error(), Some(107), "{dead}");
+    let mut child = Mount::foreground(&source, dir.path(), &[]);
+    assert!(dir.path().join("disk.img").exists());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(
+        run(PROGRAM, &[&"umount", &dir.path()]).status.success(),
+        "a dead mount can be unmounted"
+    );
+    assert!(!is_mounted(dir.path()));
+}
+
+#[test]
+fn signals_unmount_even_while_in_use() {
+    let test = "signals_unmount_even_while_in_use";
+    let Some(data) = common::shared_data(test).filter(|_| possible(test)) else { return };
+    let source = image(&data, "jnode-attributes");
+    for signal in ["TERM", "INT", "HUP"] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut child = Mount::foreground(&source, dir.path(), &[]);
+        let held = std::fs::File::open(dir.path().join("disk.img")).unwrap();
+        let busy = run(PROGRAM, &[&"umount", &dir.path()]);
+        assert_eq!(busy.status.code(), Some(3));
+        assert!(text(&busy.stderr).contains("is in use"), "{}", text(&busy.stderr));
+        assert!(run("kill", &[&format!("-{signal}"), &child.id().to_string()]).status.success());
+        let start = Instant::now();
+        assert!(child.wait().unwrap().success());
+        assert!(start.elapsed() < Duration::from_secs(10));
+        assert!(!is_mounted(dir.path()));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "the folder itself is back");
+        drop(held);
+    }
+}
+
+#[test]
+fn an_unreadable_band_costs_its_files_only() {
+    let test = "an_unreadable_band_costs_its_files_only";
+    let Some(data) = common::shared_data(test).filter(|_| possible(test)) else { return };
+    let own = tempfile::tempdir().unwrap();
+    let bundle = split_into_bands(&image(&data, "lab-jdirty-wrap"), own.path());
+    let disk = tmbundle::disk::Disk::open(&bundle).unwrap();
+    let archive = tmbundle::timemachine::Archive::open(&disk).unwrap();
+    let volume = &archive.open[0];
+    // The band of some file's contents, but not one that holds metadata.
+    let fs = volume.fs();
+    let root = fs.metadata(fs.root()).unwrap();
+    let header = volume.volume.source.locate(1024).unwrap().band.unwrap().name;
+    let mut bands = std::collections::BTreeMap::<String, String>::new();
+    let mut visit = |e: tmbundle::fs::Entry<'_>| {
+        let Ok(meta) = &e.entry.node else { return Ok(tmbundle::fs::Step::Over) };
+        if meta.kind == tmbundle::fs::Kind::File && meta.size > 0 {
+            for extent in fs.extents(meta.id, tmbundle::fs::Stream::Data)? {
+                let place = volume.volume.source.locate(extent.volume_offset).unwrap();
+                bands.insert(place.band.unwrap().name, e.path.to_owned());
+            }
+        }
+        Ok(tmbundle::fs::Step::Into)
+    };
+    tmbundle::fs::walk(fs, &root, &mut visit, &mut |_, e| Err(e)).unwrap();
+    bands.remove(&header);
+    bands.retain(|band, _| bundle.join("bands").join(band).exists());
+    let (band, victim) = bands.into_iter().next_back().expect("a band of contents alone");
+    drop((archive, disk));
+    std::fs::remove_file(bundle.join("bands").join(&band)).unwrap();
+    std::fs::create_dir(bundle.join("bands").join(&band)).unwrap();
+
+    let log = own.path().join("log");
+    let mount = Mount::new(&bundle, &["--log-file", log.to_str().unwrap()]);
+    let root = mount.volume();
+    let error = std::fs::read(root.join(&victim)).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(5), "{error}");
+    let _ = std::fs::read(root.join(&victim));
+    let all = paths(&root);
+    let readable = all.iter().filter(|p| std::fs::read(root.join(p)).is_ok()).count();
+    assert!(readable > 0, "nothing else can be read");
+    let said = std::fs::read_to_string(log).unwrap();
+    assert!(said.contains(&format!("band {band}")) && said.contains("offset 0x"), "{said}");
+    let name = Path::new(&victim).file_name().unwrap().to_str().unwrap();
+    let about: Vec<&str> = said.lines().filter(|l| l.contains(name)).collect();
+    assert!(about.len() <= 1, "said once: {about:?}");
+}
+
+#[test]
+fn a_change_of_the_source_is_noticed() {
+    let test = "a_change_of_the_source_is_noticed";
+    let Some(data) = common::shared_data(test).filter(|_| possible(test)) else { return };
+    let own = own_bundle(&data);
+    let bundle = own.path().join("tm.sparsebundle");
+    let mount = Mount::new(&bundle, &[]);
+    let stale =
+        |buffer: &mut [u8]| rustix::fs::getxattr(mount.path(), "user.tmbundle.stale", buffer);
+    let mut buffer = [0; 256];
+    assert!(stale(&mut buffer).is_err());
+    let before = paths(&mount.path().join("latest/"));
+    let plist = bundle.join("Info.plist");
+    let bytes = std::fs::read(&plist).unwrap();
+    std::fs::write(&plist, bytes).unwrap();
+    wait_until("the change is noticed", || stale(&mut buffer).is_ok());
+    let n = stale(&mut buffer).unwrap();
+    assert!(text(&buffer[..n]).contains("changed 1 times"), "{}", text(&buffer[..n]));
+    assert_eq!(paths(&mount.path().join("latest/")), before);
+}
+
+#[test]
+fn refusals_are_sentences() {
+    let test = "refusals_are_sentences";
+    if !possible(test) {
+        return;
+    }
+    let temp = tempfile::tempdir().unwrap();
+    let source = temp.path().join("disk.img");
+    std::fs::write(&source, vec![0; 1 << 20]).unwrap();
+    let refused = |dir: &Path, words: &str| {
+        let output = run(PROGRAM, &[&"mount", &source, &dir]);
+        assert!(matches!(output.status.code(), Some(2 | 3)), "{:?}", output.status);
+        let said = text(&output.stderr);
+        assert!(said.contains(words) && said.starts_with("error: "), "{said}");
+    };
+    refused(&temp.path().join("nowhere"), "does not exist");
+    refused(temp.path(), "not empty");
+    refused(&source, "not a folder");
+    let empty = tempfile::tempdir().unwrap();
+    let output = run(PROGRAM, &[&"umount", &empty.path()]);
+    assert!(text(&output.stderr).contains("nothing is mounted on"), "{}", text(&output.stderr));
+    let output = run(PROGRAM, &[&"mount", &source, &empty.path(), &"-o", &"frobnicate"]);
+    assert!(text(&output.stderr).contains("not an option"), "{}", text(&output.stderr));
+    // A disk on which nothing is recognised can still be looked at.
+    let mount = Mount::new(&source, &[]);
+    assert_eq!(std::fs::metadata(mount.path().join("disk.img")).unwrap().len(), 1 << 20);
+    refused(mount.path(), "already mounted");
+}
+
+#[test]
+fn mount_helper() {
+    let test = "mount_helper";
+    if !possible(test) {
+        return;
+    }
+    let temp = tempfile::tempdir().unwrap();
+    let source = temp.path().join("disk.img");
+    std::fs::write(&source, vec![0; 1 << 20]).unwrap();
+    let dir = temp.path().join("mnt");
+    std::fs::create_dir(&dir).unwrap();
+    let helper = temp.path().join("mount.fuse.tmbundle");
+    std::os::unix::fs::symlink(PROGRAM, &helper).unwrap();
+    let lines: [&[&str]; 2] = [
+        &["-o", "ro,nodev,x-systemd.automount,uid=7", "-t", "fuse.tmbundle"],
+        &["-o", "rw,dev,suid,uid=7"],
+    ];
+    for (program, options) in [&helper, Path::new(PROGRAM)].into_iter().zip(lines) {
+        let output = Command::new(program).arg(&source).arg(&dir).args(options).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert_eq!(std::fs::metadata(dir.join("disk.img")).unwrap().uid(), 7);
+        assert_eq!(
+            std::fs::metadata(dir.join("disk.img")).unwrap().permissions().mode() & 0o777,
+            0o400
+        );
+        assert!(run(PROGRAM, &[&"umount", &dir]).status.success());
+    }
+}
+
+#[test]
+fn many_cycles_leave_nothing_behind() {
+    let test = "many_cycles_leave_nothing_behind";
+    if !possible(test) {
+        return;
+    }
+    let cycles =
+        std::env::var("TMBUNDLE_MOUNT_CYCLES").ok().and_then(|n| n.parse().ok()).unwrap_or(20);
+    let temp = tempfile::tempdir().unwrap();
+    let source = temp.path().join("disk.img");
+    std::fs::write(&source, vec![0; 1 << 20]).unwrap();
+    let dir = temp.path().join("mnt");
+    std::fs::create_dir(&dir).unwrap();
+    for _ in 0..cycles {
+        assert!(run(PROGRAM, &[&"mount", &source, &dir]).status.success());
+        assert!(dir.join("disk.img").exists());
+        assert!(run(PROGRAM, &[&"umount", &dir]).status.success());
+        assert!(!is_mounted(&dir));
+    }
+    wait_until("the last server has ended", || servers(&dir).is_empty());
+}
