@@ -7,11 +7,13 @@ pub mod bundle;
 pub mod bytes;
 pub mod cksum;
 pub mod decmpfs;
+pub mod demo;
 pub mod hfs;
 pub mod image;
 pub mod journal;
 pub mod lzvn;
 pub mod partition;
 pub mod samples;
+pub mod timemachine;
 
 pub use image::Image;

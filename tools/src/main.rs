@@ -1,14 +1,17 @@
 //! Writes sample volumes, disks and bundles; see `tools help`.
 
 use std::fs::File;
-use std::io::BufWriter;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use tools::samples;
+use tools::hfs::VolumeBuilder;
+use tools::{demo, samples};
 
 const USAGE: &str = "tools list                       kinds of volumes
-tools volume KIND OUT.img        a volume; its manifest goes to OUT.img.jsonl";
+tools volume KIND OUT.img        a volume; its manifest goes to OUT.img.jsonl
+tools demo OUT.sparsebundle      the bundle of testdata; its manifest goes to OUT.manifest.jsonl
+tools big FILES OUT.img          a volume of so many files in linked folders";
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -16,6 +19,8 @@ fn main() -> Result<()> {
     match args[..] {
         ["list"] => list(),
         ["volume", kind, out] => volume(kind, Path::new(out)),
+        ["demo", out] => write_demo(Path::new(out)),
+        ["big", files, out] => big(files.parse()?, Path::new(out)),
         _ => bail!("usage:\n{USAGE}"),
     }
 }
@@ -30,8 +35,23 @@ fn list() -> Result<()> {
 fn volume(kind: &str, out: &Path) -> Result<()> {
     let builder = samples::sample(kind).with_context(|| format!("no volume kind {kind}"))?;
     builder.build().image.write_to(out)?;
-    let mut manifest = out.as_os_str().to_owned();
-    manifest.push(".jsonl");
-    builder.manifest(&mut BufWriter::new(File::create(manifest)?))?;
+    let mut path = out.as_os_str().to_owned();
+    path.push(".jsonl");
+    manifest(&builder, Path::new(&path))
+}
+
+fn manifest(builder: &VolumeBuilder, path: &Path) -> Result<()> {
+    let mut out = BufWriter::new(File::create(path)?);
+    builder.manifest(&mut out)?;
+    Ok(out.flush()?)
+}
+
+fn write_demo(out: &Path) -> Result<()> {
+    let builder = demo::write(out)?;
+    manifest(&builder, &out.with_extension("manifest.jsonl"))
+}
+
+fn big(files: u32, out: &Path) -> Result<()> {
+    samples::big(files).build().image.write_to(out)?;
     Ok(())
 }

@@ -4,7 +4,7 @@ use crate::decmpfs::DecmpfsType;
 use crate::hfs::{Acl, Content, ForkKind, Meta, VolumeBuilder, VolumeOptions, utf16};
 
 /// Names of the kinds that `sample` knows, with what is special about each.
-pub const KINDS: [(&str, &str); 15] = [
+pub const KINDS: [(&str, &str); 16] = [
     ("basic", "HFSX, journaled: a bit of everything"),
     ("hfs-plus", "H+, ignores case"),
     ("no-journal", "H+, without journal"),
@@ -19,11 +19,15 @@ pub const KINDS: [(&str, &str); 15] = [
     ("deep", "many folders, three levels of catalog, leaves numbered backwards"),
     ("maps", "catalog with map nodes"),
     ("links", "hard links to files and folders, nested and many"),
+    ("time-machine", "the volume of testdata/Demo.sparsebundle"),
     ("old-links", "hard links without chains"),
 ];
 
 /// Makes the volume of that kind; `None` for an unknown name.
 pub fn sample(kind: &str) -> Option<VolumeBuilder> {
+    if kind == "time-machine" {
+        return Some(crate::demo::volume().0);
+    }
     let hfsx = VolumeOptions::default();
     let plus = VolumeOptions::hfs_plus();
     let options = match kind {
@@ -217,4 +221,32 @@ fn old_links(v: &mut VolumeBuilder) {
     for i in 0..3 {
         v.old_hard_link(file, root, &format!("old name {i}"), 77_123);
     }
+}
+
+/// A volume of about `files` files, a hundred to a folder, with contents of zeros; every tenth
+/// folder has a directory link and every hundredth file a hard link.
+pub fn big(files: u32) -> VolumeBuilder {
+    let size = (u64::from(files) * 8192 + (1 << 30)).next_multiple_of(1 << 20);
+    let options = VolumeOptions { size, journal_size: 8 << 20, ..VolumeOptions::default() };
+    let mut v = VolumeBuilder::new(options);
+    let root = v.root();
+    let linked = v.mkdir(root, "linked", Meta::dir());
+    let mut shelf = root;
+    for folder in 0..files.div_ceil(100) {
+        if folder % 100 == 0 {
+            shelf = v.mkdir(root, &format!("shelf {}", folder / 100), Meta::dir());
+        }
+        let dir = v.mkdir(shelf, &format!("folder {folder}"), Meta::dir());
+        for i in 0..100.min(files - folder * 100) {
+            let len = u64::from((folder * 31 + i * 97) % 6_000);
+            let file = v.file(dir, &format!("file {i}"), Content::Zeros(len), Meta::file());
+            if i == 7 {
+                v.hard_link(file, linked, &format!("file {folder}"));
+            }
+        }
+        if folder % 10 == 0 {
+            v.dir_link(dir, linked, &format!("folder {folder}"));
+        }
+    }
+    v
 }
