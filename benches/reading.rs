@@ -17,7 +17,7 @@ fn main() {
 
 /// A volume of 20,000 files, in memory.
 static VOLUME: LazyLock<Source> = LazyLock::new(|| {
-    let image = tools::hfs::many_files(20_000);
+    let image = tools::samples::big(20_000).build().image;
     Arc::new(tmbundle::io::Memory::new(image.to_vec()))
 });
 

@@ -74,22 +74,15 @@ fn demo(name: &str) -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(name)).unwrap()
 }
 
-/// The demonstration bundle's volume as bytes.
-fn demo_volume() -> Vec<u8> {
-    use tmbundle::io::{ReadAt, read_vec};
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/Demo.sparsebundle");
-    let disk = tmbundle::disk::Disk::open(&path).unwrap();
-    let bytes = disk.bytes().unwrap();
-    let map = tmbundle::partition::scan(&*bytes, &tmbundle::report::Ignore).unwrap();
-    let volumes = tmbundle::volume::volumes(&bytes, &map).unwrap();
-    let hfs = volumes.iter().find(|v| v.open().is_ok()).unwrap();
-    read_vec(&*hfs.source, 0, hfs.source.len() as usize).unwrap()
+/// A small volume with a bit of everything.
+fn sample_volume() -> tools::hfs::Volume {
+    tools::samples::sample("links").unwrap().build()
 }
 
-/// Every leaf node, and every record of them, of the demonstration's trees.
-fn demo_nodes() -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+/// Every node that is in use, and every record of them, of that volume's trees.
+fn sample_nodes() -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     use std::sync::Arc;
-    let volume = Arc::new(tmbundle::io::Memory::new(demo_volume()));
+    let volume = Arc::new(tmbundle::io::Memory::new(sample_volume().image.to_vec()));
     let fs = tmbundle::hfsplus::HfsPlus::open(volume).unwrap();
     let (mut nodes, mut records) = (Vec::new(), Vec::new());
     for tree in [fs.catalog().tree(), fs.attributes().unwrap().tree()] {
@@ -128,7 +121,7 @@ fn partition() {
 
 #[test]
 fn nodes_and_records() {
-    let (nodes, records) = demo_nodes();
+    let (nodes, records) = sample_nodes();
     drive("btree_node", &nodes, 20_000, targets::btree_node);
     drive("catalog_record", &records, 40_000, targets::catalog_record);
     drive("attribute", &records, 40_000, targets::attribute);
@@ -137,10 +130,11 @@ fn nodes_and_records() {
 #[test]
 fn decmpfs() {
     let mut seeds = Vec::new();
-    for kind in [1u32, 3, 4, 7, 8, 9, 10, 11, 12] {
+    use tools::decmpfs::DecmpfsType::*;
+    for kind in [Plain1, Zlib3, Zlib4, Lzvn7, Lzvn8, Stored9, Stored10, Lzfse11, Lzfse12] {
         let content: Vec<u8> = (0..70_000u32).map(|n| (n % 251) as u8).collect();
-        let n = if matches!(kind, 4 | 8 | 10 | 12) { content.len() } else { 60 };
-        let (attribute, fork) = tools::hfs::compress(kind, &content[..n]);
+        let n = if kind.in_resource_fork() { content.len() } else { 60 };
+        let (attribute, fork) = tools::decmpfs::compress(&content[..n], kind);
         let mut seed = (attribute.len() as u16).to_le_bytes().to_vec();
         seed.extend(attribute);
         seed.extend(fork);
@@ -150,7 +144,23 @@ fn decmpfs() {
 }
 
 #[test]
-fn journal_and_volume() {
-    let volume = demo_volume();
-    drive("volume", &[volume], 60, targets::volume);
+fn journal() {
+    let volume = sample_volume();
+    let torn = tools::journal::without_leaves(&volume, &tools::journal::Dirty::default());
+    // The target's volume has 512-byte blocks and its journal info block in block 1.
+    let (at, len) = volume.layout.journal.unwrap();
+    let ring = torn.image.read(at, len as usize);
+    let mut seed = vec![0; 1024];
+    seed[512..512 + 4].copy_from_slice(&1u32.to_be_bytes());
+    seed[512 + 36..512 + 44].copy_from_slice(&1024u64.to_be_bytes());
+    seed[512 + 44..512 + 52].copy_from_slice(&len.to_be_bytes());
+    seed.extend(ring);
+    drive("journal", &[seed], 400, targets::journal);
+}
+
+#[test]
+fn volume() {
+    let image = sample_volume().image.to_vec();
+    eprintln!("volume: seed of {} bytes", image.len());
+    drive("volume", &[image], 150, targets::volume);
 }

@@ -72,6 +72,9 @@ pub struct VerifyArgs {
     /// Print only findings, even on a terminal
     #[arg(short, long)]
     pub quiet: bool,
+    /// Print what was checked even if all is well and the output is no terminal
+    #[arg(short, long, conflicts_with = "quiet")]
+    pub verbose: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -76,7 +76,8 @@ fn fails(outcome: &Outcome, from: FailOn) -> bool {
 fn print(out: &mut impl Write, o: &Outcome, args: &VerifyArgs, started: Instant) -> io::Result<()> {
     let terminal = output::is_terminal();
     // Cron hears of a healthy backup by silence.
-    if o.verdict == Verdict::Ok && o.not_checked.is_empty() && (args.quiet || !terminal) {
+    let silent = args.quiet || !(terminal || args.verbose);
+    if o.verdict == Verdict::Ok && o.not_checked.is_empty() && silent {
         return Ok(());
     }
     let name = o.source.trim_end_matches('/').rsplit('/').next().unwrap_or(&o.source);

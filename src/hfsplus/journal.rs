@@ -236,6 +236,8 @@ impl Ring<'_> {
         let (mut pos, mut last, mut past_end) = (start, 0u32, false);
         let mut pending: Vec<(u64, u64, u64)> = Vec::new();
         let (mut transactions, mut travelled) = (0u32, 0u64);
+        // A transaction goes on in another block list only when the last was full.
+        let mut may_continue = false;
         loop {
             past_end |= pos == end;
             // A full turn of the ring without an end: whatever follows was seen.
@@ -247,7 +249,10 @@ impl Ring<'_> {
                 Err(_) if past_end => break,
                 Err(text) => {
                     journal.problems.push(format!("transaction at {pos} of the journal: {text}"));
-                    pending.clear();
+                    if may_continue {
+                        pending.clear();
+                        transactions = transactions.saturating_sub(1);
+                    }
                     break;
                 }
             };
@@ -268,6 +273,7 @@ impl Ring<'_> {
                     break;
                 }
             }
+            may_continue = list.header.num_blocks == list.header.max_blocks;
             let used = u64::from(list.header.bytes_used).max(u64::from(g.blhdr_size));
             travelled += used;
             pos = g.advance(pos, used);

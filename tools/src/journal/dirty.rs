@@ -220,7 +220,7 @@ impl Writer<'_> {
         let end = JOURNAL_BLOCK + (start - JOURNAL_BLOCK + shown) % room;
         let mut head = header(self.order, start, end, self.len, self.how.sequence);
         match self.how.damage {
-            Some(JournalDamage::HeaderChecksum) => head[44] ^= 1,
+            Some(JournalDamage::HeaderChecksum) => head[36] ^= 1,
             Some(JournalDamage::HeaderMagic) => head[0] ^= 0xFF,
             _ => {}
         }
