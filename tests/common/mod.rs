@@ -1,6 +1,8 @@
 //! Shared by the integration tests: where data lies, and how it is unpacked.
 #![allow(dead_code)]
 
+pub mod manifest;
+
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
