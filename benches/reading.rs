@@ -43,7 +43,8 @@ fn catalog_records_decoded(bencher: divan::Bencher) {
     let bytes = leaf();
     let node = Node::new(bytes.as_slice()).unwrap();
     bencher.counter(ItemsCount::new(node.records)).bench_local(|| {
-        let decoded = (0..usize::from(node.records)).filter_map(|i| Record::parse(split(node.record(i)?)?.data));
+        let decoded = (0..usize::from(node.records))
+            .filter_map(|i| Record::parse(split(node.record(i)?)?.data));
         black_box(decoded.count())
     });
 }
@@ -111,4 +112,3 @@ fn bands_as_cat_reads_them(bencher: divan::Bencher) {
         black_box(buf[0])
     });
 }
-

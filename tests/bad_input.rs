@@ -39,9 +39,11 @@ fn not_a_bundle() {
     let s = Scratch::new();
     fs::create_dir(&s.bundle).unwrap();
     fs::write(s.bundle.join("x"), b"x").unwrap();
-    tmbundle(&["info", s.path()]).expect(3, &["is not a sparse bundle", "no Info.plist", "found: 1 entry"]);
+    tmbundle(&["info", s.path()])
+        .expect(3, &["is not a sparse bundle", "no Info.plist", "found: 1 entry"]);
     tmbundle(&["verify", "/nonexistent/x"]).expect(3, &["cannot open /nonexistent/x"]);
-    tmbundle(&["verify", "/dev/null"]).expect(3, &["neither a folder, a regular file nor a block device"]);
+    tmbundle(&["verify", "/dev/null"])
+        .expect(3, &["neither a folder, a regular file nor a block device"]);
     tmbundle(&["verify"]).expect(2, &["Usage"]);
 }
 
@@ -49,7 +51,8 @@ fn not_a_bundle() {
 fn zero_byte_plists() {
     let s = Scratch::with_bundle(4 << 20);
     fs::write(s.bundle.join("Info.plist"), b"").unwrap();
-    tmbundle(&["info", s.path()]).expect(0, &["geometry from Info.bckup", "it is empty", "BUNDLE-INFO-FALLBACK"]);
+    tmbundle(&["info", s.path()])
+        .expect(0, &["geometry from Info.bckup", "it is empty", "BUNDLE-INFO-FALLBACK"]);
     fs::write(s.bundle.join("Info.bckup"), [0; 400]).unwrap();
     tmbundle(&["info", s.path()]).expect(1, &["it is empty", "only zeros"]);
     tmbundle(&["verify", s.path()]).expect(1, &["BUNDLE-INFO-LOST", "not checked"]);
@@ -85,7 +88,8 @@ fn bands_that_are_no_files() {
     .unwrap();
     let ran = tmbundle(&["verify", "--all", s.path()]);
     ran.expect(1, &["band 0 is a folder", "DISK-UNREADABLE", "not checked"]);
-    tmbundle(&["ls", s.path(), "volume:/"]).expect(3, &["cannot read band 0", "not a regular file"]);
+    tmbundle(&["ls", s.path(), "volume:/"])
+        .expect(3, &["cannot read band 0", "not a regular file"]);
     let info = tmbundle(&["info", "--json", s.path()]);
     assert!(!info.err.contains("panicked"));
 }
@@ -105,7 +109,15 @@ fn bad_bands_away_from_the_map_are_findings() {
     fs::write(s.band("1000"), b"x").unwrap();
     tmbundle(&["verify", "--all", s.path()]).expect(
         1,
-        &["band 5 is a folder", "band 6 is a symbolic link", "BAND-TOO-LONG", "BAND-NAME", "BAND-OUT-OF-RANGE", "Finder", "VOLUME-NONE"],
+        &[
+            "band 5 is a folder",
+            "band 6 is a symbolic link",
+            "BAND-TOO-LONG",
+            "BAND-NAME",
+            "BAND-OUT-OF-RANGE",
+            "Finder",
+            "VOLUME-NONE",
+        ],
     );
 }
 
@@ -145,9 +157,11 @@ fn a_partition_past_the_end_and_a_raw_file_of_nothing() {
     tmbundle(&["verify", image.to_str().unwrap()]).expect(1, &["PART-ENTRY", "ends past the disk"]);
     fs::write(&image, vec![7; 5000]).unwrap();
     tmbundle(&["verify", image.to_str().unwrap()]).expect(3, &["no partition map and no volume"]);
-    tmbundle(&["ls", image.to_str().unwrap(), "volume:"]).expect(3, &["nothing that tmbundle recognises"]);
+    tmbundle(&["ls", image.to_str().unwrap(), "volume:"])
+        .expect(3, &["nothing that tmbundle recognises"]);
     fs::write(&image, b"").unwrap();
-    tmbundle(&["verify", image.to_str().unwrap()]).expect(3, &["is not a sparse bundle or disk image"]);
+    tmbundle(&["verify", image.to_str().unwrap()])
+        .expect(3, &["is not a sparse bundle or disk image"]);
 }
 
 fn make_many_bands(bundle: &Path, count: u64) {
@@ -180,7 +194,14 @@ fn nothing_in_the_bundle_is_touched() {
                 let e = e.unwrap();
                 let m = e.metadata().unwrap();
                 use std::os::unix::fs::MetadataExt;
-                all.push(format!("{:?} {} {} {} {}", e.path(), m.len(), m.mtime_nsec(), m.ctime_nsec(), m.atime_nsec()));
+                all.push(format!(
+                    "{:?} {} {} {} {}",
+                    e.path(),
+                    m.len(),
+                    m.mtime_nsec(),
+                    m.ctime_nsec(),
+                    m.atime_nsec()
+                ));
             }
         }
         all.sort();
@@ -202,5 +223,6 @@ fn a_broken_plist_is_not_taken_for_a_geometry() {
     fs::write(s.bundle.join("Info.plist"), &good[..good.len() / 2]).unwrap();
     tmbundle(&["info", s.path()]).expect(0, &["Info.bckup"]);
     fs::write(s.bundle.join("Info.plist"), info_plist(1 << 20, 8 << 20)).unwrap();
-    tmbundle(&["verify", s.path()]).expect(1, &["BUNDLE-INFO-DIFFERS", "size is 8388608 in Info.plist but 4194304"]);
+    tmbundle(&["verify", s.path()])
+        .expect(1, &["BUNDLE-INFO-DIFFERS", "size is 8388608 in Info.plist but 4194304"]);
 }

@@ -25,7 +25,15 @@ fn a_healthy_bundle_is_silent_off_a_terminal() {
 fn info_and_snapshots() {
     tmbundle(&["info", &demo()]).expect(
         0,
-        &["GPT", "Apple_HFS", "HFSX", "case-sensitive", "MacBookPro14,1", "the Mac found it good", "4 completed backups"],
+        &[
+            "GPT",
+            "Apple_HFS",
+            "HFSX",
+            "case-sensitive",
+            "MacBookPro14,1",
+            "the Mac found it good",
+            "4 completed backups",
+        ],
     );
     let ran = tmbundle(&["snapshots", &demo()]);
     ran.expect(0, &["2019-11-02-102040", "complete", "Macintosh HD", "in progress"]);
@@ -105,7 +113,8 @@ fn cat_gives_the_bytes_of_every_file() {
 fn extract_restores_contents_modes_times_and_links() {
     let dir = tempfile::tempdir().unwrap();
     let to = dir.path().join("out");
-    tmbundle(&["extract", &demo(), "latest", "--to", to.to_str().unwrap()]).expect(0, &["Restored"]);
+    tmbundle(&["extract", &demo(), "latest", "--to", to.to_str().unwrap()])
+        .expect(0, &["Restored"]);
     let wanted = manifest("Backups.backupdb/Anna’s MacBook/2019-11-13-102343");
     assert!(wanted.len() > 50);
     for (path, want) in &wanted {
@@ -113,7 +122,11 @@ fn extract_restores_contents_modes_times_and_links() {
         let meta = fs::symlink_metadata(&file).unwrap_or_else(|e| panic!("{path}: {e}"));
         // Linux gives every symbolic link the mode 0777.
         if want["target"].is_null() {
-            assert_eq!(format!("{:06o}", meta.mode() & 0o177777), want["mode"].as_str().unwrap(), "{path}");
+            assert_eq!(
+                format!("{:06o}", meta.mode() & 0o177777),
+                want["mode"].as_str().unwrap(),
+                "{path}"
+            );
         }
         assert_eq!(meta.mtime(), want["mtime"].as_i64().unwrap(), "{path}");
         if rustix::process::geteuid().is_root() {
@@ -128,7 +141,14 @@ fn extract_restores_contents_modes_times_and_links() {
     // Nothing is overwritten by a second run, and the exit code says so.
     let again = tmbundle(&["extract", &demo(), "latest", "--to", to.to_str().unwrap()]);
     again.expect(1, &["is already there and was not overwritten"]);
-    assert!(!fs::read_dir(&to).unwrap().any(|e| e.unwrap().file_name().to_str().unwrap().contains("partial")));
+    assert!(
+        !fs::read_dir(&to).unwrap().any(|e| e
+            .unwrap()
+            .file_name()
+            .to_str()
+            .unwrap()
+            .contains("partial"))
+    );
 }
 
 #[test]
@@ -149,7 +169,8 @@ fn extract_does_not_leave_its_folder_through_a_link() {
     fs::create_dir_all(&to).unwrap();
     fs::create_dir_all(&outside).unwrap();
     std::os::unix::fs::symlink(&outside, to.join("Users")).unwrap();
-    let ran = tmbundle(&["extract", &demo(), "latest:/Macintosh HD/Users", "--to", to.to_str().unwrap()]);
+    let ran =
+        tmbundle(&["extract", &demo(), "latest:/Macintosh HD/Users", "--to", to.to_str().unwrap()]);
     ran.expect(1, &["not restored"]);
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
 }
@@ -182,7 +203,8 @@ fn a_reader_that_goes_away_is_no_error() {
 fn damage_exits_with_one_and_says_where() {
     let dir = tempfile::tempdir().unwrap();
     let bundle = dir.path().join("Bad.sparsebundle");
-    let status = std::process::Command::new("cp").arg("-r").arg(demo()).arg(&bundle).status().unwrap();
+    let status =
+        std::process::Command::new("cp").arg("-r").arg(demo()).arg(&bundle).status().unwrap();
     assert!(status.success());
     // Zero the volume header: sector 2 of the volume at byte 20480.
     let band = bundle.join("bands/0");
@@ -191,7 +213,8 @@ fn damage_exits_with_one_and_says_where() {
     bytes[20480 + 1024..20480 + 1536].fill(0);
     fs::write(&band, bytes).unwrap();
     let path = bundle.to_str().unwrap();
-    tmbundle(&["verify", path]).expect(1, &["HFS-HEADER", "the alternate was used", "byte 21,504, band 0"]);
+    tmbundle(&["verify", path])
+        .expect(1, &["HFS-HEADER", "the alternate was used", "byte 21,504, band 0"]);
     tmbundle(&["ls", path, "latest"]).expect(0, &["Macintosh HD/"]);
     // Without its last band the alternate is gone, too.
     fs::remove_file(bundle.join("bands/400")).unwrap();

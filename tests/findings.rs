@@ -39,7 +39,10 @@ fn the_page_and_the_codes_agree() {
         std::fs::write(&path, page()).unwrap();
     }
     let found = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(found == page(), "docs/findings.md is out of step: UPDATE_DOCS=1 cargo test --test findings");
+    assert!(
+        found == page(),
+        "docs/findings.md is out of step: UPDATE_DOCS=1 cargo test --test findings"
+    );
 }
 
 #[test]

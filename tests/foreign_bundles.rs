@@ -11,7 +11,8 @@ use tmbundle::timemachine::Archive;
 use tmbundle::{Error, decmpfs};
 
 fn bundle(data: &Path, name: &str) -> Disk {
-    Disk::open(&common::unpack_bundle(&data.join(format!("bundles/{name}.sparsebundle.tar.gz")))).unwrap()
+    Disk::open(&common::unpack_bundle(&data.join(format!("bundles/{name}.sparsebundle.tar.gz"))))
+        .unwrap()
 }
 
 fn disk_sha256(disk: &Disk) -> String {
@@ -21,9 +22,14 @@ fn disk_sha256(disk: &Disk) -> String {
 
 #[test]
 fn plain_bundles_have_the_stated_bytes_and_files() {
-    let Some(data) = common::shared_data("plain_bundles_have_the_stated_bytes_and_files") else { return };
+    let Some(data) = common::shared_data("plain_bundles_have_the_stated_bytes_and_files") else {
+        return;
+    };
     let test1 = bundle(&data, "Test1");
-    assert_eq!(disk_sha256(&test1), "2ee8196920a422db4bab64f36b3cf01e06d1962c5f53180cf0eeaa9f540ff8e7");
+    assert_eq!(
+        disk_sha256(&test1),
+        "2ee8196920a422db4bab64f36b3cf01e06d1962c5f53180cf0eeaa9f540ff8e7"
+    );
     let archive = Archive::open(&test1).unwrap();
     let mut texts = 0;
     let fs = archive.open[0].fs();
@@ -42,7 +48,10 @@ fn plain_bundles_have_the_stated_bytes_and_files() {
     assert_eq!(texts, 44);
 
     let aj = bundle(&data, "aj_bundle");
-    assert_eq!(disk_sha256(&aj), "69fd05ee19642670734e25fd7c5f930fb11bb794bb04eb03411530cf25bd9bb8");
+    assert_eq!(
+        disk_sha256(&aj),
+        "69fd05ee19642670734e25fd7c5f930fb11bb794bb04eb03411530cf25bd9bb8"
+    );
     let archive = Archive::open(&aj).unwrap();
     let fs = archive.open[0].fs();
     let jpg = resolve(fs, fs.root(), "keep-calm-carry-on.jpg").unwrap();
@@ -74,7 +83,10 @@ fn what_cannot_be_read_yet_is_named() {
         let disk = Disk::open(&common::unpack(&gz)).unwrap();
         let archive = Archive::open(&disk).unwrap();
         let error = archive.require_volume().unwrap_err();
-        assert!(matches!(&error, Error::Unsupported(text) if text.contains("APFS")), "{gz:?}: {error}");
+        assert!(
+            matches!(&error, Error::Unsupported(text) if text.contains("APFS")),
+            "{gz:?}: {error}"
+        );
     }
 }
 
@@ -85,11 +97,14 @@ fn decmpfs_payloads_decode() {
     let header = |kind: u32, size: usize| {
         [&b"fpmc"[..], &kind.to_le_bytes(), &(size as u64).to_le_bytes()].concat()
     };
-    let decode = |attribute: &[u8], fork: Option<Vec<u8>>| {
-        let source = decmpfs::open(attribute, || Ok(Arc::new(Memory::new(fork.unwrap())) as Arc<dyn ReadAt>));
-        let source = source.unwrap();
-        read_vec(&*source, 0, source.len() as usize).unwrap()
-    };
+    let decode =
+        |attribute: &[u8], fork: Option<Vec<u8>>| {
+            let source = decmpfs::open(attribute, || {
+                Ok(Arc::new(Memory::new(fork.unwrap())) as Arc<dyn ReadAt>)
+            });
+            let source = source.unwrap();
+            read_vec(&*source, 0, source.len() as usize).unwrap()
+        };
     for (kind, fork, expected) in [
         (8, "lzvn.rsrc", "lzvn.expected"),
         (4, "real_zlib_rsrc.rsrc", "zlib.expected"),

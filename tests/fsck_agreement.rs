@@ -104,12 +104,15 @@ fn agrees_with_apples_fsck() {
         let case: Value = serde_json::from_str(line).unwrap();
         let (source, before) = &bases[case["base"].as_str().unwrap()];
         let patched = Patched { base: source.clone(), patches: patches(source, &case) };
-        let new: Vec<Finding> =
-            findings(Arc::new(patched)).into_iter().filter(|f| !before.contains(&identity(f))).collect();
+        let new: Vec<Finding> = findings(Arc::new(patched))
+            .into_iter()
+            .filter(|f| !before.contains(&identity(f)))
+            .collect();
         let score = scores.entry(case["kind"].as_str().unwrap().to_string()).or_default();
         let worst = new.iter().map(|f| f.severity).max();
         let told = worst >= Some(Severity::Warning);
-        let shown = || new.iter().take(3).map(|f| format!("{} {}", f.code, f.message)).collect::<Vec<_>>();
+        let shown =
+            || new.iter().take(3).map(|f| format!("{} {}", f.code, f.message)).collect::<Vec<_>>();
         if case["fsck"] == 0 {
             score.clean += 1;
             score.quiet += u32::from(!told);
@@ -123,7 +126,14 @@ fn agrees_with_apples_fsck() {
             score.corrupt += 1;
             score.found += u32::from(told);
             if !told {
-                notes.push(format!("{number} MISS {} {} {}: fsck {}; {:?}", case["base"], case["kind"], case["where"], case["messages"], shown()));
+                notes.push(format!(
+                    "{number} MISS {} {} {}: fsck {}; {:?}",
+                    case["base"],
+                    case["kind"],
+                    case["where"],
+                    case["messages"],
+                    shown()
+                ));
             }
         }
     }

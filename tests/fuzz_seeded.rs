@@ -1,10 +1,10 @@
 //! The fuzz targets, driven by a seeded mutator: the same runs everywhere.
 //! `TMBUNDLE_FUZZ_ROUNDS` sets how many inputs each target gets.
 
+mod common;
 #[path = "../fuzz/src/lib.rs"]
 #[allow(dead_code)]
 mod targets;
-mod common;
 
 use std::path::Path;
 
@@ -92,7 +92,9 @@ fn sample_nodes() -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
                 continue;
             }
             nodes.push(node.bytes().to_vec());
-            records.extend((0..usize::from(node.records)).filter_map(|i| node.record(i)).map(<[u8]>::to_vec));
+            records.extend(
+                (0..usize::from(node.records)).filter_map(|i| node.record(i)).map(<[u8]>::to_vec),
+            );
         }
     }
     (nodes, records)
@@ -102,7 +104,10 @@ fn sample_nodes() -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
 fn plist() {
     let text = common::info_plist(8 << 20, 1 << 40).into_bytes();
     let mut binary = Vec::new();
-    plist::Value::from_reader(std::io::Cursor::new(&text)).unwrap().to_writer_binary(&mut binary).unwrap();
+    plist::Value::from_reader(std::io::Cursor::new(&text))
+        .unwrap()
+        .to_writer_binary(&mut binary)
+        .unwrap();
     drive("plist", &[text, binary, demo("Demo.sparsebundle/Info.plist")], 20_000, targets::plist);
 }
 

@@ -45,7 +45,11 @@ fn a_replayed_volume_is_the_volume_that_was_meant() {
         assert_ne!(torn.image, torn.replayed, "the journal must matter: {how:?}");
         let (journal, bytes) = replay(&torn);
         assert_eq!(journal.problems, Vec::<String>::new(), "{how:?}");
-        assert!(matches!(journal.state, JournalState::Replayed { transactions, .. } if transactions as usize == torn.good), "{how:?}: {:?}", journal.state);
+        assert!(
+            matches!(journal.state, JournalState::Replayed { transactions, .. } if transactions as usize == torn.good),
+            "{how:?}: {:?}",
+            journal.state
+        );
         assert!(bytes == torn.replayed.to_vec(), "other bytes: {how:?}");
     }
 }
@@ -58,7 +62,10 @@ fn a_torn_volume_verifies_as_whole() {
         check::check(&source(&torn.image), &found, &NoProgress).unwrap();
         let codes: Vec<Code> = found.into_findings().0.iter().map(|f| f.code).collect();
         assert!(codes.contains(&Code::JournalDirty), "{codes:?}");
-        assert!(codes.iter().all(|c| matches!(c, Code::JournalDirty | Code::InodeUnlinked)), "{codes:?}");
+        assert!(
+            codes.iter().all(|c| matches!(c, Code::JournalDirty | Code::InodeUnlinked)),
+            "{codes:?}"
+        );
     }
 }
 

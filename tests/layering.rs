@@ -37,7 +37,9 @@ fn imports(text: &str) -> Vec<String> {
     for part in text.split("crate::").skip(1) {
         if let Some(group) = part.strip_prefix('{') {
             let group = group.split('}').next().unwrap_or_default();
-            found.extend(group.split(',').map(|g| g.trim().split("::").next().unwrap_or("").to_string()));
+            found.extend(
+                group.split(',').map(|g| g.trim().split("::").next().unwrap_or("").to_string()),
+            );
         } else {
             let end = part.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(part.len());
             found.push(part[..end].to_string());
@@ -76,7 +78,8 @@ fn the_library_neither_prints_nor_reads_the_environment() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
     sources(&src, &mut files);
-    for file in files.iter().filter(|f| !f.starts_with(src.join("cli")) && !f.ends_with("main.rs")) {
+    for file in files.iter().filter(|f| !f.starts_with(src.join("cli")) && !f.ends_with("main.rs"))
+    {
         let text = std::fs::read_to_string(file).unwrap();
         for word in ["println!", "eprintln!", "env::var", "use clap", "indicatif"] {
             assert!(!text.contains(word), "{} uses {word}", file.display());
@@ -86,6 +89,9 @@ fn the_library_neither_prints_nor_reads_the_environment() {
 
 #[test]
 fn the_scan_sees_what_it_must_see() {
-    assert_eq!(imports("use crate::io::Source;\nuse crate::{fs, report::Code};"), ["io", "fs", "report"]);
+    assert_eq!(
+        imports("use crate::io::Source;\nuse crate::{fs, report::Code};"),
+        ["io", "fs", "report"]
+    );
     assert!(level("verify") < level("io"));
 }

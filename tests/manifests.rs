@@ -24,7 +24,12 @@ fn hfs_volumes_read_as_their_manifests_say() {
         eprintln!("{name}: {} differences", found.len());
         wrong.extend(found.into_iter().map(|w| format!("{name}: {w}")));
     }
-    assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong[..wrong.len().min(60)].join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} differences:\n{}",
+        wrong.len(),
+        wrong[..wrong.len().min(60)].join("\n")
+    );
 }
 
 #[test]
@@ -43,7 +48,12 @@ fn our_own_volumes_read_as_the_writer_says() {
         let told = found.iter().filter(|f| f.severity > Severity::Info);
         wrong.extend(told.map(|f| format!("{kind}: {} {}", f.code, f.message)));
     }
-    assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong[..wrong.len().min(60)].join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} differences:\n{}",
+        wrong.len(),
+        wrong[..wrong.len().min(60)].join("\n")
+    );
 }
 
 #[test]

@@ -359,7 +359,8 @@ fn a_folder_that_contains_itself_ends() {
         .filter(|(_, w)| *w == b"fdrpMACS")
         .map(|(at, _)| at - 4)
         .collect();
-    let targets: BTreeSet<[u8; 4]> = links.iter().map(|at| bytes[*at..*at + 4].try_into().unwrap()).collect();
+    let targets: BTreeSet<[u8; 4]> =
+        links.iter().map(|at| bytes[*at..*at + 4].try_into().unwrap()).collect();
     let temp = tempfile::tempdir().unwrap();
     let mut loops = 0;
     // One of these folders holds a link itself: lead all links to it.

@@ -3,9 +3,7 @@
 use super::{BandListing, FileError, Info, open_file};
 use crate::error::{BandPlace, Error, Place, Result};
 use crate::io::bytes::{to_u64, to_usize};
-use crate::io::{
-    Presence, PresenceVisitor, ReadAt, check_range, open_untrusted_dir, visit_holes,
-};
+use crate::io::{Presence, PresenceVisitor, ReadAt, check_range, open_untrusted_dir, visit_holes};
 use quick_cache::sync::Cache;
 use std::fs::File;
 use std::ops::Range;
@@ -152,7 +150,9 @@ impl ReadAt for Bands {
             let base = part.start - within;
             let stored = len.clamp(within, within + (part.end - part.start));
             if stored > within {
-                visit_holes(&file, within..stored, &mut |r, p| visit(base + r.start..base + r.end, p))?;
+                visit_holes(&file, within..stored, &mut |r, p| {
+                    visit(base + r.start..base + r.end, p)
+                })?;
             }
             if base + stored < part.end {
                 visit(base + stored..part.end, Presence::Short);
@@ -162,7 +162,10 @@ impl ReadAt for Bands {
     }
 
     fn locate(&self, offset: u64) -> Option<Place> {
-        let band = BandPlace { name: Self::name(offset / self.band_size), offset: offset % self.band_size };
+        let band = BandPlace {
+            name: Self::name(offset / self.band_size),
+            offset: offset % self.band_size,
+        };
         Some(Place { offset, band: Some(band) })
     }
 }

@@ -1,6 +1,8 @@
 //! What can be wrong with a bundle without looking into its bands.
 
-use super::{BandListing, Bundle, InfoSource, StrayKind, Token, info::Remark, listing::known_stray};
+use super::{
+    BandListing, Bundle, InfoSource, StrayKind, Token, info::Remark, listing::known_stray,
+};
 use crate::report::{Code, Finding, Reporter, Severity, Where};
 
 /// Names that macOS writes into a bundle.

@@ -180,7 +180,9 @@ fn number(dict: &Dictionary, key: &str) -> Option<u64> {
     match dict.get(key)? {
         Value::Integer(n) => n.as_unsigned(),
         // Some tools write whole numbers as <real>; only exact ones are taken.
-        Value::Real(r) if *r >= 0.0 && r.fract() == 0.0 && *r < 9.0e15 => format!("{r:.0}").parse().ok(),
+        Value::Real(r) if *r >= 0.0 && r.fract() == 0.0 && *r < 9.0e15 => {
+            format!("{r:.0}").parse().ok()
+        }
         Value::String(s) => s.trim().parse().ok(),
         _ => None,
     }
@@ -201,7 +203,8 @@ pub(super) fn parse_plist(bytes: &[u8]) -> std::result::Result<Value, String> {
     if !bytes.starts_with(b"bplist") && nesting(body) > MAX_NESTING {
         return Err("its property list is nested too deeply".into());
     }
-    Value::from_reader(std::io::Cursor::new(body)).map_err(|_| "it is not a valid property list".into())
+    Value::from_reader(std::io::Cursor::new(body))
+        .map_err(|_| "it is not a valid property list".into())
 }
 
 /// Upper bound of the depth of elements in XML text.
@@ -235,14 +238,19 @@ mod tests {
 
     #[test]
     fn geometry_in_xml_binary_and_torn_form() {
-        let text = xml("<key>band-size</key><integer>8589934592</integer><key>size</key><integer>512</integer>");
+        let text = xml(
+            "<key>band-size</key><integer>8589934592</integer><key>size</key><integer>512</integer>",
+        );
         let info = Info::parse(text.as_bytes()).unwrap();
         assert_eq!((info.band_size, info.size, info.version), (8_589_934_592, 512, None));
         let mut torn = text.clone().into_bytes();
         torn.extend([0; 300]);
         assert_eq!(Info::parse(&torn).unwrap().size, 512);
         let mut binary = Vec::new();
-        Value::from_reader(std::io::Cursor::new(text.as_bytes())).unwrap().to_writer_binary(&mut binary).unwrap();
+        Value::from_reader(std::io::Cursor::new(text.as_bytes()))
+            .unwrap()
+            .to_writer_binary(&mut binary)
+            .unwrap();
         assert_eq!(Info::parse(&binary).unwrap().band_size, 8_589_934_592);
     }
 
@@ -253,7 +261,8 @@ mod tests {
         assert!(said(&[0; 40]).contains("only zeros"));
         assert!(said(b"<plist><dict><key>si").contains("not a valid"));
         assert!(said(xml("").as_bytes()).contains("not a sparse bundle"));
-        let tiny = xml("<key>band-size</key><integer>1</integer><key>size</key><integer>5</integer>");
+        let tiny =
+            xml("<key>band-size</key><integer>1</integer><key>size</key><integer>5</integer>");
         assert!(said(tiny.as_bytes()).contains("impossible"));
         let deep = format!("<plist>{}", "<array>".repeat(100_000));
         assert!(said(deep.as_bytes()).contains("nested"));

@@ -95,7 +95,9 @@ pub(super) fn known_stray(name: &str) -> Option<&'static str> {
         (".incomplete", "interrupted write"),
         (".part", "interrupted copy"),
     ];
-    WHOLE.iter().find(|(n, _)| *n == name)
+    WHOLE
+        .iter()
+        .find(|(n, _)| *n == name)
         .or_else(|| STARTS.iter().find(|(n, _)| name.starts_with(n)))
         .or_else(|| PARTS.iter().find(|(n, _)| name.contains(n)))
         .map(|(_, what)| *what)
@@ -133,7 +135,10 @@ impl BandListing {
                 Some(index) => listing.stray(name, StrayKind::OutOfRange(index)),
                 None => {
                     let kind = loose_index(name).map_or_else(
-                        || known_stray(&String::from_utf8_lossy(name)).map_or(StrayKind::Unknown, StrayKind::Known),
+                        || {
+                            known_stray(&String::from_utf8_lossy(name))
+                                .map_or(StrayKind::Unknown, StrayKind::Known)
+                        },
                         StrayKind::Misnamed,
                     );
                     listing.stray(name, kind);

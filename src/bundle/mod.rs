@@ -14,7 +14,7 @@ mod plists;
 pub use bands::Bands;
 pub use check::{check, check_top};
 pub use info::{Info, InfoSource};
-pub use listing::{BandListing, StrayKind, Stray};
+pub use listing::{BandListing, Stray, StrayKind};
 pub use plists::{History, HistoryEntry, MachineId, TimeMachinePlists};
 
 use crate::error::{Error, Result};
@@ -134,10 +134,7 @@ impl std::fmt::Display for FileError {
 }
 
 /// Open a regular file in the bundle; its size is given with it.
-pub(crate) fn open_file(
-    dir: &OwnedFd,
-    name: &Path,
-) -> std::result::Result<(File, u64), FileError> {
+pub(crate) fn open_file(dir: &OwnedFd, name: &Path) -> std::result::Result<(File, u64), FileError> {
     let file = match open_untrusted(dir, name) {
         Ok(file) => file,
         Err(rustix::io::Errno::NOENT) => return Err(FileError::Missing),

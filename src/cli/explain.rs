@@ -15,8 +15,9 @@ pub fn run(args: &ExplainArgs) -> anyhow::Result<Exit> {
         out.flush()?;
         return Ok(Exit::Ok);
     };
-    let code = Code::by_name(name)
-        .ok_or_else(|| Error::NotFound(format!("there is no code '{name}'; `tmbundle explain` lists them")))?;
+    let code = Code::by_name(name).ok_or_else(|| {
+        Error::NotFound(format!("there is no code '{name}'; `tmbundle explain` lists them"))
+    })?;
     let info = code.info();
     writeln!(out, "{code} ({})\n  {}\n  → {}", info.severity.as_str(), info.meaning, info.remedy)?;
     if !info.fsck.is_empty() {

@@ -28,7 +28,10 @@ pub fn run(args: &LsArgs) -> anyhow::Result<Exit> {
     let failed = !errors.is_empty();
     if args.json {
         let source = args.source.display().to_string();
-        output::json("tmbundle/ls/1", &Document { source, address: &args.address, entries: rows, errors })?;
+        output::json(
+            "tmbundle/ls/1",
+            &Document { source, address: &args.address, entries: rows, errors },
+        )?;
     } else {
         for e in errors {
             output::note(&format!("error: {e}"));
@@ -200,24 +203,35 @@ impl<W: Write> Lister<'_, W> {
 /// Everything of a long line before the name.
 fn long_line(m: &Metadata) -> String {
     let size = match m.kind {
-        Kind::CharDevice | Kind::BlockDevice => format!("{},{:>5}", m.rdev >> 24, m.rdev & 0x00FF_FFFF),
+        Kind::CharDevice | Kind::BlockDevice => {
+            format!("{},{:>5}", m.rdev >> 24, m.rdev & 0x00FF_FFFF)
+        }
         Kind::Directory => m.entries.to_string(),
         _ => m.size.to_string(),
     };
     let date = m.times.modified.map_or_else(|| "-".into(), |t| text::date(t.seconds));
-    format!("{} {:>3} {:>5} {:>5} {:>12} {:16} ", mode_letters(m), m.links, m.uid, m.gid, size, date)
+    format!(
+        "{} {:>3} {:>5} {:>5} {:>12} {:16} ",
+        mode_letters(m),
+        m.links,
+        m.uid,
+        m.gid,
+        size,
+        date
+    )
 }
 
 /// `-rw-r--r--`, with set-id and sticky bits.
 fn mode_letters(m: &Metadata) -> String {
     let bit = |mask: u16, c: char| if m.mode & mask != 0 { c } else { '-' };
-    let special = |mask: u16, execute: u16, letter: char, plain: char| {
-        match (m.mode & mask != 0, m.mode & execute != 0) {
-            (true, true) => letter,
-            (true, false) => letter.to_ascii_uppercase(),
-            (false, true) => plain,
-            (false, false) => '-',
-        }
+    let special = |mask: u16, execute: u16, letter: char, plain: char| match (
+        m.mode & mask != 0,
+        m.mode & execute != 0,
+    ) {
+        (true, true) => letter,
+        (true, false) => letter.to_ascii_uppercase(),
+        (false, true) => plain,
+        (false, false) => '-',
     };
     [
         m.kind.letter(),

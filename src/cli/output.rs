@@ -68,7 +68,8 @@ pub fn json(schema: &str, document: &impl Serialize) -> anyhow::Result<()> {
 pub fn broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         let direct = cause.downcast_ref::<io::Error>();
-        let json = cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind);
+        let json =
+            cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind);
         direct.map(io::Error::kind).or(json) == Some(io::ErrorKind::BrokenPipe)
     })
 }

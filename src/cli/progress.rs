@@ -50,7 +50,9 @@ impl Bars {
 fn style(total: u64, unit: Unit) -> ProgressStyle {
     let template = match (unit, total) {
         (Unit::Bytes, 0) => "{msg}\n  {bytes} {binary_bytes_per_sec}, {elapsed}",
-        (Unit::Bytes, _) => "{msg}\n  {wide_bar} {bytes}/{total_bytes} {binary_bytes_per_sec}, {eta} left",
+        (Unit::Bytes, _) => {
+            "{msg}\n  {wide_bar} {bytes}/{total_bytes} {binary_bytes_per_sec}, {eta} left"
+        }
         (Unit::Items, 0) => "{msg}\n  {human_pos} {per_sec}, {elapsed}",
         (Unit::Items, _) => "{msg}\n  {wide_bar} {human_pos}/{human_len} {per_sec}, {eta} left",
     };

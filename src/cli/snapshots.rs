@@ -43,7 +43,8 @@ pub fn run(args: &SnapshotsArgs) -> anyhow::Result<Exit> {
     let archive = Archive::open(&disk)?;
     archive.require_volume()?;
     let Some((_, backup)) = archive.backup() else {
-        let text = format!("{} is not a Time Machine backup: no Backups.backupdb on it", archive.name);
+        let text =
+            format!("{} is not a Time Machine backup: no Backups.backupdb on it", archive.name);
         return Err(Error::NotFound(text).into());
     };
     if args.json {
@@ -88,16 +89,27 @@ fn table(backup: &Backup) -> anyhow::Result<()> {
             writeln!(out, "{}:", text::name(&computer.name, terminal))?;
         }
         let width = computer.snapshots.iter().map(|s| s.name.len()).max().unwrap_or(0).max(17);
-        writeln!(out, "{:width$}  {:>8}  {:>9}  {:>9}  {:15}  VOLUMES", "SNAPSHOT", "AGE", "TOOK", "COPIED", "STATE")?;
+        writeln!(
+            out,
+            "{:width$}  {:>8}  {:>9}  {:>9}  {:15}  VOLUMES",
+            "SNAPSHOT", "AGE", "TOOK", "COPIED", "STATE"
+        )?;
         for s in &computer.snapshots {
             let seconds = |us: i64| us / 1_000_000;
             let age = s.completed.or(s.started).map_or("–".into(), |d| text::age(seconds(d)));
-            let took = s.started.zip(s.completed).map_or("–".into(), |(a, b)| text::duration(seconds(b - a)));
+            let took = s
+                .started
+                .zip(s.completed)
+                .map_or("–".into(), |(a, b)| text::duration(seconds(b - a)));
             let copied = s.bytes_copied.map_or("–".into(), text::bytes);
             let volumes: Vec<_> = s.volumes.iter().map(|v| text::name(&v.name, terminal)).collect();
             let name = text::name(&s.name, terminal);
             let state = s.state.name();
-            writeln!(out, "{name:width$}  {age:>8}  {took:>9}  {copied:>9}  {state:15}  {}", volumes.join(", "))?;
+            writeln!(
+                out,
+                "{name:width$}  {age:>8}  {took:>9}  {copied:>9}  {state:15}  {}",
+                volumes.join(", ")
+            )?;
         }
     }
     out.flush()?;

@@ -50,7 +50,8 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
                 bars.clear();
                 out.flush()?;
                 worst = Exit::Failed;
-                let failure = Failure { source: source.display().to_string(), error: e.to_string() };
+                let failure =
+                    Failure { source: source.display().to_string(), error: e.to_string() };
                 document.errors.push(failure);
                 output::fail(&e.into());
             }
@@ -81,7 +82,8 @@ fn print(out: &mut impl Write, o: &Outcome, args: &VerifyArgs, started: Instant)
         return Ok(());
     }
     let name = o.source.trim_end_matches('/').rsplit('/').next().unwrap_or(&o.source);
-    let bands = o.band_size.map(|b| format!(" in bands of {}", text::binary(b))).unwrap_or_default();
+    let bands =
+        o.band_size.map(|b| format!(" in bands of {}", text::binary(b))).unwrap_or_default();
     let encrypted = if o.encrypted { " · encrypted" } else { "" };
     writeln!(out, "{}   {}{bands}{encrypted}", text::name(name, terminal), text::bytes(o.size))?;
     if !args.quiet {
@@ -103,7 +105,13 @@ fn print_findings(out: &mut impl Write, o: &Outcome, all: bool, terminal: bool) 
         let shown = if all { group.len() } else { SHOWN.min(group.len()) };
         for f in &group[..shown] {
             let word = if f.severity == Severity::Damage { "DAMAGE" } else { f.severity.as_str() };
-            writeln!(out, "  {word:8}{}{}  {}", text::name(&f.message, terminal), place(f), f.code)?;
+            writeln!(
+                out,
+                "  {word:8}{}{}  {}",
+                text::name(&f.message, terminal),
+                place(f),
+                f.code
+            )?;
         }
         let code = group[0].code;
         let more = group.len() - shown + left_out(o, code);
@@ -147,5 +155,9 @@ fn summary(out: &mut impl Write, o: &Outcome, started: Instant) -> io::Result<()
 
 fn elapsed(started: Instant) -> String {
     let t = started.elapsed();
-    if t.as_secs() < 10 { format!("{:.1} s", t.as_secs_f64()) } else { text::duration(t.as_secs() as i64) }
+    if t.as_secs() < 10 {
+        format!("{:.1} s", t.as_secs_f64())
+    } else {
+        text::duration(t.as_secs() as i64)
+    }
 }

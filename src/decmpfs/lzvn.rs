@@ -86,7 +86,13 @@ impl State<'_> {
         Some(Step::More)
     }
 
-    fn emit(&mut self, op_len: usize, literals: usize, length: usize, distance: usize) -> Option<()> {
+    fn emit(
+        &mut self,
+        op_len: usize,
+        literals: usize,
+        length: usize,
+        distance: usize,
+    ) -> Option<()> {
         self.at += op_len;
         let from = self.src.get(self.at..self.at + literals)?;
         self.out.get_mut(self.done..self.done + literals)?.copy_from_slice(from);
@@ -130,7 +136,13 @@ mod tests {
     #[test]
     fn bad_code_is_refused() {
         let mut out = [0; 4];
-        for code in [&[0x70u8][..], &[0xE4, 1, 2], &[0x08, 1, 6], &[0xE1, 1, 6], &[0xE8, 1, 2, 3, 4, 5, 6, 7, 8]] {
+        for code in [
+            &[0x70u8][..],
+            &[0xE4, 1, 2],
+            &[0x08, 1, 6],
+            &[0xE1, 1, 6],
+            &[0xE8, 1, 2, 3, 4, 5, 6, 7, 8],
+        ] {
             assert!(decode(code, &mut out).is_err(), "{code:x?}");
         }
     }

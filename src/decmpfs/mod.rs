@@ -171,9 +171,14 @@ mod tests {
         z.write_all(text).unwrap();
         let zlib = z.finish().unwrap();
         let stored = |mark: u8| [&[mark][..], text].concat();
-        for (kind, payload) in
-            [(1, text.to_vec()), (3, zlib), (3, stored(0xFF)), (7, stored(6)), (9, stored(0xCC)), (11, stored(0xFF))]
-        {
+        for (kind, payload) in [
+            (1, text.to_vec()),
+            (3, zlib),
+            (3, stored(0xFF)),
+            (7, stored(6)),
+            (9, stored(0xCC)),
+            (11, stored(0xFF)),
+        ] {
             let source = open(&attribute(kind, 19, &payload), none).unwrap();
             assert_eq!(crate::io::read_vec(&*source, 0, 19).unwrap(), text, "type {kind}");
         }
@@ -186,7 +191,8 @@ mod tests {
         assert!(is_corrupt(&attribute(1, 5, b"four")));
         assert!(is_corrupt(&attribute(3, u64::MAX, b"x")));
         assert!(is_corrupt(&attribute(3, 10, b"\x78\x01garbage")));
-        let is_unsupported = |k| matches!(open(&attribute(k, 5, b""), none), Err(Error::Unsupported(_)));
+        let is_unsupported =
+            |k| matches!(open(&attribute(k, 5, b""), none), Err(Error::Unsupported(_)));
         assert!(is_unsupported(13) && is_unsupported(0x8000_0001) && is_unsupported(77));
     }
 }

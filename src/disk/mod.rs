@@ -58,10 +58,8 @@ impl Disk {
     /// Last part of the path, for people.
     pub fn name(&self) -> String {
         let real = std::fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
-        real.file_name().map_or_else(
-            || self.path.display().to_string(),
-            |n| n.to_string_lossy().into_owned(),
-        )
+        real.file_name()
+            .map_or_else(|| self.path.display().to_string(), |n| n.to_string_lossy().into_owned())
     }
 
     /// What it is kept in.

@@ -136,7 +136,8 @@ impl Folder {
         if rustix::fs::statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
             return Err(failed(self.say(name))(rustix::io::Errno::EXIST));
         }
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.dir, &*temporary, flags, Mode::RUSR | Mode::WUSR)
             .map_err(failed(self.say(name)))?;
         Ok(Partial { folder: self, name, temporary, file: file.into(), done: false })
@@ -179,12 +180,15 @@ impl Folder {
         // macOS keeps the major number in the top 8 bits.
         let number = rustix::fs::makedev(meta.rdev >> 24, meta.rdev & 0x00FF_FFFF);
         let number = if device { number } else { 0 };
-        rustix::fs::mknodat(&self.dir, name, kind, permissions(meta), number).map_err(|e| match e {
-            rustix::io::Errno::PERM if device => {
-                Error::io(self.say(name), std::io::Error::other("devices can be made by root only"))
-            }
-            e => failed(self.say(name))(e),
-        })?;
+        rustix::fs::mknodat(&self.dir, name, kind, permissions(meta), number).map_err(
+            |e| match e {
+                rustix::io::Errno::PERM if device => Error::io(
+                    self.say(name),
+                    std::io::Error::other("devices can be made by root only"),
+                ),
+                e => failed(self.say(name))(e),
+            },
+        )?;
         self.set_by_name(name, meta, owners).map_err(failed(self.say(name)))?;
         // The mode is subject to the umask until set.
         rustix::fs::chmodat(&self.dir, name, permissions(meta), AtFlags::empty())
@@ -215,8 +219,13 @@ impl Partial<'_> {
         self.file.set_len(len).map_err(|e| Error::io(what(), e))?;
         set_by_fd(self.file.as_fd(), meta, owners).map_err(failed(what()))?;
         let dir = &self.folder.dir;
-        let renamed =
-            rustix::fs::renameat_with(dir, &*self.temporary, dir, self.name, RenameFlags::NOREPLACE);
+        let renamed = rustix::fs::renameat_with(
+            dir,
+            &*self.temporary,
+            dir,
+            self.name,
+            RenameFlags::NOREPLACE,
+        );
         match renamed {
             // File systems without that flag: a link refuses an existing name, too.
             Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {

@@ -186,7 +186,8 @@ impl Job<'_, '_> {
             }
             let inside_itself = stack.iter().any(|l| l.id == meta.id);
             if inside_itself || stack.len() >= MAX_DEPTH {
-                let why = if inside_itself { "it contains itself" } else { "it is nested too deeply" };
+                let why =
+                    if inside_itself { "it contains itself" } else { "it is nested too deeply" };
                 self.fail(&Error::corrupt("folder", why));
                 continue;
             }

@@ -64,7 +64,8 @@ impl Acl {
     /// # Errors
     /// A sentence on what is wrong with it.
     pub fn parse(value: &[u8]) -> Result<Option<Self>, String> {
-        let (Some(magic), Some(count), Some(flags)) = (be32(value, 0), be32(value, 36), be32(value, 40))
+        let (Some(magic), Some(count), Some(flags)) =
+            (be32(value, 0), be32(value, 36), be32(value, 40))
         else {
             return Err(format!("{} bytes, too short for an access control list", value.len()));
         };
@@ -81,14 +82,20 @@ impl Acl {
             .get(44..)
             .unwrap_or_default()
             .chunks_exact(24)
-            .filter_map(|e| Some(Entry { who: array(e, 0)?, flags: be32(e, 16)?, rights: be32(e, 20)? }))
+            .filter_map(|e| {
+                Some(Entry { who: array(e, 0)?, flags: be32(e, 16)?, rights: be32(e, 20)? })
+            })
             .collect();
         Ok(Some(Self { entries, flags }))
     }
 
     /// One line an entry, in the words of `ls -le`.
     pub fn lines(&self, directory: bool) -> Vec<String> {
-        self.entries.iter().enumerate().map(|(i, e)| format!("{i}: {}", e.text(directory))).collect()
+        self.entries
+            .iter()
+            .enumerate()
+            .map(|(i, e)| format!("{i}: {}", e.text(directory)))
+            .collect()
     }
 }
 
@@ -120,7 +127,9 @@ impl fmt::Display for Who {
         let n = be32(&self.0, 12).unwrap_or(0);
         let head = self.0.get(..12).unwrap_or_default();
         match head {
-            [0xFF, 0xFF, 0xEE, 0xEE, 0xDD, 0xDD, 0xCC, 0xCC, 0xBB, 0xBB, 0xAA, 0xAA] => write!(f, "user:{n}"),
+            [0xFF, 0xFF, 0xEE, 0xEE, 0xDD, 0xDD, 0xCC, 0xCC, 0xBB, 0xBB, 0xAA, 0xAA] => {
+                write!(f, "user:{n}")
+            }
             [0xAB, 0xCD, 0xEF, 0xAB, 0xCD, 0xEF, 0xAB, 0xCD, 0xEF, 0xAB, 0xCD, 0xEF] => match n {
                 12 => f.write_str("group:everyone"),
                 _ => write!(f, "group:{n}"),
@@ -149,7 +158,8 @@ mod tests {
 
     #[test]
     fn everyone_deny_delete() {
-        let everyone = [0xAB, 0xCD, 0xEF, 0xAB, 0xCD, 0xEF, 0xAB, 0xCD, 0xEF, 0xAB, 0xCD, 0xEF, 0, 0, 0, 12];
+        let everyone =
+            [0xAB, 0xCD, 0xEF, 0xAB, 0xCD, 0xEF, 0xAB, 0xCD, 0xEF, 0xAB, 0xCD, 0xEF, 0, 0, 0, 12];
         let value = list(&[(everyone, 2, 1 << 4 | 1 << 2)]);
         let acl = Acl::parse(&value).unwrap().unwrap();
         assert_eq!(acl.lines(true), ["0: group:everyone deny add_file,delete"]);

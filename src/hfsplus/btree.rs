@@ -119,12 +119,7 @@ impl BTree {
     }
 
     /// The number of records of `node` for which `less` holds; they come first.
-    fn partition(
-        &self,
-        n: u32,
-        node: &SharedNode,
-        less: impl Fn(&[u8]) -> bool,
-    ) -> Result<usize> {
+    fn partition(&self, n: u32, node: &SharedNode, less: impl Fn(&[u8]) -> bool) -> Result<usize> {
         let (mut low, mut high) = (0, usize::from(node.records));
         while low < high {
             let middle = low.midpoint(high);
@@ -192,7 +187,9 @@ impl BTree {
             if node.forward == 0 {
                 return Ok(());
             }
-            left = left.checked_sub(1).ok_or_else(|| self.corrupt(at.node, "the leaves form a loop"))?;
+            left = left
+                .checked_sub(1)
+                .ok_or_else(|| self.corrupt(at.node, "the leaves form a loop"))?;
             at = Position { node: node.forward, record: 0 };
         }
     }

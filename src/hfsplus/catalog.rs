@@ -120,10 +120,9 @@ impl Catalog {
     /// counts as smallest, so that a search goes on past it.
     fn order(&self, key: &[u8], target: Key<'_>) -> Ordering {
         match Key::parse(key) {
-            Some(k) => k
-                .parent
-                .cmp(&target.parent)
-                .then_with(|| self.compare_names(k.name, target.name)),
+            Some(k) => {
+                k.parent.cmp(&target.parent).then_with(|| self.compare_names(k.name, target.name))
+            }
             None => Ordering::Less,
         }
     }

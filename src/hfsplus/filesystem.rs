@@ -7,8 +7,7 @@ use super::btree::Position;
 use super::catalog::{Record, is_dir_link, is_file_link};
 use super::extents::ForkType;
 use super::format::{
-    CatalogCommon, CatalogFile, FIRST_LINK_XATTR, FLAG_LINK_CHAIN, ROOT,
-    UF_COMPRESSED,
+    CatalogCommon, CatalogFile, FIRST_LINK_XATTR, FLAG_LINK_CHAIN, ROOT, UF_COMPRESSED,
 };
 use super::unicode::{display, stored, stored_verbatim, units};
 use crate::decmpfs;
@@ -102,7 +101,8 @@ impl HfsPlus {
         link: &CatalogCommon,
         directory: bool,
     ) -> Result<Target> {
-        let nowhere = |reason| Target::Nowhere(Dangling { id: u64::from(link.id), reason, directory });
+        let nowhere =
+            |reason| Target::Nowhere(Dangling { id: u64::from(link.id), reason, directory });
         // An inode of today is named after its CNID and most likely remembered.
         let cached = self.records.get(&link.bsd.special);
         if let Some(record) = cached
@@ -117,8 +117,12 @@ impl HfsPlus {
             return Ok(nowhere(format!("the folder of {inode} is missing")));
         };
         match self.catalog.find(private, &stored_verbatim(&inode))? {
-            Some(record @ Record::Folder(_)) if directory => Ok(Target::Record(self.remember(record))),
-            Some(record @ Record::File(_)) if !directory => Ok(Target::Record(self.remember(record))),
+            Some(record @ Record::Folder(_)) if directory => {
+                Ok(Target::Record(self.remember(record)))
+            }
+            Some(record @ Record::File(_)) if !directory => {
+                Ok(Target::Record(self.remember(record)))
+            }
             Some(_) => Ok(nowhere(format!("{inode} is of the wrong kind"))),
             None => Ok(nowhere(format!("{inode} does not exist"))),
         }
@@ -230,9 +234,7 @@ impl FileSystem for HfsPlus {
         }
         match self.target_metadata(self.follow(record)?) {
             Ok(meta) => Ok(Some(meta)),
-            Err(dangling) => {
-                Err(Error::corrupt(format!("hard link '{name}'"), dangling.reason))
-            }
+            Err(dangling) => Err(Error::corrupt(format!("hard link '{name}'"), dangling.reason)),
         }
     }
 
@@ -359,4 +361,3 @@ impl FileSystem for HfsPlus {
         }
     }
 }
-

@@ -90,7 +90,8 @@ impl Journal {
         }
         let at = u64::from(header.journal_info_block) * u64::from(header.block_size);
         if check_range(volume.len(), at, 180, "").is_err() {
-            let text = format!("the journal info block {} is past the end", header.journal_info_block);
+            let text =
+                format!("the journal info block {} is past the end", header.journal_info_block);
             return Ok(Self::bad(text, None));
         }
         let Some(info) = decode::<JournalInfoBlock>(&read_vec(volume, at, 180)?) else {
@@ -185,7 +186,9 @@ impl Ring<'_> {
         let endian = match crate::io::bytes::be32(head, 4) {
             Some(ENDIAN_MARK) => Endian::Big,
             Some(0x7856_3412) => Endian::Little,
-            other => return Err(format!("header has no byte-order mark ({:#x})", other.unwrap_or(0))),
+            other => {
+                return Err(format!("header has no byte-order mark ({:#x})", other.unwrap_or(0)));
+            }
         };
         let h: JournalHeader = decode_endian(head, endian).ok_or("header is cut off")?;
         if h.magic != MAGIC && h.magic != OLD_MAGIC {
@@ -310,16 +313,18 @@ impl Ring<'_> {
         };
         let sum = checksum(without_field(bytes.get(..BLHDR_SUMMED).unwrap_or_default(), 8));
         if sum != header.checksum {
-            return Ok(Err(format!("block list checksum {sum:08x}, stored {:08x}", header.checksum)));
+            return Ok(Err(format!(
+                "block list checksum {sum:08x}, stored {:08x}",
+                header.checksum
+            )));
         }
         let room = (bytes.len() - 16) / 16;
         let count = usize::from(header.num_blocks);
         if count == 0 || count > usize::from(header.max_blocks) || count > room {
             return Ok(Err(format!("{count} blocks of at most {}", header.max_blocks)));
         }
-        let blocks: Vec<BlockInfo> = (0..count)
-            .filter_map(|i| decode_endian(bytes.get(16 + 16 * i..)?, g.endian))
-            .collect();
+        let blocks: Vec<BlockInfo> =
+            (0..count).filter_map(|i| decode_endian(bytes.get(16 + 16 * i..)?, g.endian)).collect();
         let sequence = blocks.first().map_or(0, |b| b.checksum);
         let follows = sequence == last || Some(sequence) == last.checked_add(1);
         if last != 0 && sequence != 0 && !follows {
@@ -449,8 +454,6 @@ impl ReadAt for Overlay {
         self.volume.locate(offset)
     }
 }
-
-
 
 #[cfg(test)]
 mod tests {

@@ -40,7 +40,8 @@ impl HfsPlus {
         if file.common.bsd.file_mode == 0 {
             meta.mode |= 0o644;
         }
-        let blocks = u64::from(file.data_fork.total_blocks) + u64::from(file.resource_fork.total_blocks);
+        let blocks =
+            u64::from(file.data_fork.total_blocks) + u64::from(file.resource_fork.total_blocks);
         meta.allocated = blocks * u64::from(self.header.block_size);
         meta.size = file.data_fork.logical_size;
         meta.resource_size = file.resource_fork.logical_size;
@@ -105,8 +106,8 @@ impl HfsPlus {
     }
 
     fn times(&self, c: &CatalogCommon) -> Times {
-        let unix = self.header.attributes & VOL_EXPANDED_TIMES != 0
-            && c.flags & FLAG_EXPANDED_TIMES != 0;
+        let unix =
+            self.header.attributes & VOL_EXPANDED_TIMES != 0 && c.flags & FLAG_EXPANDED_TIMES != 0;
         let offset = if unix { 0 } else { EPOCH_OFFSET };
         let time = |stored: u32| {
             (stored != 0).then(|| Time { seconds: i64::from(stored) - offset, nanoseconds: 0 })
@@ -115,7 +116,10 @@ impl HfsPlus {
         Times {
             created: time(c.create_date),
             // Always there, if only as 1904: a file has a date for everybody.
-            modified: Some(Time { seconds: i64::from(c.content_mod_date) - offset, nanoseconds: 0 }),
+            modified: Some(Time {
+                seconds: i64::from(c.content_mod_date) - offset,
+                nanoseconds: 0,
+            }),
             changed: time(c.attribute_mod_date),
             accessed: time(c.access_date),
             backup: time(c.backup_date),

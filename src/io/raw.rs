@@ -37,7 +37,11 @@ pub fn open_untrusted_dir(
     open_without_atime(dir.as_fd(), path, flags)
 }
 
-fn open_without_atime(dir: BorrowedFd<'_>, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+fn open_without_atime(
+    dir: BorrowedFd<'_>,
+    path: &Path,
+    flags: OFlags,
+) -> rustix::io::Result<OwnedFd> {
     let open = |flags| rustix::fs::openat(dir, path, flags, Mode::empty());
     // O_NOATIME is for the file's owner and root only; others get EPERM.
     match open(flags | OFlags::NOATIME) {
@@ -113,9 +117,9 @@ impl ReadAt for RawFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
         let name = self.path.to_string_lossy();
         check_range(self.len, offset, buf.len(), &name)?;
-        self.file
-            .read_exact_at(buf, offset)
-            .map_err(|e| Error::io(format!("cannot read {} bytes at {offset} of {name}", buf.len()), e))
+        self.file.read_exact_at(buf, offset).map_err(|e| {
+            Error::io(format!("cannot read {} bytes at {offset} of {name}", buf.len()), e)
+        })
     }
 
     fn presence(&self, range: Range<u64>, visit: PresenceVisitor<'_>) -> Result<()> {

@@ -160,7 +160,8 @@ fn parse_entry(entry: &[u8], number: u32, sector: u64) -> Option<Partition> {
         return None;
     }
     let (first, last) = (le64(entry, 32)?, le64(entry, 40)?);
-    let units: Vec<u16> = (0..36).map_while(|i| le16(entry, 56 + 2 * i)).take_while(|u| *u != 0).collect();
+    let units: Vec<u16> =
+        (0..36).map_while(|i| le16(entry, 56 + 2 * i)).take_while(|u| *u != 0).collect();
     let (purpose, type_name) = purpose(guid);
     let sectors = last.checked_sub(first).map_or(0, |n| n.saturating_add(1));
     Some(Partition {

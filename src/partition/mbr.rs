@@ -12,7 +12,8 @@ pub(super) fn scan(disk: &dyn ReadAt) -> Result<Option<PartitionMap>> {
         return Ok(None);
     }
     let mut partitions = Vec::new();
-    for (entry, number) in (446..510).step_by(16).filter_map(|at| sector.get(at..at + 16)).zip(1..) {
+    for (entry, number) in (446..510).step_by(16).filter_map(|at| sector.get(at..at + 16)).zip(1..)
+    {
         let &[status, _, _, _, kind, ..] = entry else { continue };
         let (Some(first), Some(count)) = (le32(entry, 8), le32(entry, 12)) else { continue };
         if kind == 0 || count == 0 {

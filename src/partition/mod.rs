@@ -119,7 +119,8 @@ fn check_layout(disk: &dyn ReadAt, map: &mut PartitionMap, reporter: &dyn Report
                 "partition {} ({}) of {} bytes at {} ends past the disk ({len} bytes)",
                 p.number, p.type_name, p.len, p.start
             );
-            let place = Where::of("partition map").at(disk.locate(p.start.min(len.saturating_sub(1))));
+            let place =
+                Where::of("partition map").at(disk.locate(p.start.min(len.saturating_sub(1))));
             reporter.report(Finding::new(Code::PartitionEntry, place, text));
             p.len = len.saturating_sub(p.start);
         }

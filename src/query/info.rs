@@ -335,7 +335,8 @@ fn hfs_info(hfs: &HfsPlus) -> HfsInfo {
         journaled: h.attributes & VOL_JOURNALED != 0,
         journal: state,
         journal_transactions: transactions,
-        cleanly_unmounted: h.attributes & VOL_UNMOUNTED != 0 && h.attributes & VOL_INCONSISTENT == 0,
+        cleanly_unmounted: h.attributes & VOL_UNMOUNTED != 0
+            && h.attributes & VOL_INCONSISTENT == 0,
         from_alternate_header: matches!(hfs.header_source(), HeaderSource::Alternate(_)),
         block_size: h.block_size,
         total_bytes: u64::from(h.total_blocks) * block,

@@ -50,7 +50,8 @@ impl Archive {
     }
 
     fn find_volume(&self, name: Option<&str>) -> Result<&OpenVolume> {
-        let names = || self.open.iter().map(|v| format!("'{}'", v.name())).collect::<Vec<_>>().join(", ");
+        let names =
+            || self.open.iter().map(|v| format!("'{}'", v.name())).collect::<Vec<_>>().join(", ");
         match (name, self.open.as_slice()) {
             (None, [only]) => Ok(only),
             (None, _) => {
@@ -77,10 +78,8 @@ fn find_snapshot<'a>(backup: &'a Backup, word: &str) -> Result<&'a Snapshot> {
         Some((computer, word)) => (Some(computer), word),
         None => (None, word),
     };
-    let mut candidates = backup
-        .snapshots()
-        .filter(|(c, _)| computer.is_none_or(|name| c.name == name))
-        .peekable();
+    let mut candidates =
+        backup.snapshots().filter(|(c, _)| computer.is_none_or(|name| c.name == name)).peekable();
     if candidates.peek().is_none() {
         return Err(Error::NotFound(match computer {
             Some(name) => {
@@ -101,7 +100,8 @@ fn find_snapshot<'a>(backup: &'a Backup, word: &str) -> Result<&'a Snapshot> {
     }
     let exact: Vec<&Snapshot> = candidates.iter().copied().filter(|s| s.name == word).collect();
     let matching = if exact.is_empty() {
-        let begins = |s: &&Snapshot| s.state.is_whole() && !word.is_empty() && s.name.starts_with(word);
+        let begins =
+            |s: &&Snapshot| s.state.is_whole() && !word.is_empty() && s.name.starts_with(word);
         candidates.into_iter().filter(begins).collect()
     } else {
         exact

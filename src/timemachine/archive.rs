@@ -61,10 +61,7 @@ impl Archive {
         Self::open_with(disk, Volume::open_with_private)
     }
 
-    fn open_with(
-        disk: &Disk,
-        opener: impl Fn(&Volume) -> Result<Arc<HfsPlus>>,
-    ) -> Result<Self> {
+    fn open_with(disk: &Disk, opener: impl Fn(&Volume) -> Result<Arc<HfsPlus>>) -> Result<Self> {
         let bytes = disk.bytes()?;
         let map = partition::scan(&*bytes, &Ignore)?;
         let volumes = volume::volumes(&bytes, &map)?;
@@ -95,7 +92,8 @@ impl Archive {
         if !self.open.is_empty() {
             return Ok(());
         }
-        let text = |v: &Volume, e: &Error| format!("{}: partition {}: {e}", self.name, v.partition.number);
+        let text =
+            |v: &Volume, e: &Error| format!("{}: partition {}: {e}", self.name, v.partition.number);
         // A helper partition (EFI) is never the reason.
         let worst = self
             .failed

@@ -27,9 +27,9 @@ pub fn read(fs: &dyn FileSystem) -> Result<Option<Backup>> {
         }
     }
     // A folder without snapshots and without a Mac's identity is not a computer.
-    backup.computers.retain(|c| {
-        !c.snapshots.is_empty() || c.host_uuid.is_some() || c.mac_address.is_some()
-    });
+    backup
+        .computers
+        .retain(|c| !c.snapshots.is_empty() || c.host_uuid.is_some() || c.mac_address.is_some());
     Ok(Some(backup))
 }
 

@@ -154,7 +154,9 @@ mod tests {
     #[test]
     fn stamps() {
         assert!(is_stamp("2019-03-31-023000"));
-        for bad in ["2019-03-31-02300", "2019-03-31-023000.inProgress", "Latest", "2019_03-31-023000"] {
+        for bad in
+            ["2019-03-31-02300", "2019-03-31-023000.inProgress", "Latest", "2019_03-31-023000"]
+        {
             assert!(!is_stamp(bad), "{bad}");
         }
         assert_eq!(stamp_seconds("1970-01-01-000001"), Some(1_000_000));

@@ -237,11 +237,8 @@ fn volume_text(v: &Volume, checked: &Checked) -> String {
         }
         _ => String::new(),
     };
-    let trees: Vec<String> = checked
-        .trees
-        .iter()
-        .map(|t| format!("{} {} nodes", t.name, t.reached))
-        .collect();
+    let trees: Vec<String> =
+        checked.trees.iter().map(|t| format!("{} {} nodes", t.name, t.reached)).collect();
     format!(
         "{}: {} files, {} folders; {}{journal}",
         v.kind.name(),

@@ -52,8 +52,12 @@ impl AttributeFacts {
         let Some(key) = Key::parse(parts.key) else { return };
         let name = raw_string(key.name);
         let mut bad = |text: String| {
-            let place = Where::of("attributes").node(node).record(index).cnid(key.file).at(place.clone());
-            let text = format!("attributes node {node} record {index}, '{name}' of object {}: {text}", key.file);
+            let place =
+                Where::of("attributes").node(node).record(index).cnid(key.file).at(place.clone());
+            let text = format!(
+                "attributes node {node} record {index}, '{name}' of object {}: {text}",
+                key.file
+            );
             reporter.report(Finding::new(Code::AttributeRecord, place, text));
             self.broken = true;
         };
@@ -108,7 +112,8 @@ impl AttributeFacts {
                     open.records.insert(start, extents);
                 }
                 None => {
-                    let text = format!("extents of attribute '{name}' of object {file} without its fork");
+                    let text =
+                        format!("extents of attribute '{name}' of object {file} without its fork");
                     let place = Where::of("attributes").cnid(file);
                     reporter.report(Finding::new(Code::AttributeRecord, place, text));
                     self.broken = true;
@@ -153,11 +158,20 @@ impl AttributeFacts {
             let (any, acl) = found.map_or((false, false), |w| (true, w.1));
             if (o.flags & FLAG_HAS_ATTRIBUTES != 0) != any {
                 let (says, has) = if any { ("none", "some") } else { ("some", "none") };
-                say(o.cnid, format!("object {} says it has {says} attributes, it has {has}", o.cnid));
+                say(
+                    o.cnid,
+                    format!("object {} says it has {says} attributes, it has {has}", o.cnid),
+                );
             }
             if (o.flags & FLAG_HAS_SECURITY != 0) != acl {
                 let (says, has) = if acl { ("no", "one") } else { ("an", "none") };
-                say(o.cnid, format!("object {} says it has {says} access control list, it has {has}", o.cnid));
+                say(
+                    o.cnid,
+                    format!(
+                        "object {} says it has {says} access control list, it has {has}",
+                        o.cnid
+                    ),
+                );
             }
         }
         for (cnid, _) in &self.with {

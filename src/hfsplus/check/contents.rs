@@ -78,21 +78,37 @@ impl<'a> Contents<'a> {
             locate: &locate,
         };
         let spec = TreeSpec::catalog(self.folds());
-        let catalog_whole = self.tree(&spec, CATALOG_FILE, &h.catalog_file, done, &mut |n, i, r| {
-            c.record(n, i, r);
-        })?;
+        let catalog_whole =
+            self.tree(&spec, CATALOG_FILE, &h.catalog_file, done, &mut |n, i, r| {
+                c.record(n, i, r);
+            })?;
 
         let mut attributes = AttributeFacts::default();
         let attributes_whole = h.attributes_file.total_blocks == 0 || {
             let file = self.file(ATTRIBUTES_FILE, &h.attributes_file);
-            let size = file.as_ref().ok().and_then(|f| read_header(f, "attributes").ok()).map_or(0, |t| t.node_size);
+            let size = file
+                .as_ref()
+                .ok()
+                .and_then(|f| read_header(f, "attributes").ok())
+                .map_or(0, |t| t.node_size);
             let place = |n: u32| file.as_ref().ok()?.locate(u64::from(n) * u64::from(size));
-            self.tree(&TreeSpec::attributes(), ATTRIBUTES_FILE, &h.attributes_file, done, &mut |n, i, r| {
-                attributes.record(n, i, r, place(n), self.reporter);
-            })?
+            self.tree(
+                &TreeSpec::attributes(),
+                ATTRIBUTES_FILE,
+                &h.attributes_file,
+                done,
+                &mut |n, i, r| {
+                    attributes.record(n, i, r, place(n), self.reporter);
+                },
+            )?
         };
         attributes.finish(&mut c.blocks, self.reporter);
-        self.join(c, attributes, Whole { extents: extents_whole, catalog: catalog_whole, attributes: attributes_whole }, done)
+        self.join(
+            c,
+            attributes,
+            Whole { extents: extents_whole, catalog: catalog_whole, attributes: attributes_whole },
+            done,
+        )
     }
 
     /// What the trees must agree on. Of a tree with a broken branch records are
@@ -117,7 +133,8 @@ impl<'a> Contents<'a> {
         if whole.extents {
             c.overflow.report_unused(self.reporter);
         }
-        let claims_known = whole.extents && whole.attributes && !c.blocks.broken && !attributes.broken;
+        let claims_known =
+            whole.extents && whole.attributes && !c.blocks.broken && !attributes.broken;
         let mut free = None;
         if claims_known {
             let file = self.file(ALLOCATION_FILE, &self.header.allocation_file);
@@ -150,7 +167,14 @@ impl<'a> Contents<'a> {
     /// The private folders, found as a reader finds them.
     fn private(&self) -> Private {
         let h = self.header;
-        let tree = open_tree_plain(self.volume, h, self.extents.as_ref(), CATALOG_FILE, "catalog", &h.catalog_file);
+        let tree = open_tree_plain(
+            self.volume,
+            h,
+            self.extents.as_ref(),
+            CATALOG_FILE,
+            "catalog",
+            &h.catalog_file,
+        );
         let Ok(tree) = tree else { return Private::default() };
         let catalog = Catalog::new(tree, self.folds());
         let folder = |name: &str| match catalog.find(ROOT, &stored_verbatim(name)) {
@@ -179,7 +203,11 @@ impl<'a> Contents<'a> {
             Ok(file) => file,
             Err(e) => {
                 let text = format!("the {} file cannot be read: {e}", spec.name);
-                self.reporter.report(Finding::new(Code::BtreeUnreadable, Where::of(spec.name), text));
+                self.reporter.report(Finding::new(
+                    Code::BtreeUnreadable,
+                    Where::of(spec.name),
+                    text,
+                ));
                 done.not_checked.push((format!("{} tree", spec.name), e.to_string()));
                 return Ok(false);
             }
@@ -229,7 +257,8 @@ struct Whole {
 
 fn collect_overflow(record: &[u8], overflow: &mut Overflow) {
     let Some(parts) = split(record) else { return };
-    if let (Some(key), Some(extents)) = (Key::parse(parts.key), decode::<ExtentRecord>(parts.data)) {
+    if let (Some(key), Some(extents)) = (Key::parse(parts.key), decode::<ExtentRecord>(parts.data))
+    {
         overflow.push(key, extents);
     }
 }

@@ -96,12 +96,7 @@ pub(super) fn check(volume: &Source, reporter: &dyn Reporter) -> Option<VolumeHe
 }
 
 /// What the two copies must share: the rest of the alternate is stale by design.
-fn compare(
-    copy: &Copy,
-    a: &VolumeHeader,
-    b: &VolumeHeader,
-    say: &dyn Fn(&Copy, String),
-) {
+fn compare(copy: &Copy, a: &VolumeHeader, b: &VolumeHeader, say: &dyn Fn(&Copy, String)) {
     let differ = |what: &str, a: String, b: String| {
         if a != b {
             let text = format!("alternate volume header: {what} is {b}, the first has {a}");
@@ -129,12 +124,7 @@ fn compare(
     }
 }
 
-fn fields(
-    copy: &Copy,
-    h: &VolumeHeader,
-    volume: &dyn ReadAt,
-    say: &dyn Fn(&Copy, Code, String),
-) {
+fn fields(copy: &Copy, h: &VolumeHeader, volume: &dyn ReadAt, say: &dyn Fn(&Copy, Code, String)) {
     let wrong = |text: String| say(copy, Code::HeaderField, format!("volume header: {text}"));
     if !h.block_size.is_power_of_two() {
         wrong(format!("block size {} is not a power of two", h.block_size));

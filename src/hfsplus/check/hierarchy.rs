@@ -47,7 +47,12 @@ fn pair(objects: &[Object], threads: &[Thread], reporter: &dyn Reporter) {
             (Ordering::Less, Some(o), _) => {
                 i += 1;
                 let what = if o.shape == Shape::Folder { "folder" } else { "file" };
-                say(reporter, Code::CatalogThread, o.cnid, format!("{what} {} has no thread record", o.cnid));
+                say(
+                    reporter,
+                    Code::CatalogThread,
+                    o.cnid,
+                    format!("{what} {} has no thread record", o.cnid),
+                );
             }
             (Ordering::Greater, _, Some(t)) => {
                 j += 1;
@@ -96,7 +101,8 @@ fn counts(objects: &[Object], children: &[Children], hfsx: bool, reporter: &dyn 
     for o in objects.iter().filter(|o| o.shape == Shape::Folder) {
         let (entries, folders) = of(o.cnid).map_or((0, 0), |c| (c.entries, c.folders));
         if o.valence != entries {
-            let text = format!("folder {} says it has {} entries, it has {entries}", o.cnid, o.valence);
+            let text =
+                format!("folder {} says it has {} entries, it has {entries}", o.cnid, o.valence);
             say(reporter, Code::CatalogValence, o.cnid, text);
         }
         if !hfsx {
@@ -105,10 +111,14 @@ fn counts(objects: &[Object], children: &[Children], hfsx: bool, reporter: &dyn 
         if o.flags & FLAG_HAS_FOLDER_COUNT == 0 {
             // newfs_hfs itself leaves the root without: nothing to lose sleep over.
             let text = format!("folder {} has no count of its folders", o.cnid);
-            let finding = Finding::new(Code::CatalogFolderCount, Where::of("catalog").cnid(o.cnid), text);
+            let finding =
+                Finding::new(Code::CatalogFolderCount, Where::of("catalog").cnid(o.cnid), text);
             reporter.report(finding);
         } else if o.folder_count != folders {
-            let text = format!("folder {} says it has {} folders, it has {folders}", o.cnid, o.folder_count);
+            let text = format!(
+                "folder {} says it has {} folders, it has {folders}",
+                o.cnid, o.folder_count
+            );
             say(reporter, Code::CatalogFolderCount, o.cnid, text);
         }
     }
@@ -116,7 +126,8 @@ fn counts(objects: &[Object], children: &[Children], hfsx: bool, reporter: &dyn 
         let at = objects.partition_point(|o| o.cnid < c.parent);
         let folder = objects.get(at).filter(|o| o.cnid == c.parent && o.shape == Shape::Folder);
         if folder.is_none() {
-            let text = format!("{} entries lie in folder {}, which does not exist", c.entries, c.parent);
+            let text =
+                format!("{} entries lie in folder {}, which does not exist", c.entries, c.parent);
             say(reporter, Code::CatalogOrphan, c.parent, text);
         }
     }
@@ -151,7 +162,12 @@ fn ancestry(objects: &[Object], reporter: &dyn Reporter) {
             match find(parent) {
                 Some(next) if depths.get(next) == Some(&(UNKNOWN - 1)) => {
                     let cnid = folders.get(next).map_or(0, |f| f.0);
-                    say(reporter, Code::CatalogLoop, cnid, format!("folder {cnid} is its own ancestor"));
+                    say(
+                        reporter,
+                        Code::CatalogLoop,
+                        cnid,
+                        format!("folder {cnid} is its own ancestor"),
+                    );
                     break 0;
                 }
                 Some(next) => at = next,

@@ -65,7 +65,10 @@ fn file_links(job: &Job<'_>, private: Private) {
         for link in group {
             link_flags(job, link, inode.flags & FLAG_LINK_CHAIN != 0);
             if link.created != job.root_created && link.created != created {
-                let text = format!("the creation date of link {} is neither the root's nor the private folder's", link.cnid);
+                let text = format!(
+                    "the creation date of link {} is neither the root's nor the private folder's",
+                    link.cnid
+                );
                 job.say(Code::LinkDate, link.cnid, text);
             }
         }
@@ -98,7 +101,11 @@ fn orphan_file(job: &Job<'_>, inode: &Object, links: &[&Object]) {
         return;
     }
     if inode.flags & FLAG_LINK_CHAIN != 0 || inode.special > 1 {
-        job.say(Code::InodeOrphan, inode.cnid, format!("no link leads to file inode {}", inode.cnid));
+        job.say(
+            Code::InodeOrphan,
+            inode.cnid,
+            format!("no link leads to file inode {}", inode.cnid),
+        );
     } else if inode.number != 0 {
         let text = format!("file {} was deleted while open", inode.cnid);
         job.say(Code::InodeUnlinked, inode.cnid, text);
@@ -113,7 +120,11 @@ fn ordinary_files(job: &Job<'_>, private: Private) {
     let plain = |o: &&Object| o.shape == Shape::File && Some(o.parent) != private.files;
     for o in job.objects.iter().filter(plain) {
         if o.flags & FLAG_LINK_CHAIN != 0 {
-            job.say(Code::LinkFlags, o.cnid, format!("file {} is marked as part of a link chain", o.cnid));
+            job.say(
+                Code::LinkFlags,
+                o.cnid,
+                format!("file {} is marked as part of a link chain", o.cnid),
+            );
         }
         let device = matches!(o.mode & 0o170_000, 0o020_000 | 0o060_000);
         if o.special > 1 && !device && o.mode != 0 {
@@ -132,7 +143,10 @@ fn link_flags(job: &Job<'_>, link: &Object, inode_chained: bool) {
 
 fn count(job: &Job<'_>, inode: &Object, links: usize, what: &str) {
     if usize::try_from(inode.special) != Ok(links) {
-        let text = format!("{what} inode {} says it has {} links, it has {links}", inode.cnid, inode.special);
+        let text = format!(
+            "{what} inode {} says it has {} links, it has {links}",
+            inode.cnid, inode.special
+        );
         job.say(Code::LinkCount, inode.cnid, text);
     }
 }
@@ -144,19 +158,25 @@ fn chain(job: &Job<'_>, inode: u32, first: u32, group: &[&Object]) {
         group.get(at)
     };
     let Some(mut link) = member(first) else {
-        let text = format!("the first link of inode {inode} is said to be {first}, which is not one of its links");
+        let text = format!(
+            "the first link of inode {inode} is said to be {first}, which is not one of its links"
+        );
         job.say(Code::LinkChain, inode, text);
         return;
     };
     let mut previous = 0;
     for n in 1..=group.len() {
         if link.previous != previous {
-            let text = format!("link {} follows {previous} in its chain, but says {}", link.cnid, link.previous);
+            let text = format!(
+                "link {} follows {previous} in its chain, but says {}",
+                link.cnid, link.previous
+            );
             job.say(Code::LinkChain, link.cnid, text);
         }
         if link.next == 0 {
             if n != group.len() {
-                let text = format!("the chain of inode {inode} ends after {n} of {} links", group.len());
+                let text =
+                    format!("the chain of inode {inode} ends after {n} of {} links", group.len());
                 job.say(Code::LinkChain, inode, text);
             }
             return;
@@ -165,7 +185,8 @@ fn chain(job: &Job<'_>, inode: u32, first: u32, group: &[&Object]) {
         match member(link.next) {
             Some(next) if n < group.len() => link = next,
             _ => {
-                let text = format!("link {} is followed by {}, which is wrong", link.cnid, link.next);
+                let text =
+                    format!("link {} is followed by {}, which is wrong", link.cnid, link.next);
                 job.say(Code::LinkChain, link.cnid, text);
                 return;
             }
@@ -190,7 +211,10 @@ fn folder_links(job: &Job<'_>, private: Private, attributes: &AttributeFacts) {
         }
         let Some(inode) = inodes.get(at).filter(|o| o.number == number) else {
             for link in group {
-                let text = format!("directory link {} leads to dir_{number}, which does not exist", link.cnid);
+                let text = format!(
+                    "directory link {} leads to dir_{number}, which does not exist",
+                    link.cnid
+                );
                 job.say(Code::LinkOrphan, link.cnid, text);
             }
             continue;

@@ -166,7 +166,9 @@ impl Collected<'_> {
     /// What folder and file records have in common; `None` if it is unusable.
     fn common(&mut self, node: u32, index: usize, key: Key<'_>, c: &CatalogCommon) -> Object {
         let root = c.id == ROOT && key.parent == ROOT_PARENT;
-        if (c.id < FIRST_USER_CNID && !root) || (key.parent < FIRST_USER_CNID && key.parent != ROOT && !root) {
+        if (c.id < FIRST_USER_CNID && !root)
+            || (key.parent < FIRST_USER_CNID && key.parent != ROOT && !root)
+        {
             let text = format!("object {} in folder {}", c.id, key.parent);
             self.report(Code::CatalogId, node, index, Some(c.id), text);
         }
@@ -244,7 +246,9 @@ impl Collected<'_> {
             let text = format!("file {} has mode {:06o}", c.id, c.bsd.file_mode);
             self.report(Code::CatalogMode, node, index, Some(c.id), text);
         }
-        if mode_kind == 0o120_000 && (f.data_fork.logical_size == 0 || f.data_fork.logical_size > 1024) {
+        if mode_kind == 0o120_000
+            && (f.data_fork.logical_size == 0 || f.data_fork.logical_size > 1024)
+        {
             let text = format!("symbolic link {} has {} bytes", c.id, f.data_fork.logical_size);
             self.report(Code::SymlinkBad, node, index, Some(c.id), text);
         }

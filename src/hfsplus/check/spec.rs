@@ -25,7 +25,12 @@ pub struct TreeSpec {
 impl TreeSpec {
     /// The extents overflow tree.
     pub fn extents() -> Self {
-        Self { name: "extents", max_key_length: 10, compare: compare_extents, key_problem: extents_key }
+        Self {
+            name: "extents",
+            max_key_length: 10,
+            compare: compare_extents,
+            key_problem: extents_key,
+        }
     }
 
     /// The catalog; `folds`: case does not count.
@@ -36,7 +41,12 @@ impl TreeSpec {
 
     /// The attributes tree.
     pub fn attributes() -> Self {
-        Self { name: "attributes", max_key_length: 266, compare: compare_attributes, key_problem: attributes_key }
+        Self {
+            name: "attributes",
+            max_key_length: 266,
+            compare: compare_attributes,
+            key_problem: attributes_key,
+        }
     }
 }
 

@@ -142,7 +142,11 @@ fn tail(file: &dyn ReadAt, header: &VolumeHeader, over: &mut Wrong<'_>) {
 pub fn header(c: &Collected<'_>, h: &VolumeHeader, free: Option<u64>) {
     let say = |text: String| {
         let place = Where::of("volume header");
-        c.reporter.report(Finding::new(Code::VolumeCounts, place, format!("volume header: {text}")));
+        c.reporter.report(Finding::new(
+            Code::VolumeCounts,
+            place,
+            format!("volume header: {text}"),
+        ));
     };
     let compare = |what: &str, says: u64, has: u64| {
         if says != has {

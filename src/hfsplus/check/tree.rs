@@ -118,7 +118,10 @@ impl Checker<'_> {
     fn header_constants(&self) {
         let h = &self.header;
         if h.max_key_length != self.spec.max_key_length {
-            let text = format!("keys of up to {} bytes, expected {}", h.max_key_length, self.spec.max_key_length);
+            let text = format!(
+                "keys of up to {} bytes, expected {}",
+                h.max_key_length, self.spec.max_key_length
+            );
             self.grade_header(Severity::Warning, text);
         }
         if h.btree_type != 0 {
@@ -141,7 +144,10 @@ impl Checker<'_> {
     /// Mark a node as reached; false if it was before or does not exist.
     fn reach(&mut self, n: u32, from: u32) -> bool {
         if n == 0 || n >= self.header.total_nodes {
-            let text = format!("leads to node {n}, but the nodes are 1 to {}", self.header.total_nodes - 1);
+            let text = format!(
+                "leads to node {n}, but the nodes are 1 to {}",
+                self.header.total_nodes - 1
+            );
             self.report(Code::BtreeLink, from, text);
             self.summary.whole = false;
             return false;
@@ -176,8 +182,12 @@ impl Checker<'_> {
             self.report_header(format!("depth {} with root node {}", h.tree_depth, h.root_node));
         }
         self.mark(0);
-        let Some(bytes) = self.read(0) else { return Err(Error::corrupt(self.spec.name, "no header")) };
-        let Some(node) = Node::new(bytes) else { return Err(Error::corrupt(self.spec.name, "no header")) };
+        let Some(bytes) = self.read(0) else {
+            return Err(Error::corrupt(self.spec.name, "no header"));
+        };
+        let Some(node) = Node::new(bytes) else {
+            return Err(Error::corrupt(self.spec.name, "no header"));
+        };
         if node.records != 3 {
             self.report_header(format!("{} records, expected 3", node.records));
         }
@@ -207,19 +217,28 @@ impl Checker<'_> {
             }
             let Some(node) = self.read(n).and_then(Node::new) else { return };
             if node.kind != kind::MAP || node.height != 0 {
-                let text = format!("kind {} and height {}, expected a map node", node.kind, node.height);
+                let text =
+                    format!("kind {} and height {}, expected a map node", node.kind, node.height);
                 self.report(Code::BtreeMap, n, text);
                 self.summary.whole = false;
                 return;
             }
             match node.record(0) {
                 Some(more) if node.records == 1 => self.map.extend_from_slice(more),
-                _ => self.report(Code::BtreeMap, n, format!("{} records in a map node", node.records)),
+                _ => self.report(
+                    Code::BtreeMap,
+                    n,
+                    format!("{} records in a map node", node.records),
+                ),
             }
             (from, n) = (n, node.forward);
         }
         if self.map.len() < usize32(self.header.total_nodes).div_ceil(8) {
-            let text = format!("the map covers {} of {} nodes", self.map.len() * 8, self.header.total_nodes);
+            let text = format!(
+                "the map covers {} of {} nodes",
+                self.map.len() * 8,
+                self.header.total_nodes
+            );
             self.report(Code::BtreeMap, 0, text);
         }
     }
@@ -251,7 +270,13 @@ impl Checker<'_> {
     }
 
     /// Check a node by itself and against its parent; whether it can be followed.
-    fn sound<B: AsRef<[u8]>>(&mut self, child: &Child, node: &Node<B>, want: i8, height: u16) -> bool {
+    fn sound<B: AsRef<[u8]>>(
+        &mut self,
+        child: &Child,
+        node: &Node<B>,
+        want: i8,
+        height: u16,
+    ) -> bool {
         let n = child.node;
         let bytes = node.bytes();
         if node.kind != want || u16::from(node.height) != height {
@@ -259,7 +284,10 @@ impl Checker<'_> {
             let text = if lost {
                 "holds only zeros".to_owned()
             } else {
-                format!("kind {} and height {}, expected {want} and {height}", node.kind, node.height)
+                format!(
+                    "kind {} and height {}, expected {want} and {height}",
+                    node.kind, node.height
+                )
             };
             self.report(if lost { Code::BtreeNode } else { Code::BtreeKind }, n, text);
             self.summary.whole = false;
@@ -276,7 +304,10 @@ impl Checker<'_> {
             return false;
         }
         if node.reserved != 0 {
-            let text = format!("{} node {n}: reserved field is {}, expected 0", self.spec.name, node.reserved);
+            let text = format!(
+                "{} node {n}: reserved field is {}, expected 0",
+                self.spec.name, node.reserved
+            );
             let finding = Finding::new(Code::BtreeNode, self.place(n), text);
             self.reporter.report(finding.severity(Severity::Info));
         }
@@ -405,7 +436,11 @@ impl Checker<'_> {
             && let Some(record) = node.record(last).and_then(split)
             && (self.spec.compare)(record.key, next) != Some(Ordering::Less)
         {
-            self.report(Code::BtreeKeyOrder, child.node, "its last key comes after the next node's first");
+            self.report(
+                Code::BtreeKeyOrder,
+                child.node,
+                "its last key comes after the next node's first",
+            );
         }
         for r in 0..=last {
             if let Some(record) = node.record(r) {
@@ -426,7 +461,8 @@ impl Checker<'_> {
             let text = format!("{} leaf records, counted {}", h.leaf_records, self.summary.records);
             self.grade_header(severity, text);
         }
-        let (first, last) = (leaves.first().map_or(0, |c| c.node), leaves.last().map_or(0, |c| c.node));
+        let (first, last) =
+            (leaves.first().map_or(0, |c| c.node), leaves.last().map_or(0, |c| c.node));
         if h.first_leaf_node != first || h.last_leaf_node != last {
             let text = format!(
                 "first and last leaf are {} and {}, expected {first} and {last}",
@@ -455,16 +491,21 @@ impl Checker<'_> {
         }
         let beyond = usize32(self.header.total_nodes)..self.map.len() * 8;
         if let Some(n) = beyond.into_iter().find(|n| bit(&self.map, *n) == Some(true)) {
-            let text = format!("{} header: the map marks node {n}, which does not exist", self.spec.name);
+            let text =
+                format!("{} header: the map marks node {n}, which does not exist", self.spec.name);
             let finding = Finding::new(Code::BtreeMap, self.place(0), text);
             self.reporter.report(finding.severity(Severity::Warning));
         }
         if leaked > 0 && self.summary.whole {
-            let text = format!("{leaked} nodes are marked used but not in the tree, from this one on");
+            let text =
+                format!("{leaked} nodes are marked used but not in the tree, from this one on");
             self.report(Code::BtreeMap, first_leaked, text);
         }
         if free != self.header.free_nodes {
-            self.report_header(format!("{} free nodes, but the map has {free}", self.header.free_nodes));
+            self.report_header(format!(
+                "{} free nodes, but the map has {free}",
+                self.header.free_nodes
+            ));
         }
         Ok(())
     }
