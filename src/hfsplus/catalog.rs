@@ -89,6 +89,10 @@ pub fn is_file_link(file: &CatalogFile) -> bool {
     type_and_creator(&file.common) == FILE_LINK && file.data_fork.logical_size == 0
 }
 
+/// Called with the entries of a folder: position, stored name, record.
+pub type ChildVisitor<'a> =
+    &'a mut dyn FnMut(Position, &[u8], Record) -> Result<ControlFlow<()>>;
+
 /// The catalog tree.
 pub struct Catalog {
     tree: BTree,
@@ -164,7 +168,7 @@ impl Catalog {
         &self,
         folder: u32,
         from: Position,
-        visit: &mut dyn FnMut(Position, &[u8], Record) -> Result<ControlFlow<()>>,
+        visit: ChildVisitor<'_>,
     ) -> Result<()> {
         self.tree.scan(from, &mut |position, KeyedRecord { key, data }| {
             let Some(key) = Key::parse(key) else {

@@ -200,7 +200,7 @@ impl Ring<'_> {
         }
         let space = self.range.end - self.range.start;
         let unit = u64::from(h.jhdr_size);
-        if h.size > space || unit < 64 || unit > 65536 || h.size <= 2 * unit {
+        if h.size > space || !(64..=65536).contains(&unit) || h.size <= 2 * unit {
             return Err(format!("size {} with blocks of {unit} in {space} bytes", h.size));
         }
         if !(32..=MAX_BLHDR).contains(&h.blhdr_size) || u64::from(h.blhdr_size) >= h.size - unit {

@@ -204,7 +204,8 @@ impl Collector {
         let mut more: Vec<_> = kept
             .counts
             .into_iter()
-            .filter_map(|(code, n)| (n > cap).then(|| (code, n - cap)))
+            .filter(|(_, n)| *n > cap)
+            .map(|(code, n)| (code, n - cap))
             .collect();
         more.sort_unstable();
         (findings, more)

@@ -148,7 +148,7 @@ impl<'a> Blocks<'a> {
         while block < end {
             let Some(byte) = self.used.get_mut(usize32(block) / 8) else { break };
             // Whole bytes at once where the run covers them.
-            if block % 8 == 0 && end - block >= 8 && *byte == 0 {
+            if block.is_multiple_of(8) && end - block >= 8 && *byte == 0 {
                 *byte = 0xFF;
                 block += 8;
                 continue;
