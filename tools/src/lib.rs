@@ -6,6 +6,7 @@
 pub mod bundle;
 pub mod bytes;
 pub mod cksum;
+pub mod damage;
 pub mod decmpfs;
 pub mod demo;
 pub mod hfs;

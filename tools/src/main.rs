@@ -2,15 +2,20 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use tools::bundle::{self, BundleOptions};
-use tools::hfs::{Content, Meta, VolumeBuilder, VolumeOptions};
+use tools::bundle::{self, BundleOptions, Encryption};
+use tools::damage::{Damage, broken};
+use tools::hfs::VolumeBuilder;
 use tools::{demo, samples};
 
-const USAGE: &str = "tools list                       kinds of volumes
+const USAGE: &str = "tools list                       kinds of volumes and damage
 tools volume KIND OUT.img        a volume; its manifest goes to OUT.img.jsonl
+tools damage NAME KIND OUT.img   a volume of a kind with one damage, or one that is built broken
+tools journal NAME OUT.img       a volume with a dirty journal; replayed, it is OUT.img.replayed
+tools disk NAME KIND OUT.img     a volume of a kind in a partition map, whole or broken
+tools encrypt BITS PASSWORD KIND OUT.sparsebundle
 tools demo OUT.sparsebundle      the bundle of testdata; its manifest goes to OUT.manifest.jsonl
 tools big FILES OUT.img          a volume of so many files in linked folders
 tools bundle-of-one-file BYTES OUT.sparsebundle
@@ -22,6 +27,12 @@ fn main() -> Result<()> {
     match args[..] {
         ["list"] => list(),
         ["volume", kind, out] => volume(kind, Path::new(out)),
+        ["damage", name, kind, out] => write_damage(name, kind, Path::new(out)),
+        ["journal", name, out] => write_journal(name, Path::new(out)),
+        ["disk", name, kind, out] => write_disk(name, kind, Path::new(out)),
+        ["encrypt", bits, password, kind, out] => {
+            write_encrypted(bits.parse()?, password, kind, Path::new(out))
+        }
         ["demo", out] => write_demo(Path::new(out)),
         ["big", files, out] => big(files.parse()?, Path::new(out)),
         ["bundle-of-one-file", bytes, out] => one_file(bytes.parse()?, Path::new(out)),
@@ -31,23 +42,87 @@ fn main() -> Result<()> {
 
 fn list() -> Result<()> {
     for (kind, what) in samples::KINDS {
-        println!("volume {kind:<16} {what}");
+        println!("volume  {kind:<24} {what}");
+    }
+    for damage in Damage::all() {
+        println!("damage  {:<24} {} {:?}", damage.name, damage.what, damage.fsck);
+    }
+    for broken in broken() {
+        println!("damage  {:<24} {} {:?}", broken.name, broken.what, broken.fsck);
+    }
+    for (name, _) in samples::journals() {
+        println!("journal {name}");
+    }
+    for (name, _) in samples::disks() {
+        println!("disk    {name}");
     }
     Ok(())
 }
 
-fn volume(kind: &str, out: &Path) -> Result<()> {
-    let builder = samples::sample(kind).with_context(|| format!("no volume kind {kind}"))?;
-    builder.build().image.write_to(out)?;
+fn sample(kind: &str) -> Result<VolumeBuilder> {
+    samples::sample(kind).with_context(|| format!("no volume kind {kind}"))
+}
+
+fn beside(out: &Path, suffix: &str) -> PathBuf {
     let mut path = out.as_os_str().to_owned();
-    path.push(".jsonl");
-    manifest(&builder, Path::new(&path))
+    path.push(suffix);
+    path.into()
+}
+
+fn volume(kind: &str, out: &Path) -> Result<()> {
+    let builder = sample(kind)?;
+    builder.build().image.write_to(out)?;
+    manifest(&builder, &beside(out, ".jsonl"))
 }
 
 fn manifest(builder: &VolumeBuilder, path: &Path) -> Result<()> {
     let mut out = BufWriter::new(File::create(path)?);
     builder.manifest(&mut out)?;
     Ok(out.flush()?)
+}
+
+fn write_damage(name: &str, kind: &str, out: &Path) -> Result<()> {
+    if let Some(broken) = broken().iter().find(|b| b.name == name) {
+        println!("{}; fsck_hfs {:?}", broken.what, broken.fsck);
+        return Ok(broken.builder().build().image.write_to(out)?);
+    }
+    let damage = Damage::by_name(name).with_context(|| format!("no damage {name}"))?;
+    let mut volume = sample(kind)?.build();
+    let done = damage.apply(&mut volume.image, &volume.layout);
+    let done = done.with_context(|| format!("a volume {kind} has nothing to hit"))?;
+    println!("{}; fsck_hfs {:?}", done.what, damage.fsck);
+    Ok(volume.image.write_to(out)?)
+}
+
+fn write_journal(name: &str, out: &Path) -> Result<()> {
+    let (_, how) = samples::journals()
+        .into_iter()
+        .find(|j| j.0 == name)
+        .with_context(|| format!("no journal {name}"))?;
+    let torn = samples::torn(&how);
+    println!("{} of {} transactions are to be replayed", torn.good, how.transactions);
+    torn.image.write_to(out)?;
+    Ok(torn.replayed.write_to(&beside(out, ".replayed"))?)
+}
+
+fn write_disk(name: &str, kind: &str, out: &Path) -> Result<()> {
+    let (_, wrap) = samples::disks()
+        .into_iter()
+        .find(|d| d.0 == name)
+        .with_context(|| format!("no disk {name}"))?;
+    let (disk, at) = wrap(&sample(kind)?.build().image);
+    println!("the volume begins at byte {at}");
+    Ok(disk.write_to(out)?)
+}
+
+fn write_encrypted(bits: u32, password: &str, kind: &str, out: &Path) -> Result<()> {
+    let encryption = Encryption { key_bits: bits, ..Encryption::with_password(password) };
+    let options = BundleOptions {
+        band_size: 1 << 20,
+        encryption: Some(encryption),
+        ..BundleOptions::default()
+    };
+    Ok(bundle::write(&sample(kind)?.build().image, out, &options)?)
 }
 
 fn write_demo(out: &Path) -> Result<()> {

@@ -2,9 +2,12 @@
 
 use crate::decmpfs::DecmpfsType;
 use crate::hfs::{Acl, Content, ForkKind, Meta, VolumeBuilder, VolumeOptions, utf16};
+use crate::image::Image;
+use crate::journal::{self, Dirty, JournalDamage, Torn, Wrap};
+use crate::partition::{self, Gpt, MapDamage};
 
 /// Names of the kinds that `sample` knows, with what is special about each.
-pub const KINDS: [(&str, &str); 16] = [
+pub const KINDS: [(&str, &str); 17] = [
     ("basic", "HFSX, journaled: a bit of everything"),
     ("hfs-plus", "H+, ignores case"),
     ("no-journal", "H+, without journal"),
@@ -19,9 +22,76 @@ pub const KINDS: [(&str, &str); 16] = [
     ("deep", "many folders, three levels of catalog, leaves numbered backwards"),
     ("maps", "catalog with map nodes"),
     ("links", "hard links to files and folders, nested and many"),
+    ("everything", "all of the above on one volume, for damage"),
     ("time-machine", "the volume of testdata/Demo.sparsebundle"),
     ("old-links", "hard links without chains"),
 ];
+
+/// A way to put a volume on a disk: the disk and the volume's byte offset on it.
+pub type Wrapper = Box<dyn Fn(&Image) -> (Image, u64)>;
+
+/// Disks by name: each partition map, whole and broken.
+pub fn disks() -> Vec<(String, Wrapper)> {
+    let efi = Gpt { efi_sectors: 409_600, name: "Time Machine Backups".into(), ..Gpt::default() };
+    let large = Gpt { sector: 4096, first: 6, ..Gpt::default() };
+    let mut out: Vec<(String, Wrapper)> = vec![
+        ("none".into(), Box::new(|v: &Image| (v.clone(), 0))),
+        ("gpt".into(), Box::new(|v: &Image| Gpt::default().wrap(v))),
+        ("gpt-efi".into(), Box::new(move |v: &Image| efi.wrap(v))),
+        ("gpt-4k".into(), Box::new(move |v: &Image| large.wrap(v))),
+        ("apm".into(), Box::new(|v: &Image| partition::apm(v, "Apple_HFSX"))),
+        ("mbr".into(), Box::new(|v: &Image| partition::mbr(v))),
+    ];
+    for (name, damage) in MapDamage::ALL {
+        let gpt = Gpt { damage: Some(damage), ..Gpt::default() };
+        out.push((name.into(), Box::new(move |v: &Image| gpt.wrap(v))));
+    }
+    out
+}
+
+/// Dirty journals by name, whole and broken.
+pub fn journals() -> Vec<(String, Dirty)> {
+    let plain = Dirty::default();
+    let mut out: Vec<(String, Dirty)> = vec![
+        ("journal-little-endian".into(), plain.clone()),
+        ("journal-big-endian".into(), Dirty { big_endian: true, ..plain.clone() }),
+        ("journal-wrapped-data".into(), Dirty { wrap: Wrap::Data, ..plain.clone() }),
+        ("journal-wrapped-header".into(), Dirty { wrap: Wrap::Header, ..plain.clone() }),
+        ("journal-many-headers".into(), Dirty { blocks_per_header: 2, ..plain.clone() }),
+        ("journal-no-block-sums".into(), Dirty { block_checksums: false, ..plain.clone() }),
+        ("journal-past-end".into(), Dirty { past_end: true, ..plain.clone() }),
+    ];
+    let broken = JournalDamage::ALL
+        .map(|(name, damage)| (name.into(), Dirty { damage: Some(damage), ..plain.clone() }));
+    out.extend(broken);
+    out
+}
+
+/// A volume between two states, with a journal that leads from one to the other.
+pub fn torn(how: &Dirty) -> Torn {
+    let (old, new) = two_states();
+    journal::between(&old.build(), &new.build(), how)
+}
+
+/// A volume before and after files, folders and links were added.
+pub fn two_states() -> (VolumeBuilder, VolumeBuilder) {
+    let options = VolumeOptions {
+        catalog_nodes: 96,
+        attributes_nodes: 24,
+        extents_nodes: 16,
+        ..VolumeOptions::default()
+    };
+    let mut old = VolumeBuilder::new(options);
+    plain(&mut old);
+    let mut new = old.clone();
+    extras(&mut new);
+    let root = new.root();
+    let dir = new.mkdir(root, "after", Meta::dir());
+    for i in 0..100 {
+        new.file(dir, &format!("new {i}"), Content::text(i, 700), Meta::file());
+    }
+    (old, new)
+}
 
 /// Makes the volume of that kind; `None` for an unknown name.
 pub fn sample(kind: &str) -> Option<VolumeBuilder> {
@@ -32,6 +102,9 @@ pub fn sample(kind: &str) -> Option<VolumeBuilder> {
     let plus = VolumeOptions::hfs_plus();
     let options = match kind {
         "basic" | "links" | "empty" => hfsx,
+        "everything" => {
+            VolumeOptions { size: 64 << 20, bad_blocks: 3, extents_node_size: 512, ..hfsx }
+        }
         "hfs-plus" | "old-links" => plus,
         "no-journal" => VolumeOptions { journal_size: 0, ..plus },
         "block-512" => VolumeOptions { block_size: 512, size: (32 << 20) + 512, ..hfsx },
@@ -71,6 +144,7 @@ pub fn sample(kind: &str) -> Option<VolumeBuilder> {
             extras(&mut volume);
             fragments(&mut volume);
         }
+        "everything" => everything(&mut volume),
         "pieces-xattr" => {
             plain(&mut volume);
             attribute_pieces(&mut volume);
@@ -168,6 +242,24 @@ fn fragments(v: &mut VolumeBuilder) {
     v.fragment(both, ForkKind::Resource, 20);
     let spare = v.file(root, "preallocated", "short\n", Meta::file());
     v.preallocate(spare, ForkKind::Data, 12);
+}
+
+fn everything(v: &mut VolumeBuilder) {
+    links(v);
+    extras(v);
+    fragments(v);
+    attribute_pieces(v);
+    let root = v.root();
+    let many = v.mkdir(root, "many", Meta::dir());
+    for i in 0..600 {
+        let content = Content::text(i, 100 + i as usize);
+        let sum = crate::cksum::cksum(&content.to_vec());
+        let id = v.file(many, &format!("file {i:04}"), content, Meta::file());
+        v.set_xattr(id, crate::timemachine::CHECKSUM, sum.to_le_bytes().to_vec());
+        if i % 3 == 0 {
+            v.set_acl(id, &Acl::time_machine());
+        }
+    }
 }
 
 fn attribute_pieces(v: &mut VolumeBuilder) {

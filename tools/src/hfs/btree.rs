@@ -113,15 +113,6 @@ impl Plan {
         1 + self.map_nodes + (below + i) as u32
     }
 
-    /// Level and position of a node, if the number is in use by a leaf or index node.
-    #[allow(dead_code)]
-    pub fn position(&self, number: u32) -> Option<(usize, usize)> {
-        (0..self.levels.len()).find_map(|level| {
-            let i = (0..self.levels[level].len()).find(|&i| self.number(level, i) == number)?;
-            Some((level, i))
-        })
-    }
-
     /// The leaf (its position in key order) and index of record `i`.
     pub fn locate(&self, i: usize) -> (usize, usize) {
         let leaf = self.levels[0].partition_point(|&s| s as usize <= i) - 1;

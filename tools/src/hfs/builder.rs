@@ -292,6 +292,16 @@ impl VolumeBuilder {
         self.decoded.insert(id, content);
     }
 
+    /// Puts an object into another folder without looking whether that makes sense.
+    pub fn reparent(&mut self, id: Cnid, parent: Cnid) {
+        self.node_mut(id).parent = parent;
+    }
+
+    /// Sets flags of an object's record that the builder does not work out itself.
+    pub fn set_record_flags(&mut self, id: Cnid, flags: u16) {
+        self.node_mut(id).flags |= flags;
+    }
+
     /// Leaves an object's thread record out of the catalog.
     pub fn omit_thread(&mut self, id: Cnid) {
         self.omitted_threads.insert(id);

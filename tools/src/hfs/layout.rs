@@ -3,7 +3,7 @@
 use super::alloc::{Extent, Placements};
 use super::btree::Plan;
 use super::model::{Cnid, ForkKind};
-use crate::bytes::{be16, be32};
+use crate::bytes::be16;
 use crate::image::Image;
 
 /// One of the three B-trees.
@@ -202,6 +202,17 @@ impl Layout {
         Some(place(image, self.attributes.as_ref()?, self.attribute_plan.as_ref()?, order))
     }
 
+    /// CNIDs that have an attribute of that name, in order.
+    pub fn attribute_owners(&self, name: &str) -> impl Iterator<Item = Cnid> + '_ {
+        let name = super::names::utf16(name);
+        let mut last = 0;
+        self.attribute_keys
+            .iter()
+            .filter(move |k| k.1 == name)
+            .map(|k| k.0)
+            .filter(move |&id| std::mem::replace(&mut last, id) != id)
+    }
+
     /// The same layout for a volume that begins `by` bytes later on the device.
     pub fn shifted(&self, by: u64) -> Layout {
         let mut out = self.clone();
@@ -224,9 +235,4 @@ fn place(image: &Image, tree: &TreeLayout, plan: &Plan, order: usize) -> RecordP
     let key_len = u64::from(be16(&image.read(key, 2), 0));
     let data = key + 2 + key_len.next_multiple_of(2);
     RecordPlace { node, index: index as u32, key, data, order }
-}
-
-/// Reads the CNID in a file or folder record.
-pub(crate) fn record_id(image: &Image, place: &RecordPlace) -> Cnid {
-    be32(&image.read(place.data + 8, 4), 0)
 }

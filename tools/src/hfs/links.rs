@@ -19,7 +19,7 @@ impl VolumeBuilder {
         if self.node(inode).first_link == 0 {
             let private = self.file_private_directory();
             let name = format!("iNode{inode}");
-            self.into_inode(inode, private, &name, Kind::FileLink);
+            self.make_inode(inode, private, &name, Kind::FileLink);
         }
         self.add_link(inode, parent, units, Kind::FileLink)
     }
@@ -32,7 +32,7 @@ impl VolumeBuilder {
         if self.node(inode).first_link == 0 {
             let private = self.dir_private_directory();
             let name = format!("dir_{inode}");
-            self.into_inode(inode, private, &name, Kind::DirLink);
+            self.make_inode(inode, private, &name, Kind::DirLink);
         }
         self.add_link(inode, parent, units, Kind::DirLink)
     }
@@ -93,7 +93,7 @@ impl VolumeBuilder {
         node.name = utf16(name).into_boxed_slice();
     }
 
-    fn into_inode(&mut self, inode: Cnid, private: Cnid, name: &str, kind: Kind) {
+    fn make_inode(&mut self, inode: Cnid, private: Cnid, name: &str, kind: Kind) {
         assert!(self.node(inode).parent != 1, "the root cannot be linked");
         let (parent, old_name) = (self.node(inode).parent, self.node(inode).name.to_vec());
         self.move_node(inode, private, name);
