@@ -1,5 +1,7 @@
 //! Whatever is given, the answer is a clear message and the right exit code.
 
+#![allow(clippy::print_stderr)]
+
 mod common;
 
 use common::{empty_bundle, info_plist, tmbundle};
@@ -62,7 +64,7 @@ fn zero_byte_plists() {
 fn no_permission() {
     let s = Scratch::with_bundle(4 << 20);
     for name in ["Info.plist", "Info.bckup"] {
-        fs::set_permissions(s.bundle.join(name), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(s.bundle.join(name), fs::Permissions::from_mode(0o0)).unwrap();
     }
     if rustix::process::geteuid().is_root() {
         // Root may read it all the same.

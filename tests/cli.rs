@@ -1,5 +1,7 @@
 //! The program as a user meets it, on the bundle that comes with the repository.
 
+#![allow(clippy::print_stderr)]
+
 mod common;
 
 use common::tmbundle;

@@ -1,6 +1,8 @@
 //! `docs/findings.md` says what the table of codes says. To write the page anew:
 //! `UPDATE_DOCS=1 cargo test --test findings`.
 
+#![allow(clippy::print_stderr)]
+
 use std::fmt::Write;
 use std::path::Path;
 use tmbundle::report::Code;

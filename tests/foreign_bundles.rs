@@ -1,5 +1,7 @@
 //! Bundles and compressed files that others wrote read as the catalogue says.
 
+#![allow(clippy::print_stderr)]
+
 mod common;
 
 use std::path::Path;

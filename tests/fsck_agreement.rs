@@ -1,6 +1,8 @@
 //! Two thousand injuries with the verdict of Apple's own fsck: where it says
 //! corrupt we owe a finding, where it says clean we may not cry damage.
 
+#![allow(clippy::print_stderr)]
+
 mod common;
 
 use serde_json::Value;

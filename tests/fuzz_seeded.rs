@@ -1,6 +1,8 @@
 //! The fuzz targets, driven by a seeded mutator: the same runs everywhere.
 //! `TMBUNDLE_FUZZ_ROUNDS` sets how many inputs each target gets.
 
+#![allow(clippy::print_stderr)]
+
 mod common;
 #[path = "../fuzz/src/lib.rs"]
 #[allow(dead_code)]

@@ -1,6 +1,8 @@
 //! Journals in every form the writer can make: the volume read through the replay
 //! must be, byte for byte, what the writer says it is.
 
+#![allow(clippy::print_stderr)]
+
 use std::sync::Arc;
 use tmbundle::hfsplus::journal::{Journal, JournalState};
 use tmbundle::hfsplus::{check, parse_header};

@@ -1,5 +1,7 @@
 //! A room imports only rooms further down the list (docs/architecture.md).
 
+#![allow(clippy::print_stderr)]
+
 use std::path::{Path, PathBuf};
 
 /// From the top of the house to the bottom. Rooms of one entry do not know each

@@ -4,6 +4,8 @@
 //! same kind need no change here. Another over every kind of volume that our own
 //! writer makes, which must also verify without a finding.
 
+#![allow(clippy::print_stderr)]
+
 mod common;
 
 use common::manifest::{compare, open, open_disk};

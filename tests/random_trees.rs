@@ -1,6 +1,8 @@
 //! Random trees through the writer and back: what was put in must be read out, and
 //! verify must find nothing.
 
+#![allow(clippy::print_stderr)]
+
 mod common;
 
 use common::manifest::{compare, open_disk};

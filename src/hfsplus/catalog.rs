@@ -90,8 +90,7 @@ pub fn is_file_link(file: &CatalogFile) -> bool {
 }
 
 /// Called with the entries of a folder: position, stored name, record.
-pub type ChildVisitor<'a> =
-    &'a mut dyn FnMut(Position, &[u8], Record) -> Result<ControlFlow<()>>;
+pub type ChildVisitor<'a> = &'a mut dyn FnMut(Position, &[u8], Record) -> Result<ControlFlow<()>>;
 
 /// The catalog tree.
 pub struct Catalog {
@@ -164,12 +163,7 @@ impl Catalog {
     }
 
     /// Visit the entries of a folder from `from` on: position, name, record.
-    pub fn children(
-        &self,
-        folder: u32,
-        from: Position,
-        visit: ChildVisitor<'_>,
-    ) -> Result<()> {
+    pub fn children(&self, folder: u32, from: Position, visit: ChildVisitor<'_>) -> Result<()> {
         self.tree.scan(from, &mut |position, KeyedRecord { key, data }| {
             let Some(key) = Key::parse(key) else {
                 return Err(self.tree.corrupt(position.node, "a key is not valid"));

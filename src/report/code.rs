@@ -125,7 +125,7 @@ codes! {
     HeaderLost "HFS-HEADER-LOST" Damage [564]
         "Neither the volume header nor its alternate can be used."
         => "Use the band list and `verify` of the bundle to see whether the bands that held them are missing.";
-    HeaderField "HFS-HEADER-FIELD" Damage [506, 507, 555]
+    HeaderField "HFS-HEADER-FIELD" Damage [506, 507, 549, 555]
         "A field of the volume header cannot be right."
         => "Let a Mac repair the volume (fsck_hfs).";
     JournalBad "HFS-JOURNAL-BAD" Damage [574]
@@ -134,9 +134,12 @@ codes! {
     JournalDirty "HFS-JOURNAL-DIRTY" Info [611]
         "The journal held unfinished work; it was replayed in memory. Normal after a lost connection."
         => "Nothing; the Mac replays it at its next backup.";
-    JournalExternal "HFS-JOURNAL-EXTERNAL" Warning []
+    JournalExternal "HFS-JOURNAL-EXTERNAL" Warning [574]
         "The journal lies on another device and was not replayed."
         => "Attach the journal's device on a Mac.";
+    VolumeState "HFS-VOLUME-STATE" Info []
+        "The volume was not unmounted cleanly, or a Mac has marked it as inconsistent."
+        => "If a Mac marked it, let it repair the volume (fsck_hfs); else nothing.";
     BtreeHeader "HFS-BTREE-HEADER" Damage [512, 514, 526, 527, 550, 557, 558]
         "The header of a B-tree cannot be right."
         => "Let a Mac repair the volume (fsck_hfs -r rebuilds the tree).";
@@ -257,6 +260,9 @@ codes! {
     AttributeFork "HFS-ATTRIBUTE-FORK" Damage [577, 578]
         "An attribute's blocks do not make up its size."
         => "One extended attribute is lost; the file itself is not.";
+    AclBad "HFS-ACL" Warning []
+        "An access control list cannot be decoded."
+        => "The object is restored without it.";
     AttributeFlags "HFS-ATTRIBUTE-FLAGS" Warning [575, 576]
         "An object's flags do not say truly whether it has extended attributes or an access control list."
         => "Harmless to read; let a Mac repair the volume (fsck_hfs).";

@@ -3,6 +3,7 @@
 
 use super::blocks::{Blocks, Owner};
 use super::objects::Object;
+use crate::hfsplus::acl::Acl;
 use crate::hfsplus::attributes::{Key, record_type};
 use crate::hfsplus::format::{
     ExtentRecord, FIRST_LINK_XATTR, FIRST_USER_CNID, FLAG_HAS_ATTRIBUTES, FLAG_HAS_SECURITY,
@@ -98,6 +99,15 @@ impl AttributeFacts {
             other => return bad(format!("record type {:#x}", other.unwrap_or(0))),
         }
         let acl = name == SECURITY_XATTR;
+        if acl && let Some(value) = data.get(16..) {
+            let size = usize32(be32(data, 12).unwrap_or(0)).min(value.len());
+            if let Err(why) = Acl::parse(value.get(..size).unwrap_or_default()) {
+                let text = format!("access control list of object {}: {why}", key.file);
+                let place =
+                    Where::of("attributes").node(node).record(index).cnid(key.file).at(place);
+                reporter.report(Finding::new(Code::AclBad, place, text));
+            }
+        }
         match self.with.last_mut() {
             Some(last) if last.0 == key.file => last.1 |= acl,
             _ => self.with.push((key.file, acl)),

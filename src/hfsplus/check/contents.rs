@@ -14,13 +14,16 @@ use crate::hfsplus::extents::{ForkType, Key, runs_of};
 use crate::hfsplus::fork::ForkReader;
 use crate::hfsplus::format::{
     ALLOCATION_FILE, ATTRIBUTES_FILE, CATALOG_FILE, DIR_INODES_DIR, EXTENTS_FILE, ExtentRecord,
-    FILE_INODES_DIR, ForkData, ROOT, STARTUP_FILE, VolumeHeader, decode,
+    FILE_INODES_DIR, ForkData, ROOT, STARTUP_FILE, VOL_UNUSED_NODES_ZERO, VolumeHeader, decode,
 };
 use crate::hfsplus::node::split;
 use crate::hfsplus::unicode::stored_verbatim;
 use crate::hfsplus::volume::{open_extents_plain, open_tree_plain};
 use crate::io::{ReadAt, Source};
 use crate::report::{Code, Finding, Progress, Reporter, Where};
+
+/// Volumes made since 2009-03-25 have had their unused nodes erased (section 16).
+const NODES_ERASED_SINCE: u32 = 3_320_784_000;
 
 /// The job of checking everything behind the volume header.
 pub(super) struct Contents<'a> {
@@ -72,7 +75,8 @@ impl<'a> Contents<'a> {
             files: 0,
             folders: 0,
             largest: 0,
-            encodings: 0,
+            encodings: Default::default(),
+            last_encoding: u32::MAX,
             broken: false,
             reporter: self.reporter,
             locate: &locate,
@@ -214,6 +218,9 @@ impl<'a> Contents<'a> {
         };
         match tree::check(spec, &file, self.reporter, self.progress, leaf) {
             Ok(summary) => {
+                let erased = self.header.attributes & VOL_UNUSED_NODES_ZERO != 0
+                    || self.header.create_date >= NODES_ERASED_SINCE;
+                tree::check_unused(&summary, &file, erased, self.reporter, self.progress)?;
                 let whole = summary.whole;
                 done.trees.push(summary);
                 Ok(whole)

@@ -1,6 +1,6 @@
 //! The two volume headers (sections 1 and 16).
 
-use crate::hfsplus::format::{ForkData, VolumeHeader};
+use crate::hfsplus::format::{ForkData, VOL_INCONSISTENT, VOL_UNMOUNTED, VolumeHeader};
 use crate::hfsplus::parse_header;
 use crate::io::{ReadAt, Source, read_vec};
 use crate::report::{Code, Finding, Reporter, Severity, Where};
@@ -124,6 +124,24 @@ fn compare(copy: &Copy, a: &VolumeHeader, b: &VolumeHeader, say: &dyn Fn(&Copy, 
     }
 }
 
+/// Marks that say something happened to the volume.
+pub(super) fn state(h: &VolumeHeader, journaled_work: bool, reporter: &dyn Reporter) {
+    let say = |severity, text: &str| {
+        let place = Where::of("volume header");
+        let text = format!("volume header: {text}");
+        reporter.report(Finding::new(Code::VolumeState, place, text).severity(severity));
+    };
+    if h.attributes & VOL_INCONSISTENT != 0 {
+        say(Severity::Warning, "a Mac has marked the volume as inconsistent");
+    }
+    if h.last_mounted_version == *b"FSK!" {
+        say(Severity::Warning, "a Mac failed to replay the journal");
+    }
+    if h.attributes & VOL_UNMOUNTED == 0 && !journaled_work {
+        say(Severity::Info, "the volume was not unmounted cleanly");
+    }
+}
+
 fn fields(copy: &Copy, h: &VolumeHeader, volume: &dyn ReadAt, say: &dyn Fn(&Copy, Code, String)) {
     let wrong = |text: String| say(copy, Code::HeaderField, format!("volume header: {text}"));
     if !h.block_size.is_power_of_two() {
@@ -141,6 +159,9 @@ fn fields(copy: &Copy, h: &VolumeHeader, volume: &dyn ReadAt, say: &dyn Fn(&Copy
     }
     if h.next_catalog_id < 16 {
         wrong(format!("next catalog id is {}, below 16", h.next_catalog_id));
+    }
+    if !h.catalog_file.clump_size.is_multiple_of(h.block_size) {
+        wrong(format!("the catalog's clump of {} bytes", h.catalog_file.clump_size));
     }
     let forks = [
         ("extents file", &h.extents_file),

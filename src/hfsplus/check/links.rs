@@ -231,6 +231,52 @@ fn folder_links(job: &Job<'_>, private: Private, attributes: &AttributeFacts) {
     for inode in &inodes {
         folder_inode(job, inode, &links);
     }
+    cycles(job, private, &links);
+}
+
+/// A linked folder may hold links; following them must not lead back to it.
+fn cycles(job: &Job<'_>, private: Private, links: &[&Object]) {
+    let Some(private) = private.folders else { return };
+    // The linked folder in whose tree a link lies, and the one it leads to.
+    let mut edges: Vec<(u32, u32)> =
+        links.iter().filter_map(|l| Some((holder(job, l, private)?, l.special))).collect();
+    edges.sort_unstable();
+    edges.dedup();
+    let from = |n: u32| {
+        let at = edges.partition_point(|e| e.0 < n);
+        edges.get(at..).unwrap_or_default().iter().take_while(move |e| e.0 == n).map(|e| e.1)
+    };
+    let mut done = std::collections::BTreeSet::new();
+    for (start, _) in &edges {
+        let mut path = vec![(*start, from(*start).collect::<Vec<_>>())];
+        while let Some((node, rest)) = path.last_mut() {
+            let node = *node;
+            let Some(next) = rest.pop() else {
+                done.insert(node);
+                path.pop();
+                continue;
+            };
+            if path.iter().any(|(n, _)| *n == next) {
+                let text = format!("linked folder {next} contains a link to itself");
+                job.say(Code::CatalogLoop, next, text);
+            } else if !done.contains(&next) {
+                path.push((next, from(next).collect()));
+            }
+        }
+    }
+}
+
+/// The directory inode in whose tree an object lies.
+fn holder(job: &Job<'_>, object: &Object, private: u32) -> Option<u32> {
+    let mut at = object.parent;
+    for _ in 0..1000 {
+        let folder = job.get(at)?;
+        if folder.parent == private {
+            return Some(folder.cnid);
+        }
+        at = folder.parent;
+    }
+    None
 }
 
 fn folder_inode(job: &Job<'_>, inode: &Object, links: &[&Object]) {

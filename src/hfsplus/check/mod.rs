@@ -56,6 +56,8 @@ pub fn check(source: &Source, reporter: &dyn Reporter, progress: &dyn Progress) 
         done.not_checked.push(("volume".into(), "neither volume header is usable".into()));
         return Ok(done);
     };
+    let replayed = matches!(done.journal, Some(JournalState::Replayed { .. }));
+    header::state(&header, replayed, reporter);
     let contents = contents::Contents::new(&volume, &header, reporter, progress);
     contents.check(&mut done)?;
     done.header = Some(header);

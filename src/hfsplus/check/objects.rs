@@ -5,13 +5,13 @@ use super::blocks::{Blocks, Overflow};
 use crate::hfsplus::catalog::{Key, type_and_creator};
 use crate::hfsplus::extents::ForkType;
 use crate::hfsplus::format::{
-    CatalogCommon, CatalogFile, DIR_LINK, FILE_LINK, FIRST_USER_CNID, FLAG_LINK_CHAIN, ROOT,
-    ROOT_PARENT, decode, record_type,
+    CatalogCommon, CatalogFile, DIR_LINK, FILE_LINK, FIRST_USER_CNID, FLAG_LINK_CHAIN,
+    FLAG_THREAD_EXISTS, ROOT, ROOT_PARENT, decode, record_type,
 };
 use crate::hfsplus::node::split;
 use crate::hfsplus::unicode::raw_string;
 use crate::io::bytes::{be16, be32};
-use crate::report::{Code, Finding, Reporter, Where};
+use crate::report::{Code, Finding, Reporter, Severity, Where};
 use std::hash::{Hash, Hasher};
 
 /// What an object is, as far as the joins care.
@@ -74,7 +74,9 @@ pub struct Collected<'a> {
     pub files: u64,
     pub folders: u64,
     pub largest: u32,
-    pub encodings: u64,
+    /// For each encoding in use, the bits it may stand for.
+    pub encodings: std::collections::BTreeSet<u64>,
+    pub last_encoding: u32,
     /// Whether some record could not be taken in.
     pub broken: bool,
     pub reporter: &'a dyn Reporter,
@@ -107,7 +109,7 @@ fn encoding_bits(encoding: u32) -> u64 {
     match encoding {
         152 => 1 << 48 | 1 << 24,
         140 => 1 << 49 | 1 << 12,
-        e => 1 << if (e & 0x7F) < 64 { e & 0x7F } else { 0 },
+        e => 1 << if (e & 0x7F) < 48 { e & 0x7F } else { 0 },
     }
 }
 
@@ -181,7 +183,10 @@ impl Collected<'_> {
             self.report(Code::CatalogName, node, index, Some(c.id), text);
         }
         self.largest = self.largest.max(c.id);
-        self.encodings |= encoding_bits(c.text_encoding);
+        if self.last_encoding != c.text_encoding {
+            self.last_encoding = c.text_encoding;
+            self.encodings.insert(encoding_bits(c.text_encoding));
+        }
         Object {
             cnid: c.id,
             parent: key.parent,
@@ -228,18 +233,47 @@ impl Collected<'_> {
         self.objects.push(object);
     }
 
+    /// What a link's own record must be like.
+    fn link(&mut self, node: u32, index: usize, shape: Shape, f: &CatalogFile) {
+        let id = f.common.id;
+        let mut say = |text: String| {
+            self.report(Code::LinkFlags, node, index, Some(id), text);
+        };
+        if matches!(shape, Shape::DirLink | Shape::FileLink) && f.data_fork.total_blocks != 0 {
+            say(format!("link {id} has contents of its own"));
+        }
+        if shape != Shape::DirLink {
+            return;
+        }
+        if f.common.flags & FLAG_LINK_CHAIN == 0 {
+            say(format!("directory link {id} is not marked as part of a chain"));
+        }
+        let alias = be16(&f.common.finder_info, 8).unwrap_or(0) & 0x8000 != 0;
+        if !alias {
+            say(format!("directory link {id} is not marked as an alias"));
+        }
+    }
+
     fn file(&mut self, node: u32, index: usize, key: Key<'_>, data: &[u8]) {
         let Some(f) = decode::<CatalogFile>(data) else { return };
         let c = &f.common;
         let mut object = self.common(node, index, key, c);
         let kind = type_and_creator(c);
+        let chained = c.flags & FLAG_LINK_CHAIN != 0;
         object.shape = if kind == FILE_LINK {
             Shape::FileLink
-        } else if kind == DIR_LINK && c.flags & FLAG_LINK_CHAIN != 0 {
+        } else if kind == DIR_LINK && (chained || c.bsd.special >= FIRST_USER_CNID) {
+            // A Finder alias of a folder looks the same, but names no inode.
             Shape::DirLink
         } else {
             Shape::File
         };
+        if c.flags & FLAG_THREAD_EXISTS == 0 {
+            let text = format!("file {} is not marked as having a thread", c.id);
+            let place = Where::of("catalog").node(node).record(index).cnid(c.id);
+            let finding = Finding::new(Code::CatalogFlags, place, text);
+            self.reporter.report(finding.severity(Severity::Info));
+        }
         let mode_kind = c.bsd.file_mode & 0o170_000;
         let known = [0o100_000, 0o120_000, 0o020_000, 0o060_000, 0o010_000, 0o140_000];
         if c.bsd.file_mode != 0 && !known.contains(&mode_kind) {
@@ -252,9 +286,8 @@ impl Collected<'_> {
             let text = format!("symbolic link {} has {} bytes", c.id, f.data_fork.logical_size);
             self.report(Code::SymlinkBad, node, index, Some(c.id), text);
         }
-        if matches!(object.shape, Shape::DirLink) && f.data_fork.total_blocks != 0 {
-            let text = format!("link {} has contents of its own", c.id);
-            self.report(Code::LinkFlags, node, index, Some(c.id), text);
+        if chained || object.shape == Shape::DirLink {
+            self.link(node, index, object.shape, &f);
         }
         self.blocks.fork(c.id, ForkType::Data, &f.data_fork, &mut self.overflow);
         self.blocks.fork(c.id, ForkType::Resource, &f.resource_fork, &mut self.overflow);

@@ -153,6 +153,10 @@ pub fn header(c: &Collected<'_>, h: &VolumeHeader, free: Option<u64>) {
             say(format!("{says} {what}, counted {has}"));
         }
     };
+    // Either of the bits an encoding may stand for will do.
+    if c.encodings.iter().any(|bits| *bits & h.encodings_bitmap == 0) {
+        say("a text encoding in use is missing in its list of encodings".into());
+    }
     compare("files", h.file_count.into(), c.files);
     compare("folders", h.folder_count.into(), c.folders.saturating_sub(1));
     if let Some(free) = free {

@@ -32,6 +32,10 @@ pub struct TreeSummary {
     pub records: u64,
     /// Whether every node could be followed.
     pub whole: bool,
+    /// Bytes in a node.
+    pub node_size: u16,
+    /// The map of used nodes, most significant bit first.
+    pub map: Vec<u8>,
 }
 
 /// A node that a parent leads to.
@@ -78,7 +82,9 @@ pub fn check(
     };
     let nodes = header.total_nodes;
     progress.phase(&format!("checking the {} tree", spec.name), nodes.into(), Unit::Items);
-    let summary = TreeSummary { name: spec.name, nodes, whole: true, ..TreeSummary::default() };
+    let node_size = header.node_size;
+    let summary =
+        TreeSummary { name: spec.name, nodes, whole: true, node_size, ..TreeSummary::default() };
     let seen = vec![0; usize32(nodes).div_ceil(8)];
     let mut c = Checker { spec, file, reporter, progress, header, map: Vec::new(), seen, summary };
     c.header_and_map()?;
@@ -86,7 +92,42 @@ pub fn check(
     c.leaves(&leaves, leaf)?;
     c.totals(&leaves);
     c.used_and_unused()?;
+    c.summary.map = std::mem::take(&mut c.map);
     Ok(c.summary)
+}
+
+/// Look for unused nodes that are not zero. `promised`: the volume says they are;
+/// on older ones something else is expected.
+pub fn check_unused(
+    tree: &TreeSummary,
+    file: &dyn ReadAt,
+    promised: bool,
+    reporter: &dyn Reporter,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let size = u64::from(tree.node_size);
+    let per_batch = u32::try_from(BATCH / size.max(1)).unwrap_or(1).max(1);
+    let unused = |n: u32| bit(&tree.map, usize32(n)) == Some(false);
+    let mut n = 1;
+    while n < tree.nodes {
+        if !unused(n) {
+            n += 1;
+            continue;
+        }
+        progress.check()?;
+        let count = (n..tree.nodes.min(n + per_batch)).take_while(|n| unused(*n)).count();
+        let read = read_vec(file, u64::from(n) * size, to_usize(size) * count);
+        for (node, bytes) in (n..).zip(read.iter().flat_map(|b| b.chunks_exact(to_usize(size)))) {
+            if !crate::io::bytes::all_zero(bytes) {
+                let place = Where::of(tree.name).node(node).at(file.locate(u64::from(node) * size));
+                let text = format!("{} node {node} is unused but not zero", tree.name);
+                let severity = if promised { Severity::Warning } else { Severity::Info };
+                reporter.report(Finding::new(Code::BtreeUnused, place, text).severity(severity));
+            }
+        }
+        n += u32::try_from(count).unwrap_or(1).max(1);
+    }
+    Ok(())
 }
 
 impl Checker<'_> {
@@ -123,6 +164,9 @@ impl Checker<'_> {
                 h.max_key_length, self.spec.max_key_length
             );
             self.grade_header(Severity::Warning, text);
+        }
+        if h.attributes & !7 != 0 || h.attributes & 2 == 0 {
+            self.grade_header(Severity::Warning, format!("attributes {:#x}", h.attributes));
         }
         if h.btree_type != 0 {
             self.grade_header(Severity::Warning, format!("tree type {}, expected 0", h.btree_type));
