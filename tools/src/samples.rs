@@ -1,7 +1,7 @@
 //! Volumes of many kinds by name, for tests and for comparing with foreign readers.
 
 use crate::decmpfs::DecmpfsType;
-use crate::hfs::{Acl, Content, ForkKind, Meta, VolumeBuilder, VolumeOptions, utf16};
+use crate::hfs::{Acl, Content, ForkKind, Meta, VolumeBuilder, VolumeOptions, utf16, wrap_in_hfs};
 use crate::image::Image;
 use crate::journal::{self, Dirty, JournalDamage, Torn, Wrap};
 use crate::partition::{self, Gpt, MapDamage};
@@ -40,6 +40,7 @@ pub fn disks() -> Vec<(String, Wrapper)> {
         ("gpt-efi".into(), Box::new(move |v: &Image| efi.wrap(v))),
         ("gpt-4k".into(), Box::new(move |v: &Image| large.wrap(v))),
         ("apm".into(), Box::new(|v: &Image| partition::apm(v, "Apple_HFSX"))),
+        ("hfs-wrapper".into(), Box::new(|v: &Image| wrap_in_hfs(v, 4096))),
         ("mbr".into(), Box::new(|v: &Image| partition::mbr(v))),
     ];
     for (name, damage) in MapDamage::ALL {

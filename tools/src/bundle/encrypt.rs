@@ -112,15 +112,7 @@ impl Encryption {
     fn wrap(&self, number: u64, password: &[u8]) -> Vec<u8> {
         let salt = self.random(10 + number, 20);
         let iv = self.random(50 + number, 8);
-        let mut key = [0; 24];
-        pbkdf2::pbkdf2_hmac::<Sha1>(password, &salt, self.iterations, &mut key);
-        let keys = self.keys();
-        let mut blob = [&keys.aes[..], &keys.hmac, b"CKIE\0"].concat();
-        let pad = 8 - blob.len() % 8;
-        blob.resize(blob.len() + pad, pad as u8);
-        let cipher = cbc::Encryptor::<des::TdesEde3>::new_from_slices(&key, &iv).unwrap();
-        let len = blob.len();
-        cipher.encrypt_padded::<NoPadding>(&mut blob, len).unwrap();
+        let blob = wrap_keys(&self.keys(), password, &salt, self.iterations, &iv);
 
         let mut out = Vec::new();
         for word in [103, 0, self.iterations, 20] {
@@ -131,13 +123,26 @@ impl Encryption {
         out.be32(8);
         out.extend_from_slice(&iv);
         out.zeros(24);
-        for word in [192, 17, 7, 6, len as u32] {
+        for word in [192, 17, 7, 6, blob.len() as u32] {
             out.be32(word);
         }
         out.extend_from_slice(&blob);
         out.resize(616, 0);
         out
     }
+}
+
+/// The keys encrypted with the password.
+fn wrap_keys(keys: &Keys, password: &[u8], salt: &[u8], rounds: u32, iv: &[u8]) -> Vec<u8> {
+    let mut key = [0; 24];
+    pbkdf2::pbkdf2_hmac::<Sha1>(password, salt, rounds, &mut key);
+    let mut blob = [&keys.aes[..], &keys.hmac, b"CKIE\0"].concat();
+    let pad = 8 - blob.len() % 8;
+    blob.resize(blob.len() + pad, pad as u8);
+    let cipher = cbc::Encryptor::<des::TdesEde3>::new_from_slices(&key, iv).unwrap();
+    let len = blob.len();
+    cipher.encrypt_padded::<NoPadding>(&mut blob, len).unwrap();
+    blob
 }
 
 pub(super) struct Keys {
@@ -179,4 +184,56 @@ where
     let len = chunk.len();
     let cipher = cbc::Encryptor::<C>::new_from_slices(key, iv).unwrap();
     cipher.encrypt_padded::<NoPadding>(chunk, len).unwrap();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hex(text: &str) -> Vec<u8> {
+        let digit = |i| u8::from_str_radix(&text[i..i + 2], 16).unwrap();
+        (0..text.len()).step_by(2).map(digit).collect()
+    }
+
+    /// The keys of a bundle that hdiutil made with the password `foo`.
+    fn known() -> Keys {
+        Keys {
+            aes: hex("fee3c6f1fd19242fbb0c6b2c391e50af"),
+            hmac: hex("fee3c6f1fd19242fbb0c6b2c391e50af40f98600"),
+            chunk: 512,
+            numbering: Numbering::Band,
+        }
+    }
+
+    #[test]
+    fn keys_are_wrapped_as_hdiutil_does() {
+        let salt = hex("5cf49f341b33ae5c3d858a27e2f358e54d91802e");
+        let blob = wrap_keys(&known(), b"foo", &salt, 192_307, &hex("8c647593b7e982cb"));
+        let start = hex("158cef194b7738a18f506585623dae18689e40c81126389f30cff4349adb4ebd");
+        let end = hex("5de0c0c71fedc6b5832642b4f679f4cc");
+        assert_eq!(blob, [start, end].concat());
+    }
+
+    #[test]
+    fn chunks_are_encrypted_as_hdiutil_does() {
+        let mut band = vec![0; 1000];
+        known().encrypt_band(&mut band, 1 << 20);
+        assert_eq!(band.len(), 1024);
+        assert_eq!(band[512..528], hex("381bf4d5d158b78cececb391c8d7c28f"));
+    }
+
+    #[test]
+    fn token_has_its_records_where_it_says() {
+        let encryption = Encryption {
+            key_bits: 256,
+            iterations: 10,
+            records: vec![KeyRecord::Other { kind: 2, len: 564 }, KeyRecord::Password("x".into())],
+            ..Encryption::with_password("")
+        };
+        let token = encryption.token();
+        assert_eq!((token.len(), &token[..8]), (122_368, &b"encrcdsa"[..]));
+        let at = crate::bytes::be64(&token, 76 + 20 + 4) as usize;
+        assert_eq!(crate::bytes::be32(&token, at), 103);
+        assert_eq!(crate::bytes::be32(&token, at + 100), 64);
+    }
 }

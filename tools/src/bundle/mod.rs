@@ -177,3 +177,44 @@ fn mapped(band: &[u8], band_size: u64) -> Vec<u8> {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn temp(name: &str) -> std::path::PathBuf {
+        std::env::temp_dir().join(format!("tools-{name}-{}", std::process::id()))
+    }
+
+    #[test]
+    fn bands_hold_what_the_image_holds() {
+        let mut image = Image::new(1_000_000);
+        image.fill(100_000, 5, 1);
+        image.fill(700_000, 50_000, 2);
+        let path = temp("bands");
+        let options = BundleOptions { band_size: 99_999, mapped: true, ..BundleOptions::default() };
+        write(&image, &path, &options).unwrap();
+        let mut back = Image::new(image.len());
+        let mut names = BTreeSet::new();
+        for entry in fs::read_dir(path.join("bands")).unwrap().map(Result::unwrap) {
+            let name = entry.file_name().into_string().unwrap();
+            let number = u64::from_str_radix(&name, 16).unwrap();
+            back.write_at(number * options.band_size, &fs::read(entry.path()).unwrap());
+            assert!(path.join("mapped").join(&name).exists());
+            names.insert(name);
+        }
+        fs::remove_dir_all(&path).unwrap();
+        assert_eq!(back, image);
+        assert_eq!(names.into_iter().collect::<Vec<_>>(), ["1", "7"]);
+    }
+
+    #[test]
+    fn trimmed_bands_end_on_a_step() {
+        let mut image = Image::new(1 << 20);
+        image.write_at(5_000, b"x");
+        let options = BundleOptions { band_size: 1 << 20, ..BundleOptions::default() };
+        assert_eq!(band(&image, 0, &options).map(|b| b.len()), Some(8192));
+        let keep = BundleOptions { trim: false, ..options };
+        assert_eq!(band(&image, 0, &keep).map(|b| b.len()), Some(1 << 20));
+    }
+}

@@ -14,6 +14,7 @@ mod model;
 mod names;
 mod options;
 mod volume;
+mod wrapper;
 
 pub use acl::{Ace, Acl};
 pub use alloc::Extent;
@@ -26,3 +27,4 @@ pub use model::{
 pub use names::{NameOrder, compare, decompose, display, fold, utf16};
 pub use options::VolumeOptions;
 pub use volume::Volume;
+pub use wrapper::wrap_in_hfs;
