@@ -82,19 +82,27 @@ impl Bands {
         Ok(opened)
     }
 
-    /// Fill `buf` from one band; zeros past the end of its file.
-    fn read_band(&self, index: u64, buf: &mut [u8], offset: u64) -> Result<()> {
+    /// Whether a band's file reaches as far as `offset`.
+    pub fn stores(&self, index: u64, offset: u64) -> bool {
+        matches!(self.open_band(index), Ok(Some((_, len))) if len > offset)
+    }
+
+    /// Fill `buf` from one band, zeros past the end of its file; returns how many
+    /// bytes the file had.
+    pub fn read_stored(&self, index: u64, buf: &mut [u8], offset: u64) -> Result<usize> {
+        let wanted = buf.len();
         let Some(file) = self.band(index)? else {
             buf.fill(0);
-            return Ok(());
+            return Ok(0);
         };
         let mut rest = buf;
         let mut at = offset;
         while !rest.is_empty() {
             match file.read_at(rest, at) {
                 Ok(0) => {
+                    let stored = wanted - rest.len();
                     rest.fill(0);
-                    return Ok(());
+                    return Ok(stored);
                 }
                 Ok(n) => {
                     at += to_u64(n);
@@ -104,7 +112,7 @@ impl Bands {
                 Err(e) => return Err(self.failed(index, e)),
             }
         }
-        Ok(())
+        Ok(wanted)
     }
 
     /// Parts of `range`, each within one band: band, start in it, start and end
@@ -134,7 +142,7 @@ impl ReadAt for Bands {
         check_range(self.size, offset, buf.len(), "disk image")?;
         for (index, within, part) in self.parts(offset..offset + to_u64(buf.len())) {
             let (now, rest) = buf.split_at_mut(to_usize(part.end - part.start).min(buf.len()));
-            self.read_band(index, now, within)?;
+            self.read_stored(index, now, within)?;
             buf = rest;
         }
         Ok(())

@@ -1,0 +1,39 @@
+//! Passwords and keys: wiped from memory after use, never shown.
+
+use std::fmt;
+use zeroize::Zeroizing;
+
+/// A password.
+#[derive(Clone)]
+pub struct Secret(Zeroizing<Vec<u8>>);
+
+impl Secret {
+    /// Take the bytes of a password.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// The forms to try: as given, then composed and decomposed, since it is not
+    /// documented which of them a Mac's dialogue hands on.
+    pub(super) fn forms(&self) -> Vec<Zeroizing<Vec<u8>>> {
+        use unicode_normalization::UnicodeNormalization;
+        let mut forms = vec![self.0.clone()];
+        if let Ok(text) = std::str::from_utf8(&self.0)
+            && !text.is_ascii()
+        {
+            for form in [text.nfc().collect::<String>(), text.nfd().collect::<String>()] {
+                let form = Zeroizing::new(form.into_bytes());
+                if !forms.contains(&form) {
+                    forms.push(form);
+                }
+            }
+        }
+        forms
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
