@@ -565,6 +565,42 @@ fn a_change_of_the_source_is_noticed() {
 }
 
 #[test]
+fn a_file_whose_extents_move_is_an_error_not_garbage() {
+    let test = "a_file_whose_extents_move_is_an_error_not_garbage";
+    let Some(data) = common::shared_data(test).filter(|_| possible(test)) else { return };
+    const SIZE: u64 = 5_000_000;
+    let temp = tempfile::tempdir().unwrap();
+    let source = temp.path().join("own.img");
+    let original = image(&data, "lab-feat-c");
+    assert!(run("cp", &[&"--sparse=always", &original, &source]).status.success());
+    let mount = Mount::new(&source, &[]);
+    let path = mount.volume().join("frag/contig");
+    let moved = std::fs::File::open(&path).unwrap();
+    let other = std::fs::File::open(mount.path().join("disk.img")).unwrap();
+    let mut buf = [0; 4096];
+    moved.read_exact_at(&mut buf, 0).unwrap();
+    moved.read_exact_at(&mut buf, 2_000_000).unwrap();
+
+    // As a Mac would after moving it: the fork begins eight blocks later.
+    let bytes = std::fs::read(&source).unwrap();
+    let to = std::fs::OpenOptions::new().write(true).open(&source).unwrap();
+    let mut patched = 0;
+    for (at, _) in bytes.array_windows::<8>().enumerate().filter(|(_, w)| **w == SIZE.to_be_bytes())
+    {
+        let start = u32::from_be_bytes(bytes[at + 16..at + 20].try_into().unwrap());
+        to.write_all_at(&(start + 8).to_be_bytes(), at as u64 + 16).unwrap();
+        patched += 1;
+    }
+    assert!(patched > 0);
+    let error = moved.read_exact_at(&mut buf, 4_500_000).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(5), "{error}");
+    other.read_exact_at(&mut buf, 0).unwrap();
+    // Looked up again it is what it is now.
+    let size = || std::fs::read(&path).map_or(0, |b| b.len() as u64);
+    wait_until("the file can be read again", || size() == SIZE);
+}
+
+#[test]
 fn refusals_are_sentences() {
     let test = "refusals_are_sentences";
     if !possible(test) {
