@@ -250,6 +250,33 @@ fn xattrs(path: &Path, want: &Value, same: &mut dyn FnMut(&str, String, &Value))
     }
 }
 
+/// Mount a source and compare everything on its volume with a manifest.
+fn compare_all(source: &Path, manifest: &str) -> Vec<String> {
+    let mount = Mount::new(source, &[]);
+    let root = mount.volume();
+    let mut found = paths(&root);
+    let mut wrong = Vec::new();
+    for line in manifest.lines() {
+        let want: Value = serde_json::from_str(line).unwrap();
+        let path = want["path"].as_str().unwrap();
+        found.remove(path);
+        wrong.extend(compare(&root.join(path), &want));
+    }
+    wrong.extend(
+        found.into_iter().map(|p| format!("{}: {p} is not in the manifest", source.display())),
+    );
+    wrong
+}
+
+fn assert_none(wrong: &[String]) {
+    assert!(
+        wrong.is_empty(),
+        "{} differences:\n{}",
+        wrong.len(),
+        wrong[..wrong.len().min(40)].join("\n")
+    );
+}
+
 #[test]
 fn volumes_look_as_their_manifests_say() {
     let test = "volumes_look_as_their_manifests_say";
@@ -257,23 +284,25 @@ fn volumes_look_as_their_manifests_say() {
     let mut wrong = Vec::new();
     for manifest in common::files_ending(&data.join("hfs"), ".jsonl.gz") {
         let name = manifest.file_name().unwrap().to_str().unwrap().trim_end_matches(".jsonl.gz");
-        let mount = Mount::new(&image(&data, name), &[]);
-        let root = mount.volume();
-        let mut found = paths(&root);
-        for line in text(&common::gunzip(&manifest)).lines() {
-            let want: Value = serde_json::from_str(line).unwrap();
-            let path = want["path"].as_str().unwrap();
-            found.remove(path);
-            wrong.extend(compare(&root.join(path), &want));
-        }
-        wrong.extend(found.into_iter().map(|p| format!("{name}: {p} is not in the manifest")));
+        wrong.extend(compare_all(&image(&data, name), &text(&common::gunzip(&manifest))));
     }
-    assert!(
-        wrong.is_empty(),
-        "{} differences:\n{}",
-        wrong.len(),
-        wrong[..wrong.len().min(40)].join("\n")
-    );
+    assert_none(&wrong);
+}
+
+#[test]
+fn our_own_bundles_look_as_their_manifests_say() {
+    if !possible("our_own_bundles_look_as_their_manifests_say") {
+        return;
+    }
+    let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
+    let mut wrong = Vec::new();
+    for manifest in common::files_ending(&testdata, ".manifest.jsonl") {
+        let name =
+            manifest.file_name().unwrap().to_str().unwrap().trim_end_matches(".manifest.jsonl");
+        let bundle = testdata.join(format!("{name}.sparsebundle"));
+        wrong.extend(compare_all(&bundle, &std::fs::read_to_string(&manifest).unwrap()));
+    }
+    assert_none(&wrong);
 }
 
 #[test]
