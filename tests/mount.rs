@@ -250,6 +250,33 @@ fn xattrs(path: &Path, want: &Value, same: &mut dyn FnMut(&str, String, &Value))
     }
 }
 
+/// Mount a source and compare everything on its volume with a manifest.
+fn compare_all(source: &Path, manifest: &str) -> Vec<String> {
+    let mount = Mount::new(source, &[]);
+    let root = mount.volume();
+    let mut found = paths(&root);
+    let mut wrong = Vec::new();
+    for line in manifest.lines() {
+        let want: Value = serde_json::from_str(line).unwrap();
+        let path = want["path"].as_str().unwrap();
+        found.remove(path);
+        wrong.extend(compare(&root.join(path), &want));
+    }
+    wrong.extend(
+        found.into_iter().map(|p| format!("{}: {p} is not in the manifest", source.display())),
+    );
+    wrong
+}
+
+fn assert_none(wrong: &[String]) {
+    assert!(
+        wrong.is_empty(),
+        "{} differences:\n{}",
+        wrong.len(),
+        wrong[..wrong.len().min(40)].join("\n")
+    );
+}
+
 #[test]
 fn volumes_look_as_their_manifests_say() {
     let test = "volumes_look_as_their_manifests_say";
@@ -257,23 +284,25 @@ fn volumes_look_as_their_manifests_say() {
     let mut wrong = Vec::new();
     for manifest in common::files_ending(&data.join("hfs"), ".jsonl.gz") {
         let name = manifest.file_name().unwrap().to_str().unwrap().trim_end_matches(".jsonl.gz");
-        let mount = Mount::new(&image(&data, name), &[]);
-        let root = mount.volume();
-        let mut found = paths(&root);
-        for line in text(&common::gunzip(&manifest)).lines() {
-            let want: Value = serde_json::from_str(line).unwrap();
-            let path = want["path"].as_str().unwrap();
-            found.remove(path);
-            wrong.extend(compare(&root.join(path), &want));
-        }
-        wrong.extend(found.into_iter().map(|p| format!("{name}: {p} is not in the manifest")));
+        wrong.extend(compare_all(&image(&data, name), &text(&common::gunzip(&manifest))));
     }
-    assert!(
-        wrong.is_empty(),
-        "{} differences:\n{}",
-        wrong.len(),
-        wrong[..wrong.len().min(40)].join("\n")
-    );
+    assert_none(&wrong);
+}
+
+#[test]
+fn our_own_bundles_look_as_their_manifests_say() {
+    if !possible("our_own_bundles_look_as_their_manifests_say") {
+        return;
+    }
+    let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
+    let mut wrong = Vec::new();
+    for manifest in common::files_ending(&testdata, ".manifest.jsonl") {
+        let name =
+            manifest.file_name().unwrap().to_str().unwrap().trim_end_matches(".manifest.jsonl");
+        let bundle = testdata.join(format!("{name}.sparsebundle"));
+        wrong.extend(compare_all(&bundle, &std::fs::read_to_string(&manifest).unwrap()));
+    }
+    assert_none(&wrong);
 }
 
 #[test]
@@ -562,6 +591,42 @@ fn a_change_of_the_source_is_noticed() {
     let n = stale(&mut buffer).unwrap();
     assert!(text(&buffer[..n]).contains("changed 1 times"), "{}", text(&buffer[..n]));
     assert_eq!(paths(&mount.path().join("latest/")), before);
+}
+
+#[test]
+fn a_file_whose_extents_move_is_an_error_not_garbage() {
+    let test = "a_file_whose_extents_move_is_an_error_not_garbage";
+    let Some(data) = common::shared_data(test).filter(|_| possible(test)) else { return };
+    const SIZE: u64 = 5_000_000;
+    let temp = tempfile::tempdir().unwrap();
+    let source = temp.path().join("own.img");
+    let original = image(&data, "lab-feat-c");
+    assert!(run("cp", &[&"--sparse=always", &original, &source]).status.success());
+    let mount = Mount::new(&source, &[]);
+    let path = mount.volume().join("frag/contig");
+    let moved = std::fs::File::open(&path).unwrap();
+    let other = std::fs::File::open(mount.path().join("disk.img")).unwrap();
+    let mut buf = [0; 4096];
+    moved.read_exact_at(&mut buf, 0).unwrap();
+    moved.read_exact_at(&mut buf, 2_000_000).unwrap();
+
+    // As a Mac would after moving it: the fork begins eight blocks later.
+    let bytes = std::fs::read(&source).unwrap();
+    let to = std::fs::OpenOptions::new().write(true).open(&source).unwrap();
+    let mut patched = 0;
+    for (at, _) in bytes.array_windows::<8>().enumerate().filter(|(_, w)| **w == SIZE.to_be_bytes())
+    {
+        let start = u32::from_be_bytes(bytes[at + 16..at + 20].try_into().unwrap());
+        to.write_all_at(&(start + 8).to_be_bytes(), at as u64 + 16).unwrap();
+        patched += 1;
+    }
+    assert!(patched > 0);
+    let error = moved.read_exact_at(&mut buf, 4_500_000).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(5), "{error}");
+    other.read_exact_at(&mut buf, 0).unwrap();
+    // Looked up again it is what it is now.
+    let size = || std::fs::read(&path).map_or(0, |b| b.len() as u64);
+    wait_until("the file can be read again", || size() == SIZE);
 }
 
 #[test]

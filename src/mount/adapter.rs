@@ -67,10 +67,14 @@ fn system_time(time: Option<Time>) -> SystemTime {
     base.and_then(|t| t.checked_add(Duration::from_nanos(nanoseconds.into()))).unwrap_or(UNIX_EPOCH)
 }
 
-/// A device number of macOS (8 bits major, 24 minor) as the kernel's protocol
-/// wants it.
+/// A stored device number as the kernel's protocol wants it. A Mac writes 8 bits
+/// major and 24 minor; Linux, on the same file system, its own 12 and 20, which is
+/// recognised by what would be a minor that Linux cannot have.
 fn device(stored: u32) -> u32 {
-    let (major, minor) = (stored >> 24, stored & 0xFF_FFFF);
+    let (major, minor) = match stored & 0x00F0_0000 {
+        0 => (stored >> 24, stored & 0x00FF_FFFF),
+        _ => (stored >> 20, stored & 0x000F_FFFF),
+    };
     (minor & 0xFF) | (major << 8) | ((minor & !0xFF) << 12)
 }
 
@@ -476,5 +480,24 @@ impl Filesystem for Adapter {
     fn access(&self, _req: &Request, _ino: INodeNo, _mask: AccessFlags, reply: ReplyEmpty) {
         // Where permissions matter the kernel checks them (default_permissions).
         reply.error(Errno::ENOSYS);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn device_numbers_of_both_systems() {
+        assert_eq!(device(5 << 24 | 1), 5 << 8 | 1);
+        assert_eq!(device(4 << 20 | 65), 4 << 8 | 65);
+        assert_eq!(device(259 << 20 | 70_000), 259 << 8 | 0x70 | 0x111 << 20);
+    }
+
+    #[test]
+    fn dates_before_1970() {
+        let time = Time { seconds: -2, nanoseconds: 500_000_000 };
+        assert_eq!(system_time(Some(time)), UNIX_EPOCH - Duration::from_millis(1500));
+        assert_eq!(system_time(None), UNIX_EPOCH);
     }
 }
