@@ -189,7 +189,7 @@ fn number(dict: &Dictionary, key: &str) -> Option<u64> {
 }
 
 /// Parse an XML or binary property list that may be torn or hostile.
-pub(super) fn parse_plist(bytes: &[u8]) -> std::result::Result<Value, String> {
+pub(crate) fn parse_plist(bytes: &[u8]) -> std::result::Result<Value, String> {
     if bytes.is_empty() {
         return Err("it is empty (0 bytes)".into());
     }

@@ -13,6 +13,7 @@ mod plists;
 
 pub use bands::Bands;
 pub use check::{check, check_top};
+pub(crate) use info::parse_plist;
 pub use info::{Info, InfoSource};
 pub use listing::{BandListing, Stray, StrayKind};
 pub use plists::{History, HistoryEntry, MachineId, TimeMachinePlists};

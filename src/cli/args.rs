@@ -1,5 +1,6 @@
 //! Arguments of every command.
 
+use super::password::PasswordArgs;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -45,6 +46,8 @@ pub struct InfoArgs {
     /// Print one JSON document (schema tmbundle/info/1)
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub password: PasswordArgs,
 }
 
 /// Say whether a backup is sound, and what is wrong with it
@@ -75,6 +78,8 @@ pub struct VerifyArgs {
     /// Print what was checked even if all is well and the output is no terminal
     #[arg(short, long, conflicts_with = "quiet")]
     pub verbose: bool,
+    #[command(flatten)]
+    pub password: PasswordArgs,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -92,6 +97,8 @@ pub struct SnapshotsArgs {
     /// Print one JSON document (schema tmbundle/snapshots/1)
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub password: PasswordArgs,
 }
 
 const ADDRESS: &str = "SNAPSHOT[:PATH]: 'latest', a stamp or the beginning of one; \
@@ -116,6 +123,8 @@ pub struct LsArgs {
     /// Print one JSON document (schema tmbundle/ls/1)
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub password: PasswordArgs,
 }
 
 /// Write a file's contents to standard output
@@ -128,6 +137,8 @@ pub struct CatArgs {
     /// The resource fork instead of the data
     #[arg(long)]
     pub resource_fork: bool,
+    #[command(flatten)]
+    pub password: PasswordArgs,
 }
 
 /// Copy files and folders out of a backup
@@ -149,6 +160,8 @@ pub struct ExtractArgs {
     /// Print one JSON document (schema tmbundle/extract/1)
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub password: PasswordArgs,
 }
 
 /// Say what a finding's code means and what to do

@@ -2,9 +2,9 @@
 
 use super::args::CatArgs;
 use super::output::Exit;
+use super::password::Prompt;
 use std::io::Write;
 use tmbundle::Error;
-use tmbundle::disk::Disk;
 use tmbundle::fs::{Kind, Stream};
 use tmbundle::io::bytes::to_usize;
 use tmbundle::timemachine::Archive;
@@ -13,7 +13,7 @@ use tmbundle::timemachine::Archive;
 const PIECE: u64 = 1 << 20;
 
 pub fn run(args: &CatArgs) -> anyhow::Result<Exit> {
-    let disk = Disk::open(&args.source)?;
+    let disk = args.password.open(&args.source, Prompt::Yes)?;
     let archive = Archive::open(&disk)?;
     let place = archive.find(&args.address)?;
     if place.node.kind != Kind::File {

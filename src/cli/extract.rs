@@ -2,10 +2,10 @@
 
 use super::args::ExtractArgs;
 use super::output::{self, Exit};
+use super::password::Prompt;
 use super::progress::Bars;
 use super::text;
 use serde::Serialize;
-use tmbundle::disk::Disk;
 use tmbundle::extract::{Options, Summary, extract};
 use tmbundle::timemachine::Archive;
 
@@ -27,7 +27,7 @@ struct Failure {
 }
 
 pub fn run(args: &ExtractArgs) -> anyhow::Result<Exit> {
-    let disk = Disk::open(&args.source)?;
+    let disk = args.password.open(&args.source, Prompt::Yes)?;
     let archive = Archive::open(&disk)?;
     // Every address must be right before anything is written.
     let places = args.addresses.iter().map(|a| archive.find(a)).collect::<Result<Vec<_>, _>>()?;

@@ -2,13 +2,13 @@
 
 use super::args::InfoArgs;
 use super::output::{self, Exit, stdout};
+use super::password::Prompt;
 use super::text;
 use std::io::{self, Write};
-use tmbundle::disk::Disk;
 use tmbundle::query::{self, BundleInfo, HfsInfo, Info, PartitionInfo};
 
 pub fn run(args: &InfoArgs) -> anyhow::Result<Exit> {
-    let disk = Disk::open(&args.source)?;
+    let disk = args.password.open(&args.source, Prompt::No)?;
     let info = query::info(&disk)?;
     if args.json {
         output::json("tmbundle/info/1", &info)?;
@@ -37,7 +37,8 @@ fn print(out: &mut impl Write, info: &Info, terminal: bool) -> io::Result<()> {
     if let Some(bundle) = &info.bundle {
         print_bundle(out, bundle)?;
     }
-    line(out, "encrypted", if info.encrypted { "yes" } else { "no" })?;
+    let cipher = info.cipher.as_deref().unwrap_or("yes");
+    line(out, "encrypted", if info.encrypted { cipher } else { "no" })?;
     if let Some(bundle) = &info.bundle {
         print_mac(out, bundle)?;
     }

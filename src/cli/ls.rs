@@ -2,16 +2,16 @@
 
 use super::args::LsArgs;
 use super::output::{self, Exit, stdout};
+use super::password::Prompt;
 use super::text;
 use serde::Serialize;
 use std::io::Write;
 use std::ops::ControlFlow;
-use tmbundle::disk::Disk;
 use tmbundle::fs::{Cursor, DirEntry, FileSystem, Kind, Metadata, Step, walk};
 use tmbundle::timemachine::{Archive, Place};
 
 pub fn run(args: &LsArgs) -> anyhow::Result<Exit> {
-    let disk = Disk::open(&args.source)?;
+    let disk = args.password.open(&args.source, Prompt::Yes)?;
     let archive = Archive::open(&disk)?;
     let place = archive.find(&args.address)?;
     let mut lister = Lister {

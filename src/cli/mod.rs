@@ -12,6 +12,7 @@ mod ls;
 #[cfg(feature = "mount")]
 mod mount;
 mod output;
+mod password;
 mod progress;
 mod snapshots;
 mod text;

@@ -2,11 +2,11 @@
 
 use super::args::SnapshotsArgs;
 use super::output::{self, Exit, stdout};
+use super::password::Prompt;
 use super::text;
 use serde::Serialize;
 use std::io::Write;
 use tmbundle::Error;
-use tmbundle::disk::Disk;
 use tmbundle::timemachine::{Archive, Backup, Computer, Snapshot};
 
 #[derive(Serialize)]
@@ -39,7 +39,7 @@ struct Store {
 }
 
 pub fn run(args: &SnapshotsArgs) -> anyhow::Result<Exit> {
-    let disk = Disk::open(&args.source)?;
+    let disk = args.password.open(&args.source, Prompt::Yes)?;
     let archive = Archive::open(&disk)?;
     archive.require_volume()?;
     let Some((_, backup)) = archive.backup() else {

@@ -2,6 +2,7 @@
 
 use super::args::{FailOn, VerifyArgs};
 use super::output::{self, Exit, stdout};
+use super::password::Prompt;
 use super::progress::Bars;
 use super::text;
 use serde::Serialize;
@@ -34,7 +35,9 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
     let mut out = stdout();
     for source in &args.sources {
         let started = Instant::now();
-        match verify(source, Options { quick: args.quick }, &bars) {
+        let prompt = if args.quick { Prompt::No } else { Prompt::Yes };
+        let opened = args.password.open(source, prompt);
+        match verify(source, opened, Options { quick: args.quick }, &bars) {
             Ok(outcome) => {
                 bars.clear();
                 if fails(&outcome, args.fail_on) {

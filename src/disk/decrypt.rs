@@ -186,8 +186,15 @@ impl Decrypted {
         if stored != whole {
             return Err(Error::corrupt_at(
                 "encrypted chunk",
-                self.locate(index.saturating_mul(self.segment_size()).saturating_add(within + to_u64(whole))),
-                format!("{} of its {chunk} bytes are stored, which cannot be decrypted", stored - whole),
+                self.locate(
+                    index
+                        .saturating_mul(self.segment_size())
+                        .saturating_add(within + to_u64(whole)),
+                ),
+                format!(
+                    "{} of its {chunk} bytes are stored, which cannot be decrypted",
+                    stored - whole
+                ),
             ));
         }
         self.decrypt(first, buf.get_mut(..whole).unwrap_or_default());
@@ -243,10 +250,11 @@ impl ReadAt for Decrypted {
     fn presence(&self, range: Range<u64>, visit: PresenceVisitor<'_>) -> Result<()> {
         match &self.store {
             Store::Bands(bands, _) => bands.presence(range, visit),
-            Store::File(file, start) => file
-                .presence(range.start + start..range.end + start, &mut |r, p| {
+            Store::File(file, start) => {
+                file.presence(range.start + start..range.end + start, &mut |r, p| {
                     visit(r.start - start..r.end - start, p);
-                }),
+                })
+            }
         }
     }
 
@@ -266,7 +274,8 @@ impl ReadAt for Decrypted {
 pub fn find_numbering(header: &Header, keys: &Keys, bands: &Arc<Bands>) -> Result<Numbering> {
     let size = bands.len();
     let open = |n| Decrypted::new(header, keys, Store::Bands(bands.clone(), n), size);
-    let both = [(Numbering::Band, open(Numbering::Band)?), (Numbering::Disk, open(Numbering::Disk)?)];
+    let both =
+        [(Numbering::Band, open(Numbering::Band)?), (Numbering::Disk, open(Numbering::Disk)?)];
     // The backup partition table lies in the last sector and begins with its mark.
     let mut mark = [0; 8];
     for (numbering, disk) in &both {
@@ -286,7 +295,10 @@ pub fn find_numbering(header: &Header, keys: &Keys, bands: &Arc<Bands>) -> Resul
                     break;
                 }
                 // Zeros that are not stored tell nothing.
-                if all_zero(&buf) && disk.zero_chunks() == before && bands.stores(*index, n * to_u64(chunk)) {
+                if all_zero(&buf)
+                    && disk.zero_chunks() == before
+                    && bands.stores(*index, n * to_u64(chunk))
+                {
                     return Ok(*numbering);
                 }
             }

@@ -98,7 +98,11 @@ impl Header {
             }
             let start = to_usize(offset.unwrap_or(u64::MAX));
             let end = start.saturating_add(to_usize(len.unwrap_or(u64::MAX)));
-            match h.get(start..end).ok_or_else(|| damaged("a key record lies outside")).and_then(password_record) {
+            match h
+                .get(start..end)
+                .ok_or_else(|| damaged("a key record lies outside"))
+                .and_then(password_record)
+            {
                 Ok(record) => keys.push(record),
                 Err(e) => broken = Some(e),
             }
@@ -178,7 +182,8 @@ fn check_sizes(key_bits: u32, chunk: u32) -> Result<()> {
 
 fn iterations(n: u32) -> Result<u32> {
     if n == 0 || n > MAX_ITERATIONS {
-        let text = format!("{n} rounds of the password function (at most {MAX_ITERATIONS} are done)");
+        let text =
+            format!("{n} rounds of the password function (at most {MAX_ITERATIONS} are done)");
         return Err(damaged(text));
     }
     Ok(n)
@@ -290,15 +295,36 @@ mod tests {
     #[test]
     fn passwords_open_known_key_records() {
         let cases = [
-            ("foo", "5cf49f341b33ae5c3d858a27e2f358e54d91802e", 192_307, "8c647593b7e982cb",
-             "158cef194b7738a18f506585623dae18689e40c81126389f30cff4349adb4ebd5de0c0c71fedc6b5832642b4f679f4cc",
-             128, "fee3c6f1fd19242fbb0c6b2c391e50af", "fee3c6f1fd19242fbb0c6b2c391e50af40f98600"),
-            ("openwall123", "884f164bcb22763d51b514f4fb47beee67f7848d", 294_117, "107465ab13cabc37",
-             "4eb95e77bdd06a63e5ace4c6912e602969cf6d084f064bb803d20530585752aa941cb26f5b4e01471eb8b4cacb6dc11f89e9f03af66da6ca2aaf3febf7623335",
-             256, "11e955414981ddd4e6ebf43fd7a90d769bfdaef55a84b058542057ef1a809694", "11e955414981ddd4e6ebf43fd7a90d769bfdaef5"),
-            ("openwall", "d7af39b1565a4de54c614867ffd6d1c8c54339b3", 263_157, "24b860af719a4997",
-             "571781caae23af5e88bd1255d17f2affd7e448c8ec3ddb79ffd6bf8b959d20224a302d30acdf619bcee61c064ac72657",
-             128, "e2b0beb21fcae2a4ffcbc89c71dc641f", "e2b0beb21fcae2a4ffcbc89c71dc641f009cd204"),
+            (
+                "foo",
+                "5cf49f341b33ae5c3d858a27e2f358e54d91802e",
+                192_307,
+                "8c647593b7e982cb",
+                "158cef194b7738a18f506585623dae18689e40c81126389f30cff4349adb4ebd5de0c0c71fedc6b5832642b4f679f4cc",
+                128,
+                "fee3c6f1fd19242fbb0c6b2c391e50af",
+                "fee3c6f1fd19242fbb0c6b2c391e50af40f98600",
+            ),
+            (
+                "openwall123",
+                "884f164bcb22763d51b514f4fb47beee67f7848d",
+                294_117,
+                "107465ab13cabc37",
+                "4eb95e77bdd06a63e5ace4c6912e602969cf6d084f064bb803d20530585752aa941cb26f5b4e01471eb8b4cacb6dc11f89e9f03af66da6ca2aaf3febf7623335",
+                256,
+                "11e955414981ddd4e6ebf43fd7a90d769bfdaef55a84b058542057ef1a809694",
+                "11e955414981ddd4e6ebf43fd7a90d769bfdaef5",
+            ),
+            (
+                "openwall",
+                "d7af39b1565a4de54c614867ffd6d1c8c54339b3",
+                263_157,
+                "24b860af719a4997",
+                "571781caae23af5e88bd1255d17f2affd7e448c8ec3ddb79ffd6bf8b959d20224a302d30acdf619bcee61c064ac72657",
+                128,
+                "e2b0beb21fcae2a4ffcbc89c71dc641f",
+                "e2b0beb21fcae2a4ffcbc89c71dc641f009cd204",
+            ),
         ];
         for (password, salt, iterations, iv, blob, bits, aes, hmac) in cases {
             let iv = hex(iv).try_into().unwrap();
@@ -314,11 +340,18 @@ mod tests {
         let record = KeyRecord::Old {
             iterations: 1000,
             salt: hex("f615ec6c463799eccc6a2dfbedf12c6bdc422a2a"),
-            aes: hex("a595f4a81a490e7aa6378034661da57a424f922c971d3db3f856f8d54b0784bcc5d7182905c4237153c5d250b8aee1d26410b1dca7b1cb73"),
-            hmac: hex("74a060efbaf2c79d5523219d8162c425befbb2094fb46e7ffaedc7cd4f192e6f0c47d8aa91e0a3201346725d3ddadfff"),
+            aes: hex(
+                "a595f4a81a490e7aa6378034661da57a424f922c971d3db3f856f8d54b0784bcc5d7182905c4237153c5d250b8aee1d26410b1dca7b1cb73",
+            ),
+            hmac: hex(
+                "74a060efbaf2c79d5523219d8162c425befbb2094fb46e7ffaedc7cd4f192e6f0c47d8aa91e0a3201346725d3ddadfff",
+            ),
         };
         let keys = record.open(b"vilefault", 256).unwrap();
-        assert_eq!(keys.aes.to_vec(), hex("3c169719399778612f3c08213a0323ed41617f8b01c6d14c5cc306c1b6dd16c9"));
+        assert_eq!(
+            keys.aes.to_vec(),
+            hex("3c169719399778612f3c08213a0323ed41617f8b01c6d14c5cc306c1b6dd16c9")
+        );
         assert_eq!(keys.hmac.to_vec(), hex("59ce97a59b7af5b990c78597224cbb7441728fb1"));
         assert!(record.open(b"vilefaulT", 256).is_none());
     }
@@ -328,10 +361,23 @@ mod tests {
         assert!(matches!(Header::parse_v2(b"encrcdsa"), Err(Error::Corrupt(_))));
         let mut h = vec![0; 1000];
         h[..8].copy_from_slice(b"encrcdsa");
-        for (at, v) in [(8, 2u32), (12, 16), (16, 5), (20, 0x8000_0001), (24, 128), (28, 91), (52, 512), (72, 1), (76, 1)] {
+        for (at, v) in [
+            (8, 2u32),
+            (12, 16),
+            (16, 5),
+            (20, 0x8000_0001),
+            (24, 128),
+            (28, 91),
+            (52, 512),
+            (72, 1),
+            (76, 1),
+        ] {
             h[at..at + 4].copy_from_slice(&v.to_be_bytes());
         }
-        assert!(matches!(Header::parse_v2(&h), Err(Error::Unsupported(_))), "unknown password function");
+        assert!(
+            matches!(Header::parse_v2(&h), Err(Error::Unsupported(_))),
+            "unknown password function"
+        );
         h[80..88].copy_from_slice(&u64::MAX.to_be_bytes());
         assert!(matches!(Header::parse_v2(&h), Err(Error::Corrupt(_))), "record outside");
         h[20..24].copy_from_slice(&7u32.to_be_bytes());

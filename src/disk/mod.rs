@@ -1,8 +1,21 @@
-//! SOURCE to one disk of bytes: a bundle, a raw image, a block device.
+//! SOURCE to one disk of bytes: a bundle, a raw image, a block device, a single-file
+//! container; decrypted, if need be.
 
-use crate::bundle::Bundle;
+mod adc;
+pub mod check;
+mod decrypt;
+mod encrcdsa;
+mod secret;
+mod sparseimage;
+mod udif;
+
+pub use secret::Secret;
+
+use crate::bundle::{Bundle, Token};
 use crate::error::{Error, Result};
-use crate::io::{RawFile, Source};
+use crate::io::{RawFile, ReadAt, Slice, Source, read_up_to};
+use decrypt::{Decrypted, Numbering, Store, find_numbering};
+use encrcdsa::{Header, V1_LEN};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,44 +23,195 @@ use std::sync::Arc;
 pub enum Container {
     /// A sparse bundle.
     Bundle(Box<Bundle>),
-    /// A raw image or block device.
+    /// A file: a raw image, a single-file container; or a block device.
     Raw(Arc<RawFile>),
 }
+
+/// Asked for a password when one is needed, with the name of the image. `None`: go
+/// on without.
+pub type AskPassword<'a> = &'a dyn Fn(&str) -> Result<Option<Secret>>;
 
 /// A disk: where it is kept, and its bytes.
 pub struct Disk {
     path: PathBuf,
     container: Container,
-    locked: Option<Locked>,
+    kind: &'static str,
+    encryption: Option<Encryption>,
+    bytes: std::result::Result<Source, Locked>,
+    decrypted: Option<Arc<Decrypted>>,
 }
 
-/// Why the bytes of the disk cannot be read.
+/// How a disk is encrypted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encryption {
+    /// `AES-128`, `AES-256`; or what is wrong with the header.
+    pub cipher: String,
+    /// Whether the header is damaged.
+    pub damaged: Option<String>,
+    /// Chunks are numbered from the start of the disk, not of each band.
+    pub disk_numbering: bool,
+}
+
+/// Why the bytes of a disk cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Locked {
-    /// Encrypted; reading needs what is not built yet.
-    Encrypted(String),
-    /// A container that cannot be read.
-    Container(String),
+    /// Encrypted, and no password was given.
+    NoPassword,
+    /// The encryption header is damaged: nobody can read it.
+    Damaged(String),
+    /// Encrypted or packed in a way that cannot be read.
+    Unsupported(String),
+}
+
+/// The header of an encrypted image and what it encrypts.
+struct Sealed {
+    header: Result<Header>,
+    store: SealedStore,
+}
+
+enum SealedStore {
+    Bundle,
+    File(Source),
 }
 
 impl Disk {
-    /// Open what lies at `path`.
+    /// Open what lies at `path`, without a password.
     ///
     /// # Errors
     /// [`Error::NotASource`] for what is none, [`Error::Io`], or [`Error::Corrupt`]
     /// for a bundle that has lost its geometry.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_with(path, &|_| Ok(None))
+    }
+
+    /// Open what lies at `path`; `ask` gives the password if it is encrypted.
+    ///
+    /// # Errors
+    /// As for [`Disk::open`]; and [`Error::WrongPassword`].
+    pub fn open_with(path: &Path, ask: AskPassword<'_>) -> Result<Self> {
         let meta = std::fs::metadata(path)
             .map_err(|e| Error::io(format!("cannot open {}", path.display()), e))?;
-        if meta.is_dir() {
-            let bundle = Bundle::open(path)?;
-            let locked = bundle.is_encrypted().then(|| Locked::Encrypted(cipher(&bundle)));
-            let container = Container::Bundle(Box::new(bundle));
-            return Ok(Self { path: path.to_owned(), container, locked });
+        let container = if meta.is_dir() {
+            Container::Bundle(Box::new(Bundle::open(path)?))
+        } else {
+            Container::Raw(Arc::new(RawFile::open(path)?))
+        };
+        let mut disk = Self {
+            path: path.to_owned(),
+            container,
+            kind: "raw image",
+            encryption: None,
+            bytes: Err(Locked::NoPassword),
+            decrypted: None,
+        };
+        disk.fill(ask)?;
+        Ok(disk)
+    }
+
+    fn fill(&mut self, ask: AskPassword<'_>) -> Result<()> {
+        let plain: Source = match &self.container {
+            Container::Bundle(b) => {
+                self.kind = "sparse bundle";
+                b.bands()
+            }
+            Container::Raw(f) => f.clone(),
+        };
+        let source = match self.sealed(&plain)? {
+            None => plain,
+            Some(sealed) => match self.unseal(sealed, ask)? {
+                Some(source) => source,
+                None => return Ok(()),
+            },
+        };
+        let unpacked = match self.container {
+            Container::Bundle(_) => Ok(None),
+            Container::Raw(_) => unpack(source.clone()),
+        };
+        self.bytes = match unpacked {
+            Ok(Some((kind, inner))) => {
+                self.kind = kind;
+                Ok(inner)
+            }
+            Ok(None) => Ok(source),
+            Err(Error::Unsupported(text)) => Err(Locked::Unsupported(text)),
+            Err(e) => return Err(e),
+        };
+        Ok(())
+    }
+
+    /// The encryption header, if there is one.
+    fn sealed(&self, plain: &Source) -> Result<Option<Sealed>> {
+        if let Container::Bundle(b) = &self.container {
+            let header = match b.token() {
+                Token::Missing | Token::Empty => return Ok(None),
+                Token::EncrCdsa(t) => Header::parse_v2(t),
+                Token::CdsaEncr(t) => Header::parse_v1(t),
+                Token::Unknown(n) => {
+                    Err(Error::corrupt("token", format!("{n} bytes that are no encryption header")))
+                }
+            };
+            return Ok(Some(Sealed { header, store: SealedStore::Bundle }));
         }
-        let raw = RawFile::open(path)?;
-        let locked = foreign_container(&raw)?;
-        Ok(Self { path: path.to_owned(), container: Container::Raw(Arc::new(raw)), locked })
+        // The header may be long: it holds all key records.
+        let head = read_up_to(&**plain, 0, 1 << 17)?;
+        if head.starts_with(b"encrcdsa") {
+            let store = SealedStore::File(plain.clone());
+            return Ok(Some(Sealed { header: Header::parse_v2(&head), store }));
+        }
+        let len = plain.len();
+        let v1 = crate::io::bytes::to_u64(V1_LEN);
+        if len >= v1 {
+            let tail = read_up_to(&**plain, len - v1, V1_LEN)?;
+            if tail.ends_with(b"cdsaencr") {
+                let data: Source = Arc::new(Slice::new(plain.clone(), 0, len - v1));
+                let header = Header::parse_v1(&tail);
+                return Ok(Some(Sealed { header, store: SealedStore::File(data) }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Decrypt; `None` if that is not possible, which is noted.
+    fn unseal(&mut self, sealed: Sealed, ask: AskPassword<'_>) -> Result<Option<Source>> {
+        let header = match sealed.header {
+            Ok(header) => header,
+            Err(e) => {
+                let damaged = matches!(e, Error::Corrupt(_)).then(|| e.to_string());
+                self.bytes = Err(match &damaged {
+                    Some(text) => Locked::Damaged(text.clone()),
+                    None => Locked::Unsupported(e.to_string()),
+                });
+                let cipher = "unknown cipher".into();
+                self.encryption = Some(Encryption { cipher, damaged, disk_numbering: false });
+                return Ok(None);
+            }
+        };
+        let cipher = header.cipher();
+        self.encryption = Some(Encryption { cipher, damaged: None, disk_numbering: false });
+        let name = self.name();
+        let Some(password) = ask(&name)? else { return Ok(None) };
+        let keys = header.unlock(&password, &name)?;
+        let (store, size) = match (&sealed.store, &self.container) {
+            (SealedStore::Bundle, Container::Bundle(b)) => {
+                let numbering = match b.info().version {
+                    Some(1) => Numbering::Band,
+                    _ => find_numbering(&header, &keys, &b.bands())?,
+                };
+                if let Some(e) = &mut self.encryption {
+                    e.disk_numbering = numbering == Numbering::Disk;
+                }
+                (Store::Bands(b.bands(), numbering), b.info().size)
+            }
+            (SealedStore::File(file), _) => {
+                let stored = file.len().saturating_sub(header.data_offset);
+                let size = if header.data_len == 0 { stored } else { header.data_len.min(stored) };
+                (Store::File(file.clone(), header.data_offset), size)
+            }
+            (SealedStore::Bundle, Container::Raw(_)) => return Ok(None),
+        };
+        let decrypted = Arc::new(Decrypted::new(&header, &keys, store, size)?);
+        self.decrypted = Some(decrypted.clone());
+        Ok(Some(decrypted))
     }
 
     /// The path it was opened by.
@@ -67,6 +231,11 @@ impl Disk {
         &self.container
     }
 
+    /// What it is kept in, in words.
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
     /// The bundle, if it is one.
     pub fn bundle(&self) -> Option<&Bundle> {
         match &self.container {
@@ -75,69 +244,56 @@ impl Disk {
         }
     }
 
-    /// Why the bytes cannot be read, if so.
-    pub fn locked(&self) -> Option<&Locked> {
-        self.locked.as_ref()
+    /// How it is encrypted, if it is.
+    pub fn encryption(&self) -> Option<&Encryption> {
+        self.encryption.as_ref()
     }
 
-    /// Size of the disk in bytes.
+    /// Why the bytes cannot be read, if so.
+    pub fn locked(&self) -> Option<&Locked> {
+        self.bytes.as_ref().err()
+    }
+
+    /// Chunks met so far whose ciphertext is all zero.
+    pub fn zero_chunks(&self) -> u64 {
+        self.decrypted.as_ref().map_or(0, |d| d.zero_chunks())
+    }
+
+    /// Size of the disk in bytes; of a locked one as far as its container tells.
     pub fn size(&self) -> u64 {
-        use crate::io::ReadAt;
-        match &self.container {
-            Container::Bundle(b) => b.info().size,
-            Container::Raw(f) => f.len(),
+        match (&self.bytes, &self.container) {
+            (Ok(bytes), _) => bytes.len(),
+            (Err(_), Container::Bundle(b)) => b.info().size,
+            (Err(_), Container::Raw(f)) => f.len(),
         }
     }
 
     /// The bytes of the disk.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] while it is locked.
+    /// While it is locked: [`Error::PasswordRequired`], [`Error::Corrupt`] for a
+    /// damaged header, [`Error::Unsupported`].
     pub fn bytes(&self) -> Result<Source> {
-        match (&self.locked, &self.container) {
-            (Some(Locked::Encrypted(how)), _) => Err(Error::Unsupported(format!(
-                "{} is encrypted ({how}); reading encrypted images is not yet possible",
-                self.name()
-            ))),
-            (Some(Locked::Container(what)), _) => Err(Error::Unsupported(format!(
-                "{} is {what}; reading it is not yet possible",
-                self.name()
-            ))),
-            (None, Container::Bundle(b)) => Ok(b.bands()),
-            (None, Container::Raw(f)) => Ok(f.clone()),
+        match &self.bytes {
+            Ok(source) => Ok(source.clone()),
+            Err(Locked::NoPassword) => Err(Error::PasswordRequired(self.name())),
+            Err(Locked::Damaged(text)) => Err(Error::corrupt(self.name(), text.clone())),
+            Err(Locked::Unsupported(text)) => {
+                Err(Error::Unsupported(format!("{}: {text}", self.name())))
+            }
         }
     }
 }
 
-fn cipher(bundle: &Bundle) -> String {
-    use crate::bundle::Token;
-    use crate::io::bytes::be32;
-    match bundle.token() {
-        Token::EncrCdsa(t) => match be32(t, 24) {
-            Some(bits @ (128 | 256)) => format!("AES-{bits}"),
-            _ => "unknown cipher".into(),
-        },
-        Token::CdsaEncr(_) => "AES, version 1 header".into(),
-        _ => "unknown token".into(),
+/// Look for a single-file container; its kind and the disk inside. `None`: raw.
+fn unpack(file: Source) -> Result<Option<(&'static str, Source)>> {
+    let head = read_up_to(&*file, 0, 4)?;
+    if head == b"sprs" {
+        let image = sparseimage::SparseImage::open(file)?;
+        return Ok(Some(("sparse image", Arc::new(image))));
     }
-}
-
-/// Containers that are files but not raw disks, by their magic.
-fn foreign_container(raw: &RawFile) -> Result<Option<Locked>> {
-    use crate::io::{ReadAt, read_up_to};
-    let head = read_up_to(raw, 0, 8)?;
-    let tail = |n: u64, len| read_up_to(raw, raw.len().saturating_sub(n), len);
-    if head.starts_with(b"encrcdsa") {
-        return Ok(Some(Locked::Encrypted("disk image, version 2 header".into())));
-    }
-    if raw.len() >= 1276 && tail(8, 8)? == b"cdsaencr" {
-        return Ok(Some(Locked::Encrypted("disk image, version 1 header".into())));
-    }
-    if head.starts_with(b"sprs") {
-        return Ok(Some(Locked::Container("a single-file sparse image (.sparseimage)".into())));
-    }
-    if raw.len() >= 512 && tail(512, 4)? == b"koly" {
-        return Ok(Some(Locked::Container("a compressed disk image (UDIF .dmg)".into())));
+    if file.len() >= 512 && read_up_to(&*file, file.len() - 512, 4)? == b"koly" {
+        return Ok(Some(("compressed disk image", udif::open(file)?)));
     }
     Ok(None)
 }

@@ -1,7 +1,7 @@
 //! What a source is: geometry, encryption, volumes, Mac, last backup.
 
-use crate::bundle::{Bundle, InfoSource, TimeMachinePlists, Token};
-use crate::disk::{Container, Disk, Locked};
+use crate::bundle::{Bundle, InfoSource, TimeMachinePlists};
+use crate::disk::{Container, Disk};
 use crate::error::{Error, Result};
 use crate::hfsplus::format::{EPOCH_OFFSET, VOL_INCONSISTENT, VOL_JOURNALED, VOL_UNMOUNTED};
 use crate::hfsplus::journal::JournalState;
@@ -34,6 +34,8 @@ pub struct Info {
     pub locked: Option<String>,
     /// Whether it is encrypted.
     pub encrypted: bool,
+    /// How: `AES-128`, `AES-256`.
+    pub cipher: Option<String>,
     /// The bundle's own facts.
     pub bundle: Option<BundleInfo>,
     /// The partition map: `GPT`, `APM`, `MBR`, `none`.
@@ -191,15 +193,13 @@ pub fn info(disk: &Disk) -> Result<Info> {
     let findings = Collector::default();
     let mut info = Info {
         source: disk.path().display().to_string(),
-        kind: match disk.container() {
-            Container::Bundle(_) => "sparse bundle",
-            Container::Raw(_) => "raw image",
-        },
+        kind: disk.kind(),
         size: disk.size(),
         bytes_on_disk: None,
         bytes_on_disk_exact: true,
         locked: None,
-        encrypted: matches!(disk.locked(), Some(Locked::Encrypted(_))),
+        encrypted: disk.encryption().is_some(),
+        cipher: disk.encryption().map(|e| e.cipher.clone()),
         bundle: None,
         partition_scheme: None,
         partitions: Vec::new(),
@@ -209,18 +209,15 @@ pub fn info(disk: &Disk) -> Result<Info> {
     match disk.container() {
         Container::Raw(raw) => info.bytes_on_disk = raw.bytes_on_disk(),
         Container::Bundle(bundle) => {
-            info.encrypted |= matches!(bundle.token(), Token::EncrCdsa(_) | Token::CdsaEncr(_));
             bundle_info(bundle, &mut info, &findings)?;
         }
     }
     match Archive::open(disk) {
         Ok(archive) => archive_info(&archive, &mut info),
-        Err(Error::Unsupported(why)) => info.locked = Some(why),
-        Err(e @ (Error::PasswordRequired(_) | Error::WrongPassword(_))) => {
-            info.locked = Some(e.to_string());
-        }
+        Err(e) if disk.locked().is_some() => info.locked = Some(e.to_string()),
         Err(e) => return Err(e),
     }
+    crate::disk::check::check(disk, &findings);
     info.findings = findings.into_findings().0;
     Ok(info)
 }

@@ -68,6 +68,12 @@ codes! {
     TokenMissing "BUNDLE-TOKEN-MISSING" Warning []
         "The token file is missing; a plain bundle reads without it, an encrypted one is lost."
         => "Restore the token from another copy of the bundle.";
+    HeaderEncryption "TOKEN-DAMAGED" Damage []
+        "The encryption header is damaged; a right password will not open it."
+        => "Restore the token from another copy of the bundle: it holds the only keys.";
+    ChunkZero "CHUNK-ZERO" Warning []
+        "Chunks of ciphertext that were read are all zero, which no encryption produces; they read as zeros."
+        => "Where the server's disk lost writes, files have holes; a check of contents tells which.";
     BundleStray "BUNDLE-STRAY" Info []
         "A file that macOS did not write lies in the bundle."
         => "Harmless; remove it if you know where it came from.";

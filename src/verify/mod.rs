@@ -7,7 +7,7 @@ mod outcome;
 pub use outcome::{Layer, LayerState, NotChecked, Outcome, Verdict};
 
 use crate::bundle::{BandListing, Bundle};
-use crate::disk::{Container, Disk, Locked};
+use crate::disk::{Container, Disk};
 use crate::error::{Error, Result};
 use crate::hfsplus::check::Checked;
 use crate::hfsplus::journal::JournalState;
@@ -30,12 +30,13 @@ pub struct Options {
 /// recognised but is destroyed is an outcome with findings, not an error.
 pub fn verify(
     path: &std::path::Path,
+    opened: Result<Disk>,
     options: Options,
     progress: &dyn Progress,
 ) -> Result<Outcome> {
     let collector = Collector::default();
     let mut outcome = Outcome::new(path);
-    let disk = match Disk::open(path) {
+    let disk = match opened {
         Ok(disk) => disk,
         Err(Error::Corrupt(c)) => {
             let place = Where::of("Info.plist");
@@ -52,6 +53,7 @@ pub fn verify(
         job.bundle(bundle, &mut outcome)?;
     }
     job.disk(&disk, &mut outcome)?;
+    crate::disk::check::check_chunks(&disk, &collector);
     outcome.finish(collector);
     Ok(outcome)
 }
@@ -87,16 +89,19 @@ impl Job<'_> {
     }
 
     fn disk(&self, disk: &Disk, outcome: &mut Outcome) -> Result<()> {
+        if let Some(encryption) = disk.encryption() {
+            outcome.encrypted = true;
+            self.layer(outcome, "encryption", |reporter| {
+                crate::disk::check::check(disk, reporter);
+                Ok(encryption.cipher.clone())
+            })?;
+        }
         let bytes = match disk.bytes() {
             Ok(bytes) => bytes,
-            Err(e @ (Error::Unsupported(_) | Error::PasswordRequired(_))) => {
-                if let Some(Locked::Encrypted(_)) = disk.locked() {
-                    outcome.encrypted = true;
-                }
+            Err(e) => {
                 outcome.skip("contents", &e.to_string());
                 return Ok(());
             }
-            Err(e) => return Err(e),
         };
         let mut found = None;
         self.layer(outcome, "partitions", |reporter| {

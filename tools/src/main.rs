@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use tools::bundle::{self, BundleOptions, Encryption};
 use tools::damage::{Damage, broken};
-use tools::hfs::VolumeBuilder;
+use tools::hfs::{Content, Meta, VolumeBuilder, VolumeOptions};
 use tools::{demo, samples};
 
 const USAGE: &str = "tools list                       kinds of volumes and damage
