@@ -231,6 +231,8 @@ pub struct MountArgs {
     /// Options as mount(8) and fstab give them: allow_other,uid=ID,gid=ID,names=nfd,…
     #[arg(short = 'o', value_name = "OPTIONS", value_delimiter = ',')]
     pub options: Vec<String>,
+    #[command(flatten)]
+    pub password: PasswordArgs,
 }
 
 #[cfg(feature = "mount")]

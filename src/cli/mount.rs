@@ -12,7 +12,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use tmbundle::Error;
-use tmbundle::disk::Disk;
+use super::password::Keyring;
 use tmbundle::mount::{
     Mounted, Names, Opened, Opener, Options, Owner, ResourceForks, Tree, Xattrs,
 };
@@ -87,6 +87,7 @@ fn apply(args: &mut MountArgs, option: &str) -> Result<(), Error> {
         "uid" => args.uid = Some(number()?),
         "gid" => args.gid = Some(number()?),
         "threads" => args.threads = Some(number()?),
+        "password_file" => args.password.password_file = Some(text()?.into()),
         "log_file" => args.log_file = Some(text()?.into()),
         "names" => args.names = chosen(text()?).ok_or_else(wrong)?,
         "xattrs" => args.xattrs = chosen(text()?).ok_or_else(wrong)?,
@@ -132,8 +133,9 @@ fn options(args: &MountArgs) -> Options {
 /// Opens the source as often as it changes.
 fn opener(source: PathBuf, args: &MountArgs) -> Opener {
     let private = args.show_private;
+    let keyring = Keyring::new(args.password.clone());
     Box::new(move || {
-        let disk = Disk::open(&source)?;
+        let disk = keyring.open(&source)?;
         let archive = match private {
             true => Archive::open_with_private(&disk)?,
             false => Archive::open(&disk)?,

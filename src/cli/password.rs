@@ -2,7 +2,6 @@
 //! Never an argument, which every user of the machine could read.
 
 use clap::Args;
-use std::cell::RefCell;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -29,15 +28,9 @@ pub enum Prompt {
 impl PasswordArgs {
     /// Open a source; its password is looked for only if it needs one.
     pub fn open(&self, source: &Path, prompt: Prompt) -> Result<Disk> {
-        let asked: RefCell<Option<Secret>> = RefCell::new(None);
         Disk::open_with(source, &|name| {
-            if let Some(known) = &*asked.borrow() {
-                return Ok(Some(known.clone()));
-            }
             no_core_dumps();
-            let found = self.find(name, prompt)?;
-            asked.borrow_mut().clone_from(&found);
-            Ok(found)
+            self.find(name, prompt)
         })
     }
 
@@ -61,6 +54,31 @@ impl PasswordArgs {
         let text = rpassword::prompt_password(format!("Password for {name}: "))
             .map_err(|e| Error::io("cannot ask for the password", e))?;
         Ok(Some(Secret::new(text.into_bytes())))
+    }
+}
+
+/// Opens the same source again and again, as a mount does, and asks only once.
+#[cfg(feature = "mount")]
+pub struct Keyring {
+    args: PasswordArgs,
+    known: std::sync::Mutex<Option<Secret>>,
+}
+
+#[cfg(feature = "mount")]
+impl Keyring {
+    pub fn new(args: PasswordArgs) -> Self {
+        Self { args, known: std::sync::Mutex::new(None) }
+    }
+
+    pub fn open(&self, source: &Path) -> Result<Disk> {
+        Disk::open_with(source, &|name| {
+            let mut known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if known.is_none() {
+                no_core_dumps();
+                *known = self.args.find(name, Prompt::Yes)?;
+            }
+            Ok(known.clone())
+        })
     }
 }
 

@@ -11,7 +11,7 @@ use crate::disk::{Container, Disk};
 use crate::error::{Error, Result};
 use crate::hfsplus::check::Checked;
 use crate::hfsplus::journal::JournalState;
-use crate::io::Source;
+use crate::io::{Presence, Source};
 use crate::partition::{self, PartitionMap, Purpose, Scheme};
 use crate::report::{Code, Collector, Finding, Progress, Reporter, Severity, Where};
 use crate::volume::{self, Kind, Volume};
@@ -184,7 +184,15 @@ impl Job<'_> {
             "partition {} ({}) begins with {what}, expected a volume",
             v.partition.number, v.partition.type_name
         );
-        self.reporter.report(Finding::new(Code::VolumeUnknown, place, text));
+        let finding = Finding::new(Code::VolumeUnknown, place, text);
+        // Zeros that are stored were written so: never formatted rather than lost.
+        let mut stored = true;
+        let told = v.source.presence(0..v.source.len().min(4096), &mut |_, p| {
+            stored &= p == Presence::Data;
+        });
+        let unformatted = v.kind == Kind::Empty && told.is_ok() && stored;
+        let severity = if unformatted { Severity::Warning } else { Severity::Damage };
+        self.reporter.report(finding.severity(severity));
     }
 
     fn hfs(&self, v: &Volume, outcome: &mut Outcome) -> Result<()> {
