@@ -49,7 +49,9 @@ fn image(data: &Path, name: &str) -> PathBuf {
 
 #[test]
 fn an_encrypted_bundle_of_apples_reads_to_its_hash() {
-    let Some(data) = common::shared_data("an_encrypted_bundle_of_apples_reads_to_its_hash") else { return };
+    let Some(data) = common::shared_data("an_encrypted_bundle_of_apples_reads_to_its_hash") else {
+        return;
+    };
     let bundle = common::unpack_bundle(&data.join("bundles/Test1Enc.sparsebundle.tar.gz"));
     let disk = whole(&bundle, "foo");
     assert_eq!(sha256(&disk), "3ee9ad51168c1502eef71d94a5d27bd2f6651e6fcbd68cbeacc84c812af68987");
@@ -61,7 +63,8 @@ fn an_encrypted_bundle_of_apples_reads_to_its_hash() {
     let path = bundle.to_str().unwrap();
     run("foo", &["ls", path, "volume:"]).expect(0, &["SampleTextFile_100kb copy 10.txt"]);
     run("foo", &["verify", path]).expect(0, &[]);
-    run("bar", &["ls", path, "volume:"]).expect(3, &["the password does not open Test1Enc.sparsebundle"]);
+    run("bar", &["ls", path, "volume:"])
+        .expect(3, &["the password does not open Test1Enc.sparsebundle"]);
     common::tmbundle(&["ls", path, "volume:"]).expect(3, &["no password was given", "hint"]);
     common::tmbundle(&["info", path]).expect(0, &["AES-128", "no password was given"]);
     common::tmbundle(&["verify", path]).expect(0, &["contents not checked"]);
@@ -128,7 +131,8 @@ fn every_container_opens_and_reads() {
         .collect();
     assert!(five[0].len() >= 16 && five.iter().all(|c| *c == five[0]), "{five:#?}");
     let sparse = image(&data, "aj_sparse.sparseimage");
-    common::tmbundle(&["verify", "-v", sparse.to_str().unwrap()]).expect(0, &["HFS+", "No damage."]);
+    common::tmbundle(&["verify", "-v", sparse.to_str().unwrap()])
+        .expect(0, &["HFS+", "No damage."]);
     let apfs = image(&data, "input_aes256.dmg");
     run("test123", &["ls", apfs.to_str().unwrap(), "volume:"]).expect(3, &["holds APFS"]);
     run("test123", &["verify", apfs.to_str().unwrap()]).expect(0, &["not checked"]);
@@ -190,18 +194,26 @@ fn what_our_writer_encrypts_reads_as_it_was() {
     let dir = tempfile::tempdir().unwrap();
     for key_bits in [128, 256] {
         for chunk in [512, 4096] {
-            for (numbering, version) in [(Numbering::Band, 1), (Numbering::Band, 2), (Numbering::Device, 2)] {
+            for (numbering, version) in
+                [(Numbering::Band, 1), (Numbering::Band, 2), (Numbering::Device, 2)]
+            {
                 let how = Encryption {
                     key_bits,
                     chunk,
                     numbering,
-                    records: vec![KeyRecord::Password("another".into()), KeyRecord::Password("pässword".into())],
+                    records: vec![
+                        KeyRecord::Password("another".into()),
+                        KeyRecord::Password("pässword".into()),
+                    ],
                     ..Encryption::with_password("")
                 };
                 let (path, plain) = encrypted_and_plain(dir.path(), &how, version);
                 // The second record opens, with the composed or the decomposed form.
                 for password in ["pässword", "pa\u{308}ssword", "another"] {
-                    assert!(whole(&path, password) == plain, "{key_bits} {chunk} {numbering:?} {password}");
+                    assert!(
+                        whole(&path, password) == plain,
+                        "{key_bits} {chunk} {numbering:?} {password}"
+                    );
                 }
                 std::fs::remove_dir_all(&path).unwrap();
             }

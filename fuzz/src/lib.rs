@@ -85,10 +85,10 @@ pub fn btree_node(data: &[u8]) {
 pub fn attribute(data: &[u8]) {
     if let Some(record) = split(data) {
         let _ = AttributeKey::parse(record.key);
-        if let Some(Value::Inline(value)) = Value::parse(record.data) {
-            if let Ok(Some(acl)) = Acl::parse(&value) {
-                let _ = acl.lines(true);
-            }
+        if let Some(Value::Inline(value)) = Value::parse(record.data)
+            && let Ok(Some(acl)) = Acl::parse(&value)
+        {
+            let _ = acl.lines(true);
         }
     }
     let _ = Acl::parse(data);

@@ -52,7 +52,7 @@ pub fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(error) => match output::broken_pipe(&error) {
             true => Exit::Ok.into(),
-            false => output::fail(&error).into(),
+            false => output::fail(&error),
         },
     }
 }

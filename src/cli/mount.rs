@@ -7,12 +7,12 @@
 use super::args::{MountArgs, NameForm, ResourceForkForm, UmountArgs, XattrForm};
 use super::log;
 use super::output::{self, Exit, stdout};
+use super::password::Keyring;
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use tmbundle::Error;
-use super::password::Keyring;
 use tmbundle::mount::{
     Mounted, Names, Opened, Opener, Options, Owner, ResourceForks, Tree, Xattrs,
 };

@@ -371,6 +371,9 @@ mod tests {
             (52, 512),
             (72, 1),
             (76, 1),
+            // The key record: 600 bytes at 100.
+            (84, 100),
+            (92, 600),
         ] {
             h[at..at + 4].copy_from_slice(&v.to_be_bytes());
         }
