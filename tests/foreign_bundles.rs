@@ -7,7 +7,7 @@ mod common;
 use std::path::Path;
 use std::sync::Arc;
 use tmbundle::disk::Disk;
-use tmbundle::fs::{FileSystem, Stream, resolve};
+use tmbundle::fs::{Stream, resolve};
 use tmbundle::io::{Memory, ReadAt, read_vec};
 use tmbundle::timemachine::Archive;
 use tmbundle::{Error, decmpfs};

@@ -21,7 +21,7 @@ enum Step {
     File(usize, String, u16),
     Symlink(usize, String),
     HardLink(usize, usize, String),
-    DirLink(usize, usize, String),
+    DirLink(usize, String),
     Attribute(usize, String, u16),
     Resource(usize, u16),
     Compress(usize, usize),
@@ -45,7 +45,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (n(), name(), any::<u16>()).prop_map(|(d, s, l)| Step::File(d, s, l)),
         1 => (n(), name()).prop_map(|(d, s)| Step::Symlink(d, s)),
         2 => (n(), n(), name()).prop_map(|(f, d, s)| Step::HardLink(f, d, s)),
-        2 => (n(), n(), name()).prop_map(|(f, d, s)| Step::DirLink(f, d, s)),
+        2 => (n(), name()).prop_map(|(f, s)| Step::DirLink(f, s)),
         2 => (n(), "[a-z.]{1,30}", any::<u16>()).prop_map(|(f, s, l)| Step::Attribute(f, s, l)),
         1 => (n(), any::<u16>()).prop_map(|(f, l)| Step::Resource(f, l)),
         1 => (n(), n()).prop_map(|(f, k)| Step::Compress(f, k)),
@@ -118,7 +118,7 @@ impl Made {
                 }
             }
             // Links go to the root only, so that no folder comes to hold itself.
-            Step::DirLink(f, _, name) => {
+            Step::DirLink(f, name) => {
                 let target = pick(&self.folders, *f).filter(|t| *t != self.builder.root());
                 if let Some(target) = target
                     && let Some(parent) = self.free(0, name)
