@@ -6,6 +6,7 @@
 //! Source: `formats/sparsebundle.md`.
 
 mod bands;
+pub mod busy;
 mod check;
 mod info;
 mod listing;

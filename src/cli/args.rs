@@ -1,5 +1,6 @@
 //! Arguments of every command.
 
+use super::busy::IfBusy;
 use super::password::PasswordArgs;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -80,6 +81,9 @@ pub struct VerifyArgs {
     pub verbose: bool,
     #[command(flatten)]
     pub password: PasswordArgs,
+    /// What to do while a Mac uses the bundle: check, skip, or wait[=2h]
+    #[arg(long, value_name = "HOW", default_value = "check")]
+    pub if_busy: IfBusy,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -233,6 +237,9 @@ pub struct MountArgs {
     pub options: Vec<String>,
     #[command(flatten)]
     pub password: PasswordArgs,
+    /// What to do while a Mac uses the bundle: check, skip, or wait[=2h]
+    #[arg(long, value_name = "HOW", default_value = "check")]
+    pub if_busy: IfBusy,
 }
 
 #[cfg(feature = "mount")]

@@ -1,6 +1,7 @@
 //! The face of the program: arguments in, text or JSON and an exit code out.
 
 mod args;
+mod busy;
 mod cat;
 mod docs;
 mod explain;

@@ -8,6 +8,7 @@ use super::args::{MountArgs, NameForm, ResourceForkForm, UmountArgs, XattrForm};
 use super::log;
 use super::output::{self, Exit, stdout};
 use super::password::Keyring;
+use tmbundle::report::NoProgress;
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -87,6 +88,7 @@ fn apply(args: &mut MountArgs, option: &str) -> Result<(), Error> {
         "uid" => args.uid = Some(number()?),
         "gid" => args.gid = Some(number()?),
         "threads" => args.threads = Some(number()?),
+        "if_busy" => args.if_busy = text()?.parse().map_err(Error::Invalid)?,
         "password_file" => args.password.password_file = Some(text()?.into()),
         "log_file" => args.log_file = Some(text()?.into()),
         "names" => args.names = chosen(text()?).ok_or_else(wrong)?,
@@ -149,6 +151,7 @@ fn serve(args: &MountArgs) -> anyhow::Result<Exit> {
     log::to_stderr();
     // A relative path means nothing once the working directory is left.
     let source = std::path::absolute(&args.source)?;
+    super::busy::settle(&source, args.if_busy, &NoProgress)?;
     let opener = opener(source.clone(), args);
     let mounted = Mounted::new(&source, opener, &args.dir, options(args))?;
     let line = mounted.with_tree(|tree| summary(tree, mounted.dir()));

@@ -1,6 +1,7 @@
 //! `tmbundle verify`.
 
 use super::args::{FailOn, VerifyArgs};
+use super::busy;
 use super::output::{self, Exit, stdout};
 use super::password::Prompt;
 use super::progress::Bars;
@@ -10,7 +11,7 @@ use std::io::{self, Write};
 use std::time::Instant;
 use tmbundle::Error;
 use tmbundle::report::{Code, Finding, Severity};
-use tmbundle::verify::{Options, Outcome, Verdict, verify};
+use tmbundle::verify::{Options, Outcome, Verdict, skipped, verify};
 
 /// Findings of one code that are shown without `--all`.
 const SHOWN: usize = 3;
@@ -36,8 +37,15 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
     for source in &args.sources {
         let started = Instant::now();
         let prompt = if args.quick { Prompt::No } else { Prompt::Yes };
-        let opened = args.password.open(source, prompt);
-        match verify(source, opened, Options { quick: args.quick }, &bars) {
+        let checked = match busy::settle(source, args.if_busy, &bars) {
+            Ok(()) => {
+                let opened = args.password.open(source, prompt);
+                verify(source, opened, Options { quick: args.quick }, &bars)
+            }
+            Err(e @ Error::Busy(_)) => Ok(skipped(source, &e.to_string())),
+            Err(e) => Err(e),
+        };
+        match checked {
             Ok(outcome) => {
                 bars.clear();
                 if fails(&outcome, args.fail_on) {

@@ -74,6 +74,12 @@ codes! {
     ChunkZero "CHUNK-ZERO" Warning []
         "Chunks of ciphertext that were read are all zero, which no encryption produces; they read as zeros."
         => "Where the server's disk lost writes, files have holes; a check of contents tells which.";
+    BundleBusy "BUNDLE-BUSY" Info []
+        "A Mac is using the bundle, or it changed while it was checked; findings on its contents may come from that and are graded as warnings."
+        => "Verify again when no Mac is connected, or a snapshot of the server's file system.";
+    BundleSkipped "BUNDLE-SKIPPED" Info []
+        "The bundle was in use and left for another time, as --if-busy asked."
+        => "Nothing, if it is checked another time.";
     BundleStray "BUNDLE-STRAY" Info []
         "A file that macOS did not write lies in the bundle."
         => "Harmless; remove it if you know where it came from.";

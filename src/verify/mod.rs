@@ -6,7 +6,7 @@ mod outcome;
 
 pub use outcome::{Layer, LayerState, NotChecked, Outcome, Verdict};
 
-use crate::bundle::{BandListing, Bundle};
+use crate::bundle::{BandListing, Bundle, busy};
 use crate::disk::{Container, Disk};
 use crate::error::{Error, Result};
 use crate::hfsplus::check::Checked;
@@ -42,20 +42,40 @@ pub fn verify(
             let place = Where::of("Info.plist");
             collector.report(Finding::new(Code::InfoLost, place, c.to_string()));
             outcome.skip("everything else", "the band size is not known");
-            outcome.finish(collector);
+            outcome.finish(collector, false);
             return Ok(outcome);
         }
         Err(e) => return Err(e),
     };
     outcome.describe(&disk);
+    let before = disk.bundle().map(busy::stamp);
+    let mut signs = disk.bundle().map(busy::signs).unwrap_or_default();
     let job = Job { reporter: &collector, progress, options };
     if let Container::Bundle(bundle) = disk.container() {
         job.bundle(bundle, &mut outcome)?;
     }
     job.disk(&disk, &mut outcome)?;
     crate::disk::check::check_chunks(&disk, &collector);
-    outcome.finish(collector);
+    if disk.bundle().map(busy::stamp) != before {
+        signs.push("it changed while it was checked".into());
+    }
+    if !signs.is_empty() {
+        let text = format!("a Mac is using the bundle: {}", signs.join("; "));
+        collector.report(Finding::new(Code::BundleBusy, Where::of("bundle"), text));
+    }
+    outcome.finish(collector, !signs.is_empty());
     Ok(outcome)
+}
+
+/// The outcome for a bundle that was left alone because it is in use.
+pub fn skipped(path: &std::path::Path, why: &str) -> Outcome {
+    let mut outcome = Outcome::new(path);
+    let collector = Collector::default();
+    let text = format!("{why}; it was not checked");
+    collector.report(Finding::new(Code::BundleSkipped, Where::of("bundle"), text));
+    outcome.skip("everything", why);
+    outcome.finish(collector, false);
+    outcome
 }
 
 struct Job<'a> {

@@ -138,8 +138,19 @@ impl Outcome {
         }
     }
 
-    pub(super) fn finish(&mut self, collector: Collector) {
-        let (findings, more) = collector.into_findings();
+    /// Sum up. `busy`: the source changed or was in use, and damage to its contents
+    /// may only be a half-written state.
+    pub(super) fn finish(&mut self, collector: Collector, busy: bool) {
+        let (mut findings, more) = collector.into_findings();
+        if busy {
+            for f in &mut findings {
+                let contents = f.code.name().starts_with("HFS-") || f.code == Code::VolumeUnknown;
+                if contents && f.severity == Severity::Damage {
+                    f.severity = Severity::Warning;
+                    f.message.push_str(" (a Mac is at work: this may be a half-written state)");
+                }
+            }
+        }
         let mut add = |severity, n| match severity {
             Severity::Damage => self.counts.damage += n,
             Severity::Warning => self.counts.warning += n,

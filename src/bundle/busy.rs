@@ -1,0 +1,115 @@
+//! Is a Mac using the bundle right now? (`formats/sparsebundle.md` section 8)
+//!
+//! What a server can see without asking Samba or Netatalk: files of the bundle that
+//! their processes hold open, byte-range locks on them, and files that change while
+//! one looks. Fresh dates alone mean nothing: a copy has them, too.
+
+use super::Bundle;
+use crate::io::bytes::to_u64;
+use rustix::fs::{AtFlags, statat};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Files of a bundle that a Mac holds open or locked while it is attached.
+const TELLING: &[&str] = &["Info.plist", "Info.bckup", "token", "lock", "bands", "bands/0"];
+
+/// Signs that the bundle is in use, one sentence each; empty if there are none.
+pub fn signs(bundle: &Bundle) -> Vec<String> {
+    let mut signs = open_files(bundle.path());
+    signs.extend(locks(bundle));
+    signs
+}
+
+/// Files that a file server's processes hold open. Only root sees those of others.
+fn open_files(bundle: &Path) -> Vec<String> {
+    let Ok(bundle) = std::fs::canonicalize(bundle) else { return Vec::new() };
+    let mut by_server: BTreeMap<String, u64> = BTreeMap::new();
+    for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let path = process.path();
+        let Some(server) = file_server(&path) else { continue };
+        let held = std::fs::read_dir(path.join("fd"))
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|fd| std::fs::read_link(fd.path()).ok())
+            .filter(|file: &PathBuf| file.starts_with(&bundle))
+            .count();
+        if held > 0 {
+            *by_server.entry(server).or_default() += to_u64(held);
+        }
+    }
+    by_server.into_iter().map(|(server, n)| format!("{server} holds {n} of its files open")).collect()
+}
+
+/// The name of a process if it is a file server's.
+fn file_server(process: &Path) -> Option<String> {
+    let name = process.file_name()?.to_str()?;
+    if !name.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let command = std::fs::read_to_string(process.join("comm")).ok()?;
+    let command = command.trim();
+    let known = ["smbd", "afpd", "ksmbd"].iter().any(|s| command.starts_with(s));
+    known.then(|| command.to_owned())
+}
+
+/// Byte-range locks on the telling files, as `/proc/locks` lists them.
+fn locks(bundle: &Bundle) -> Vec<String> {
+    let Ok(table) = std::fs::read_to_string("/proc/locks") else { return Vec::new() };
+    let held = locked_inodes(&table);
+    let mut signs = Vec::new();
+    for name in TELLING {
+        let Ok(stat) = statat(bundle.dir(), *name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+        let (major, minor) = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
+        if held.contains(&(major, minor, stat.st_ino)) {
+            signs.push(format!("{name} is locked"));
+        }
+    }
+    signs
+}
+
+/// Device and inode of every locked file in the text of `/proc/locks`.
+fn locked_inodes(table: &str) -> Vec<(u32, u32, u64)> {
+    let parse = |line: &str| {
+        let place = line.split_whitespace().find(|w| w.matches(':').count() == 2)?;
+        let mut parts = place.split(':');
+        let major = u32::from_str_radix(parts.next()?, 16).ok()?;
+        let minor = u32::from_str_radix(parts.next()?, 16).ok()?;
+        Some((major, minor, parts.next()?.parse().ok()?))
+    };
+    table.lines().filter_map(parse).collect()
+}
+
+/// Sizes and dates of the files that change with every backup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamp(Vec<Option<(i64, i64, i64)>>);
+
+/// Take the stamp of a bundle: two that differ mean that it changed in between.
+pub fn stamp(bundle: &Bundle) -> Stamp {
+    let files = TELLING.iter().copied().chain([
+        "com.apple.TimeMachine.MachineID.plist",
+        "com.apple.TimeMachine.SnapshotHistory.plist",
+        "com.apple.TimeMachine.Results.plist",
+    ]);
+    Stamp(
+        files
+            .map(|name| {
+                let stat = statat(bundle.dir(), name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+                Some((stat.st_size, stat.st_mtime, i64::try_from(stat.st_mtime_nsec).unwrap_or(0)))
+            })
+            .collect(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::locked_inodes;
+
+    #[test]
+    fn lines_of_proc_locks() {
+        let table = "1: POSIX  ADVISORY  WRITE 12 fe:00:1835 0 EOF\n\
+                     2: FLOCK  ADVISORY  READ  -1 00:1b:77 9223372036854775798 9223372036854775798\n\
+                     2: -> POSIX  ADVISORY  WRITE 13 fe:00:1835 0 EOF\nnonsense\n";
+        assert_eq!(locked_inodes(table), [(0xfe, 0, 1835), (0, 0x1b, 77), (0xfe, 0, 1835)]);
+    }
+}

@@ -1,0 +1,90 @@
+//! What to do when a Mac is using the bundle.
+
+use std::path::Path;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+use tmbundle::bundle::busy;
+use tmbundle::disk::Disk;
+use tmbundle::report::Progress;
+use tmbundle::{Error, Result};
+
+
+/// `--if-busy`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfBusy {
+    /// Go on all the same, and say so.
+    Check,
+    /// Leave it for another time.
+    Skip,
+    /// Wait until it is at rest, at most so long; then go on.
+    Wait(Duration),
+}
+
+impl FromStr for IfBusy {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        match text.split_once('=').map_or((text, None), |(a, b)| (a, Some(b))) {
+            ("check", None) => Ok(Self::Check),
+            ("skip", None) => Ok(Self::Skip),
+            ("wait", None) => Ok(Self::Wait(Duration::from_secs(2 * 3600))),
+            ("wait", Some(time)) => duration(time).map(Self::Wait),
+            _ => Err("expected check, skip or wait[=DURATION]".into()),
+        }
+    }
+}
+
+/// A duration such as `90s`, `30m`, `2h`, `3d`.
+pub fn duration(text: &str) -> std::result::Result<Duration, String> {
+    let wrong = || format!("'{text}' is not a duration such as 90s, 30m, 2h or 3d");
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86400,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = text.trim_end_matches(unit).parse().map_err(|_| wrong())?;
+    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
+}
+
+/// Look whether the source is in use and do as told.
+///
+/// # Errors
+/// [`Error::Busy`] if it is to be left alone.
+pub fn settle(source: &Path, how: IfBusy, progress: &dyn Progress) -> Result<()> {
+    if how == IfBusy::Check {
+        return Ok(());
+    }
+    let Ok(disk) = Disk::open(source) else { return Ok(()) };
+    let Some(bundle) = disk.bundle() else { return Ok(()) };
+    let started = Instant::now();
+    loop {
+        let signs = busy::signs(bundle);
+        if signs.is_empty() {
+            return Ok(());
+        }
+        match how {
+            IfBusy::Wait(limit) if started.elapsed() >= limit => return Ok(()),
+            IfBusy::Wait(_) => {
+                progress.check()?;
+                std::thread::sleep(Duration::from_secs(1));
+            }
+            _ => return Err(Error::Busy(format!("{} ({})", disk.name(), signs.join("; ")))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_durations() {
+        assert_eq!("skip".parse(), Ok(IfBusy::Skip));
+        assert_eq!("wait=30m".parse(), Ok(IfBusy::Wait(Duration::from_secs(1800))));
+        assert!("wait=soon".parse::<IfBusy>().is_err() && "x".parse::<IfBusy>().is_err());
+        assert!(duration("").is_err() && duration("5").is_err());
+    }
+}
