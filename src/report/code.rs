@@ -190,7 +190,7 @@ codes! {
         => "Answer the Mac's question, after saving what you need.";
     TmStale "TM-STALE" Damage []
         "The last completed backup is older than --max-age allows."
-        => "Look at the Mac: is it on, is the share full, is the backup blocked?";
+        => "Look at the Mac: whether it is on, whether the share is full, whether its backups are blocked.";
     TmNeverCompleted "TM-NEVER-COMPLETED" Warning []
         "Time Machine has written here, but no backup was ever completed."
         => "Look whether the share is full and whether the Mac reports an error.";
