@@ -252,3 +252,25 @@ fn a_stale_or_blocked_backup_is_a_finding() {
     fs::write(&history, text).unwrap();
     tmbundle(&["verify", bundle.to_str().unwrap()]).expect(1, &["TM-HISTORY"]);
 }
+
+#[test]
+fn a_lost_band_under_the_catalog_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let bundle = dir.path().join("Lost.sparsebundle");
+    let status =
+        std::process::Command::new("cp").arg("-r").arg(demo()).arg(&bundle).status().unwrap();
+    assert!(status.success());
+    let path = bundle.to_str().unwrap();
+    let mut named = 0;
+    for band in ["8", "9"] {
+        let (here, away) = (bundle.join("bands").join(band), dir.path().join("away"));
+        fs::rename(&here, &away).unwrap();
+        let ran = tmbundle(&["verify", path]);
+        assert!(ran.code == Some(0) || ran.code == Some(1), "{ran:#?}");
+        named +=
+            u32::from(ran.out.contains("BAND-LOST") && ran.out.contains(&format!("band {band})")));
+        fs::rename(&away, &here).unwrap();
+    }
+    assert!(named >= 1, "no loss of a band was seen");
+    tmbundle(&["verify", path]).expect(0, &[]);
+}

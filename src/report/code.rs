@@ -104,6 +104,9 @@ codes! {
     BandUnreadable "BAND-UNREADABLE" Damage []
         "A band cannot be read: the disk reports an error or access is denied."
         => "Run as a user who may read it; if that is not the cause, look at the server's disk now.";
+    BandLost "BAND-LOST" Damage []
+        "A band is missing, short or has a hole where the volume keeps its own records."
+        => "Look for the band in another copy of the bundle; ask the server's disk and file system what happened to it.";
     DiskUnreadable "DISK-UNREADABLE" Damage []
         "The part of the disk that holds the partition map or the start of a volume cannot be read."
         => "See the finding on the band that holds it; of a raw disk, look at its health now.";

@@ -7,7 +7,7 @@ use crate::hfsplus::btree::read_header;
 use crate::hfsplus::format::BTreeHeader;
 use crate::hfsplus::node::{Node, kind, split};
 use crate::io::bytes::{be32, bit, to_u64, to_usize, usize32};
-use crate::io::{ReadAt, read_vec};
+use crate::io::{Presence, ReadAt, read_vec};
 use crate::report::{Code, Finding, Progress, Reporter, Severity, Unit, Where};
 use std::cmp::Ordering;
 
@@ -72,6 +72,12 @@ pub fn check(
         Ok(header) => header,
         Err(e) => {
             let place = Where::of(spec.name).node(0).at(file.locate(0));
+            let zero = read_vec(file, 0, 512).is_ok_and(|b| crate::io::bytes::all_zero(&b));
+            if zero && let Some(how) = absent(file, 0, 512) {
+                let text = format!("{} header is lost: {how} where it lies", spec.name);
+                reporter.report(Finding::new(Code::BandLost, place, text));
+                return Err(e);
+            }
             let code = match &e {
                 Error::Io { .. } => Code::BtreeUnreadable,
                 _ => Code::BtreeHeader,
@@ -94,6 +100,22 @@ pub fn check(
     c.used_and_unused()?;
     c.summary.map = std::mem::take(&mut c.map);
     Ok(c.summary)
+}
+
+/// How the bytes of a node are absent on the server, if they are.
+fn absent(file: &dyn ReadAt, n: u32, size: u64) -> Option<&'static str> {
+    let start = u64::from(n) * size;
+    let mut absent = None;
+    let visit = &mut |_, presence| {
+        absent = absent.or(match presence {
+            Presence::Data => None,
+            Presence::Missing => Some("the band is missing"),
+            Presence::Short => Some("the band ends before it"),
+            Presence::Hole => Some("the band has a hole"),
+        });
+    };
+    file.presence(start..start + size, visit).ok()?;
+    absent
 }
 
 impl Checker<'_> {
@@ -290,8 +312,13 @@ impl Checker<'_> {
         let n = child.node;
         let bytes = node.bytes();
         if node.kind != want || u16::from(node.height) != height {
-            let lost = crate::io::bytes::all_zero(bytes);
-            let text = if lost {
+            let zero = crate::io::bytes::all_zero(bytes);
+            if zero && let Some(how) = absent(self.file, n, self.size()) {
+                self.report(Code::BandLost, n, format!("is lost: {how} where it lies"));
+                self.summary.whole = false;
+                return false;
+            }
+            let text = if zero {
                 "holds only zeros".to_owned()
             } else {
                 format!(
@@ -299,7 +326,7 @@ impl Checker<'_> {
                     node.kind, node.height
                 )
             };
-            self.report(if lost { Code::BtreeNode } else { Code::BtreeKind }, n, text);
+            self.report(if zero { Code::BtreeNode } else { Code::BtreeKind }, n, text);
             self.summary.whole = false;
             return false;
         }
