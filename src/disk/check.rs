@@ -1,6 +1,7 @@
 //! What is wrong with the encryption of a disk, without its password.
 
 use super::Disk;
+use crate::io::ReadAt;
 use crate::report::{Code, Finding, Reporter, Where};
 
 /// Report a damaged encryption header.
@@ -18,12 +19,15 @@ pub fn check(disk: &Disk, reporter: &dyn Reporter) {
 
 /// Report chunks whose ciphertext is all zero, as far as they were met.
 pub fn check_chunks(disk: &Disk, reporter: &dyn Reporter) {
-    let count = disk.zero_chunks();
-    if count > 0 {
+    for run in disk.unwritten_chunks() {
+        let len = run.end - run.start;
         let text = format!(
-            "{count} chunks of ciphertext that were read are all zero: they were never \
-             written, or are lost"
+            "{len} bytes of ciphertext at {} are all zero: they were never written, or are lost",
+            run.start
         );
-        reporter.report(Finding::new(Code::ChunkZero, Where::of("encrypted chunks"), text));
+        let place = disk.decrypted.as_ref().and_then(|d| d.locate(run.start));
+        let mut place = Where::of("encrypted chunks").at(place);
+        place.length = Some(len);
+        reporter.report(Finding::new(Code::ChunkZero, place, text));
     }
 }

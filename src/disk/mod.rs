@@ -3,8 +3,10 @@
 
 mod adc;
 pub mod check;
+mod cipher;
 mod decrypt;
 mod encrcdsa;
+mod numbering;
 mod secret;
 mod sparseimage;
 mod udif;
@@ -14,8 +16,9 @@ pub use secret::Secret;
 use crate::bundle::{Bundle, Token};
 use crate::error::{Error, Result};
 use crate::io::{RawFile, ReadAt, Slice, Source, read_up_to};
-use decrypt::{Decrypted, Numbering, Store, find_numbering};
+use decrypt::{Decrypted, Numbering, Store};
 use encrcdsa::{Header, V1_LEN};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -195,7 +198,7 @@ impl Disk {
             (SealedStore::Bundle, Container::Bundle(b)) => {
                 let numbering = match b.info().version {
                     Some(1) => Numbering::Band,
-                    _ => find_numbering(&header, &keys, &b.bands())?,
+                    _ => numbering::find(&header, &keys, &b.bands())?,
                 };
                 if let Some(e) = &mut self.encryption {
                     e.disk_numbering = numbering == Numbering::Disk;
@@ -254,9 +257,10 @@ impl Disk {
         self.bytes.as_ref().err()
     }
 
-    /// Chunks met so far whose ciphertext is all zero.
-    pub fn zero_chunks(&self) -> u64 {
-        self.decrypted.as_ref().map_or(0, |d| d.zero_chunks())
+    /// Runs of chunks met so far whose ciphertext is all zero: never written, or lost.
+    /// In a file with a container in it, these are places in the file.
+    pub fn unwritten_chunks(&self) -> Vec<Range<u64>> {
+        self.decrypted.as_ref().map_or_else(Vec::new, |d| d.unwritten())
     }
 
     /// Size of the disk in bytes; of a locked one as far as its container tells.
