@@ -1,11 +1,21 @@
-//! What is wrong with the encryption of a disk, without its password.
+//! What is wrong with the file of a disk and its encryption, without a password.
 
-use super::Disk;
+use super::{Disk, Locked};
 use crate::io::ReadAt;
 use crate::report::{Code, Finding, Reporter, Where};
 
-/// Report a damaged encryption header.
+/// Report a file that ends early and a damaged encryption header.
 pub fn check(disk: &Disk, reporter: &dyn Reporter) {
+    if let Some(text) = disk.cut() {
+        let text = format!("the file ends before the disk does: {text}");
+        reporter.report(Finding::new(Code::DiskCut, Where::of("disk image"), text));
+    }
+    if let Some(Locked::Damaged(text)) = disk.locked()
+        && disk.encryption().is_none_or(|e| e.damaged.is_none())
+    {
+        let place = Where::of("disk image");
+        reporter.report(Finding::new(Code::DiskImageDamaged, place, text.clone()));
+    }
     let Some(encryption) = disk.encryption() else { return };
     let token_told =
         disk.bundle().is_some_and(|b| matches!(b.token(), crate::bundle::Token::Unknown(_)));
@@ -14,6 +24,9 @@ pub fn check(disk: &Disk, reporter: &dyn Reporter) {
     {
         let text = format!("{text}; without this header nobody can read the image");
         reporter.report(Finding::new(Code::HeaderEncryption, Where::of("encryption header"), text));
+    }
+    for text in &encryption.odd {
+        reporter.report(Finding::new(Code::TokenOdd, Where::of("encryption header"), text.clone()));
     }
 }
 
