@@ -1,6 +1,8 @@
 //! Disk images that our own tools wrap: encrypted, sparse, compressed; whole, cut
 //! and damaged.
 
+#![allow(clippy::print_stderr)]
+
 mod common;
 
 use common::tmbundle;
