@@ -234,10 +234,12 @@ fn a_bundle_in_use_is_told_and_can_be_left_alone() {
     let s = Scratch::with_bundle(4 << 20);
     let file = File::options().read(true).write(true).open(s.bundle.join("token")).unwrap();
     // afpd shows that a Mac is attached by locks at the end of the range of offsets.
-    let locked = rustix::fs::fcntl_lock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive);
+    let locked =
+        rustix::fs::fcntl_lock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive);
     locked.unwrap();
     tmbundle(&["verify", "--all", s.path()]).expect(1, &["BUNDLE-BUSY", "token is locked"]);
-    tmbundle(&["verify", "--if-busy", "skip", "--all", s.path()]).expect(0, &["BUNDLE-SKIPPED", "not checked"]);
+    tmbundle(&["verify", "--if-busy", "skip", "--all", s.path()])
+        .expect(0, &["BUNDLE-SKIPPED", "not checked"]);
     tmbundle(&["verify", "--if-busy", "wait=1s", s.path()]).expect(1, &["VOLUME-NONE"]);
     tmbundle(&["verify", "--if-busy", "never", s.path()]).expect(2, &["check, skip or wait"]);
     drop(file);

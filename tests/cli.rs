@@ -223,3 +223,54 @@ fn damage_exits_with_one_and_says_where() {
     tmbundle(&["verify", path]).expect(1, &["DAMAGE"]);
     tmbundle(&["ls", path, "latest"]).expect(3, &["error"]);
 }
+
+#[test]
+fn a_stale_or_blocked_backup_is_a_finding() {
+    tmbundle(&["verify", "--max-age", "3d", &demo()])
+        .expect(1, &["TM-STALE", "the last backup completed"]);
+    tmbundle(&["verify", "--quick", "--max-age", "3d", &demo()]).expect(1, &["TM-STALE"]);
+    tmbundle(&["verify", "--max-age", "90000d", &demo()]).expect(0, &[]);
+    tmbundle(&["verify", "--max-age", "soon", &demo()]).expect(2, &["not a duration"]);
+    let dir = tempfile::tempdir().unwrap();
+    let bundle = dir.path().join("Bad.sparsebundle");
+    let status =
+        std::process::Command::new("cp").arg("-r").arg(demo()).arg(&bundle).status().unwrap();
+    assert!(status.success());
+    let plist = bundle.join("com.apple.TimeMachine.MachineID.plist");
+    let text = fs::read_to_string(&plist).unwrap();
+    let text = text.replace("<integer>1</integer>", "<integer>2</integer>");
+    let text = text.replace(
+        "<key>VerificationState",
+        "<key>RecoveryBackupDeclinedDate</key><date>2019-11-14T00:00:00Z</date><key>VerificationState",
+    );
+    fs::write(&plist, text).unwrap();
+    tmbundle(&["verify", bundle.to_str().unwrap()])
+        .expect(1, &["TM-VERIFICATION-FAILED", "TM-BLOCKED"]);
+    let history = bundle.join("com.apple.TimeMachine.SnapshotHistory.plist");
+    let text =
+        fs::read_to_string(&history).unwrap().replace("2019-11-13-102343", "2019-11-20-000000");
+    fs::write(&history, text).unwrap();
+    tmbundle(&["verify", bundle.to_str().unwrap()]).expect(1, &["TM-HISTORY"]);
+}
+
+#[test]
+fn a_lost_band_under_the_catalog_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let bundle = dir.path().join("Lost.sparsebundle");
+    let status =
+        std::process::Command::new("cp").arg("-r").arg(demo()).arg(&bundle).status().unwrap();
+    assert!(status.success());
+    let path = bundle.to_str().unwrap();
+    let mut named = 0;
+    for band in ["8", "9"] {
+        let (here, away) = (bundle.join("bands").join(band), dir.path().join("away"));
+        fs::rename(&here, &away).unwrap();
+        let ran = tmbundle(&["verify", path]);
+        assert!(ran.code == Some(0) || ran.code == Some(1), "{ran:#?}");
+        named +=
+            u32::from(ran.out.contains("BAND-LOST") && ran.out.contains(&format!("band {band})")));
+        fs::rename(&away, &here).unwrap();
+    }
+    assert!(named >= 1, "no loss of a band was seen");
+    tmbundle(&["verify", path]).expect(0, &[]);
+}

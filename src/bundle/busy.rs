@@ -38,7 +38,10 @@ fn open_files(bundle: &Path) -> Vec<String> {
             *by_server.entry(server).or_default() += to_u64(held);
         }
     }
-    by_server.into_iter().map(|(server, n)| format!("{server} holds {n} of its files open")).collect()
+    by_server
+        .into_iter()
+        .map(|(server, n)| format!("{server} holds {n} of its files open"))
+        .collect()
 }
 
 /// The name of a process if it is a file server's.

@@ -64,6 +64,9 @@ pub struct VerifyArgs {
     /// Only what needs no password and no walk of the trees
     #[arg(long)]
     pub quick: bool,
+    /// Damage if the last completed backup is older, such as 36h or 3d
+    #[arg(long, value_name = "AGE", value_parser = super::busy::duration)]
+    pub max_age: Option<std::time::Duration>,
     /// Exit with 1 from this severity on
     #[arg(long, value_enum, default_value = "damage")]
     pub fail_on: FailOn,

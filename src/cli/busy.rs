@@ -8,7 +8,6 @@ use tmbundle::disk::Disk;
 use tmbundle::report::Progress;
 use tmbundle::{Error, Result};
 
-
 /// `--if-busy`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IfBusy {

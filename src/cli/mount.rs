@@ -8,7 +8,6 @@ use super::args::{MountArgs, NameForm, ResourceForkForm, UmountArgs, XattrForm};
 use super::log;
 use super::output::{self, Exit, stdout};
 use super::password::Keyring;
-use tmbundle::report::NoProgress;
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -17,6 +16,7 @@ use tmbundle::Error;
 use tmbundle::mount::{
     Mounted, Names, Opened, Opener, Options, Owner, ResourceForks, Tree, Xattrs,
 };
+use tmbundle::report::NoProgress;
 use tmbundle::timemachine::Archive;
 
 /// Set for the child that serves in the background.

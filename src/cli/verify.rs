@@ -40,7 +40,7 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
         let checked = match busy::settle(source, args.if_busy, &bars) {
             Ok(()) => {
                 let opened = args.password.open(source, prompt);
-                verify(source, opened, Options { quick: args.quick }, &bars)
+                verify(source, opened, options(args), &bars)
             }
             Err(e @ Error::Busy(_)) => Ok(skipped(source, &e.to_string())),
             Err(e) => Err(e),
@@ -74,6 +74,11 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
         output::json("tmbundle/verify/1", &document)?;
     }
     Ok(worst)
+}
+
+fn options(args: &VerifyArgs) -> Options {
+    let max_age = args.max_age.and_then(|age| i64::try_from(age.as_secs()).ok());
+    Options { quick: args.quick, max_age, now: jiff::Timestamp::now().as_second() }
 }
 
 fn fails(outcome: &Outcome, from: FailOn) -> bool {

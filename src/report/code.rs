@@ -107,6 +107,9 @@ codes! {
     BandUnreadable "BAND-UNREADABLE" Damage []
         "A band cannot be read: the disk reports an error or access is denied."
         => "Run as a user who may read it; if that is not the cause, look at the server's disk now.";
+    BandLost "BAND-LOST" Damage []
+        "A band is missing, short or has a hole where the volume keeps its own records."
+        => "Look for the band in another copy of the bundle; ask the server's disk and file system what happened to it.";
     DiskUnreadable "DISK-UNREADABLE" Damage []
         "The part of the disk that holds the partition map or the start of a volume cannot be read."
         => "See the finding on the band that holds it; of a raw disk, look at its health now.";
@@ -191,6 +194,33 @@ codes! {
     BtreeMap "HFS-BTREE-MAP" Damage [522, 525, 550]
         "The map of used nodes of a B-tree is wrong or its map nodes are."
         => "Let a Mac repair the volume (fsck_hfs).";
+    TmVerification "TM-VERIFICATION-FAILED" Damage []
+        "The Mac verified this backup, found it bad, and insists on a new one."
+        => "Save what you need with extract or mount before the Mac starts a new backup.";
+    TmBlocked "TM-BLOCKED" Warning []
+        "The user put off the new backup the Mac asked for; until it starts, nothing is backed up."
+        => "Answer the Mac's question, after saving what you need.";
+    TmStale "TM-STALE" Damage []
+        "The last completed backup is older than --max-age allows."
+        => "Look at the Mac: whether it is on, whether the share is full, whether its backups are blocked.";
+    TmNeverCompleted "TM-NEVER-COMPLETED" Warning []
+        "Time Machine has written here, but no backup was ever completed."
+        => "Look whether the share is full and whether the Mac reports an error.";
+    TmUnfinished "TM-UNFINISHED" Info []
+        "A snapshot is in progress, or was interrupted."
+        => "Nothing; the Mac goes on with it or removes it.";
+    TmIncomplete "TM-INCOMPLETE" Warning []
+        "A snapshot holds no volume, as when its deletion was interrupted."
+        => "Do not rely on this snapshot; the others are not concerned.";
+    TmLatest "TM-LATEST" Warning []
+        "The link 'Latest' does not lead to the newest completed snapshot."
+        => "Use the snapshot's name; the Mac sets the link at its next backup.";
+    TmHistory "TM-HISTORY" Warning []
+        "The bundle's history and the snapshots on the volume do not agree."
+        => "If the last backup is missing on the volume, look at the journal and the volume's findings.";
+    TmUnreadable "TM-UNREADABLE" Damage []
+        "Part of the folders that hold the snapshots cannot be read."
+        => "See the findings on the volume.";
     BtreeUnused "HFS-BTREE-UNUSED" Info [608]
         "A node that is not in use is not zero, though this volume promises it."
         => "Harmless; a Mac clears it at the next repair.";

@@ -7,6 +7,7 @@
 mod address;
 mod archive;
 mod backupdb;
+pub mod check;
 
 pub use address::{Place, VOLUME};
 pub use archive::{Archive, OpenVolume};

@@ -14,6 +14,8 @@ use crate::hfsplus::journal::JournalState;
 use crate::io::{Presence, Source};
 use crate::partition::{self, PartitionMap, Purpose, Scheme};
 use crate::report::{Code, Collector, Finding, Progress, Reporter, Severity, Where};
+use crate::timemachine::check::{Known, last_completed};
+use crate::timemachine::{self, Archive, Backup};
 use crate::volume::{self, Kind, Volume};
 
 /// What to check.
@@ -21,6 +23,10 @@ use crate::volume::{self, Kind, Volume};
 pub struct Options {
     /// Only what needs no walk of the trees.
     pub quick: bool,
+    /// Seconds after which the last completed backup is too old.
+    pub max_age: Option<i64>,
+    /// Now, in seconds since 1970.
+    pub now: i64,
 }
 
 /// Verify a source.
@@ -55,6 +61,7 @@ pub fn verify(
         job.bundle(bundle, &mut outcome)?;
     }
     job.disk(&disk, &mut outcome)?;
+    job.time_machine(&disk, &mut outcome)?;
     crate::disk::check::check_chunks(&disk, &collector);
     if disk.bundle().map(busy::stamp) != before {
         signs.push("it changed while it was checked".into());
@@ -152,6 +159,23 @@ impl Job<'_> {
         }
     }
 
+    /// The state of the backups, from the bundle and, if it opens, from the volume.
+    fn time_machine(&self, disk: &Disk, outcome: &mut Outcome) -> Result<()> {
+        let plists = disk.bundle().map(Bundle::time_machine);
+        let archive = if self.options.quick { None } else { Archive::open(disk).ok() };
+        let backup = archive.as_ref().and_then(|a| Some(a.backup()?.1));
+        let known = Known { plists: plists.as_ref(), backup };
+        let last = last_completed(&known);
+        if backup.is_none() && last.is_none() && plists.as_ref().is_none_or(|p| p.machine.is_none())
+        {
+            return Ok(());
+        }
+        self.layer(outcome, "snapshots", |reporter| {
+            timemachine::check::check(&known, self.options.max_age, self.options.now, reporter);
+            Ok(snapshots_text(backup, &known))
+        })
+    }
+
     fn volumes(
         &self,
         disk: &Disk,
@@ -168,7 +192,7 @@ impl Job<'_> {
                 }
                 Kind::Empty | Kind::Unknown if v.partition.purpose == Purpose::Hfs => {
                     known += 1;
-                    self.unrecognised(v);
+                    self.unrecognised(v, disk);
                     outcome.skip("contents", "no volume was recognised in the partition");
                 }
                 Kind::Empty | Kind::Unknown => {}
@@ -199,7 +223,7 @@ impl Job<'_> {
         Ok(())
     }
 
-    fn unrecognised(&self, v: &Volume) {
+    fn unrecognised(&self, v: &Volume, disk: &Disk) {
         let place = Where::of("volume").at(v.source.locate(0));
         let what = if v.kind == Kind::Empty { "only zeros" } else { "nothing recognisable" };
         let text = format!(
@@ -207,8 +231,10 @@ impl Job<'_> {
             v.partition.number, v.partition.type_name
         );
         let finding = Finding::new(Code::VolumeUnknown, place, text);
-        // Zeros that are stored were written so: never formatted rather than lost.
-        let mut stored = true;
+        // Zeros that are stored were written so: never formatted rather than lost,
+        // unless Time Machine has been here.
+        let used = disk.bundle().is_some_and(|b| b.time_machine().machine.is_some());
+        let mut stored = !used;
         let told = v.source.presence(0..v.source.len().min(4096), &mut |_, p| {
             stored &= p == Presence::Data;
         });
@@ -247,6 +273,22 @@ impl Reporter for Watch<'_> {
         let mut worst = self.worst.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         *worst = (*worst).max(Some(finding.severity));
         self.inner.report(finding);
+    }
+}
+
+fn snapshots_text(backup: Option<&Backup>, known: &Known<'_>) -> String {
+    let history = || known.plists.and_then(|p| p.history.as_ref());
+    match (backup, history()) {
+        (Some(b), _) => {
+            let newest =
+                b.latest().map_or("none completed".into(), |(_, s)| format!("newest {}", s.name));
+            format!("{}, {newest}", b.snapshots().count())
+        }
+        (None, Some(h)) => {
+            let newest = h.last().and_then(|e| e.name.as_deref()).unwrap_or("none");
+            format!("{} in the bundle's history, last {newest}", h.entries.len())
+        }
+        (None, None) => "none seen".into(),
     }
 }
 

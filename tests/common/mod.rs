@@ -1,5 +1,5 @@
 //! Shared by the integration tests: where data lies, and how it is unpacked.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::print_stderr)]
 
 pub mod manifest;
 

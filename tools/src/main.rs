@@ -18,8 +18,9 @@ tools disk NAME KIND OUT.img     a volume of a kind in a partition map, whole or
 tools encrypt BITS PASSWORD KIND OUT.sparsebundle
 tools demo OUT.sparsebundle      the bundle of testdata; its manifest goes to OUT.manifest.jsonl
 tools big FILES OUT.img          a volume of so many files in linked folders
-tools bundle-of-one-file BYTES OUT.sparsebundle
-                                 a plain bundle whose volume holds big.bin, for measurements";
+tools bundle-of-one-file BYTES OUT.sparsebundle [128|256]
+                                 a bundle whose volume holds big.bin, for measurements; encrypted
+                                 with AES of so many bits and the password \"password\"";
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -35,7 +36,10 @@ fn main() -> Result<()> {
         }
         ["demo", out] => write_demo(Path::new(out)),
         ["big", files, out] => big(files.parse()?, Path::new(out)),
-        ["bundle-of-one-file", bytes, out] => one_file(bytes.parse()?, Path::new(out)),
+        ["bundle-of-one-file", bytes, out] => one_file(bytes.parse()?, Path::new(out), None),
+        ["bundle-of-one-file", bytes, out, bits] => {
+            one_file(bytes.parse()?, Path::new(out), Some(bits.parse()?))
+        }
         _ => bail!("usage:\n{USAGE}"),
     }
 }
@@ -135,11 +139,14 @@ fn big(files: u32, out: &Path) -> Result<()> {
     Ok(())
 }
 
-fn one_file(bytes: u64, out: &Path) -> Result<()> {
+fn one_file(bytes: u64, out: &Path, key_bits: Option<u32>) -> Result<()> {
     let options = VolumeOptions { size: bytes + (64 << 20), ..VolumeOptions::default() };
     let mut builder = VolumeBuilder::new(options);
     let content = Content::Pattern { seed: 1, len: bytes };
     builder.file(builder.root(), "big.bin", content, Meta::file());
-    bundle::write(&builder.build().image, out, &BundleOptions::default())?;
+    let encryption =
+        key_bits.map(|key_bits| Encryption { key_bits, ..Encryption::with_password("password") });
+    let options = BundleOptions { encryption, ..BundleOptions::default() };
+    bundle::write(&builder.build().image, out, &options)?;
     Ok(())
 }

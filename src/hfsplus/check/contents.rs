@@ -6,7 +6,7 @@ use super::links::{self, Private};
 use super::objects::Collected;
 use super::spec::TreeSpec;
 use super::tree::{self, LeafVisitor};
-use super::{Checked, hierarchy, totals};
+use super::{Checked, hierarchy, totals, unused};
 use crate::error::{Error, Result};
 use crate::hfsplus::btree::{BTree, read_header};
 use crate::hfsplus::catalog::{Catalog, Record};
@@ -220,7 +220,7 @@ impl<'a> Contents<'a> {
             Ok(summary) => {
                 let erased = self.header.attributes & VOL_UNUSED_NODES_ZERO != 0
                     || self.header.create_date >= NODES_ERASED_SINCE;
-                tree::check_unused(&summary, &file, erased, self.reporter, self.progress)?;
+                unused::check(&summary, &file, erased, self.reporter, self.progress)?;
                 let whole = summary.whole;
                 done.trees.push(summary);
                 Ok(whole)

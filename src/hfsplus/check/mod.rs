@@ -14,6 +14,7 @@ mod objects;
 mod spec;
 mod totals;
 mod tree;
+mod unused;
 
 use super::format::VolumeHeader;
 use super::journal::{Journal, JournalState};

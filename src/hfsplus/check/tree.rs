@@ -7,14 +7,14 @@ use crate::hfsplus::btree::read_header;
 use crate::hfsplus::format::BTreeHeader;
 use crate::hfsplus::node::{Node, kind, split};
 use crate::io::bytes::{be32, bit, to_u64, to_usize, usize32};
-use crate::io::{ReadAt, read_vec};
+use crate::io::{Presence, ReadAt, read_vec};
 use crate::report::{Code, Finding, Progress, Reporter, Severity, Unit, Where};
 use std::cmp::Ordering;
 
 /// Deepest tree that fsck accepts.
 const MAX_DEPTH: u16 = 8;
 /// Bytes of leaves that are read at a time.
-const BATCH: u64 = 1 << 20;
+pub(super) const BATCH: u64 = 1 << 20;
 
 /// Called with every sound leaf record: node, record number, and its bytes.
 pub type LeafVisitor<'a> = &'a mut dyn FnMut(u32, usize, &[u8]);
@@ -72,6 +72,12 @@ pub fn check(
         Ok(header) => header,
         Err(e) => {
             let place = Where::of(spec.name).node(0).at(file.locate(0));
+            let zero = read_vec(file, 0, 512).is_ok_and(|b| crate::io::bytes::all_zero(&b));
+            if zero && let Some(how) = absent(file, 0, 512) {
+                let text = format!("{} header is lost: {how} where it lies", spec.name);
+                reporter.report(Finding::new(Code::BandLost, place, text));
+                return Err(e);
+            }
             let code = match &e {
                 Error::Io { .. } => Code::BtreeUnreadable,
                 _ => Code::BtreeHeader,
@@ -96,38 +102,20 @@ pub fn check(
     Ok(c.summary)
 }
 
-/// Look for unused nodes that are not zero. `promised`: the volume says they are;
-/// on older ones something else is expected.
-pub fn check_unused(
-    tree: &TreeSummary,
-    file: &dyn ReadAt,
-    promised: bool,
-    reporter: &dyn Reporter,
-    progress: &dyn Progress,
-) -> Result<()> {
-    let size = u64::from(tree.node_size);
-    let per_batch = u32::try_from(BATCH / size.max(1)).unwrap_or(1).max(1);
-    let unused = |n: u32| bit(&tree.map, usize32(n)) == Some(false);
-    let mut n = 1;
-    while n < tree.nodes {
-        if !unused(n) {
-            n += 1;
-            continue;
-        }
-        progress.check()?;
-        let count = (n..tree.nodes.min(n + per_batch)).take_while(|n| unused(*n)).count();
-        let read = read_vec(file, u64::from(n) * size, to_usize(size) * count);
-        for (node, bytes) in (n..).zip(read.iter().flat_map(|b| b.chunks_exact(to_usize(size)))) {
-            if !crate::io::bytes::all_zero(bytes) {
-                let place = Where::of(tree.name).node(node).at(file.locate(u64::from(node) * size));
-                let text = format!("{} node {node} is unused but not zero", tree.name);
-                let severity = if promised { Severity::Warning } else { Severity::Info };
-                reporter.report(Finding::new(Code::BtreeUnused, place, text).severity(severity));
-            }
-        }
-        n += u32::try_from(count).unwrap_or(1).max(1);
-    }
-    Ok(())
+/// How the bytes of a node are absent on the server, if they are.
+fn absent(file: &dyn ReadAt, n: u32, size: u64) -> Option<&'static str> {
+    let start = u64::from(n) * size;
+    let mut absent = None;
+    let visit = &mut |_, presence| {
+        absent = absent.or(match presence {
+            Presence::Data => None,
+            Presence::Missing => Some("the band is missing"),
+            Presence::Short => Some("the band ends before it"),
+            Presence::Hole => Some("the band has a hole"),
+        });
+    };
+    file.presence(start..start + size, visit).ok()?;
+    absent
 }
 
 impl Checker<'_> {
@@ -324,8 +312,13 @@ impl Checker<'_> {
         let n = child.node;
         let bytes = node.bytes();
         if node.kind != want || u16::from(node.height) != height {
-            let lost = crate::io::bytes::all_zero(bytes);
-            let text = if lost {
+            let zero = crate::io::bytes::all_zero(bytes);
+            if zero && let Some(how) = absent(self.file, n, self.size()) {
+                self.report(Code::BandLost, n, format!("is lost: {how} where it lies"));
+                self.summary.whole = false;
+                return false;
+            }
+            let text = if zero {
                 "holds only zeros".to_owned()
             } else {
                 format!(
@@ -333,7 +326,7 @@ impl Checker<'_> {
                     node.kind, node.height
                 )
             };
-            self.report(if lost { Code::BtreeNode } else { Code::BtreeKind }, n, text);
+            self.report(if zero { Code::BtreeNode } else { Code::BtreeKind }, n, text);
             self.summary.whole = false;
             return false;
         }

@@ -1,0 +1,41 @@
+//! Nodes of a tree that are not in use (section 16).
+
+use super::tree::{BATCH, TreeSummary};
+use crate::error::Result;
+use crate::io::bytes::{bit, to_usize, usize32};
+use crate::io::{ReadAt, read_vec};
+use crate::report::{Code, Finding, Progress, Reporter, Severity, Where};
+
+/// Look for unused nodes that are not zero. `promised`: the volume says they are;
+/// on older ones something else is expected.
+pub fn check(
+    tree: &TreeSummary,
+    file: &dyn ReadAt,
+    promised: bool,
+    reporter: &dyn Reporter,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let size = u64::from(tree.node_size);
+    let per_batch = u32::try_from(BATCH / size.max(1)).unwrap_or(1).max(1);
+    let unused = |n: u32| bit(&tree.map, usize32(n)) == Some(false);
+    let mut n = 1;
+    while n < tree.nodes {
+        if !unused(n) {
+            n += 1;
+            continue;
+        }
+        progress.check()?;
+        let count = (n..tree.nodes.min(n + per_batch)).take_while(|n| unused(*n)).count();
+        let read = read_vec(file, u64::from(n) * size, to_usize(size) * count);
+        for (node, bytes) in (n..).zip(read.iter().flat_map(|b| b.chunks_exact(to_usize(size)))) {
+            if !crate::io::bytes::all_zero(bytes) {
+                let place = Where::of(tree.name).node(node).at(file.locate(u64::from(node) * size));
+                let text = format!("{} node {node} is unused but not zero", tree.name);
+                let severity = if promised { Severity::Warning } else { Severity::Info };
+                reporter.report(Finding::new(Code::BtreeUnused, place, text).severity(severity));
+            }
+        }
+        n += u32::try_from(count).unwrap_or(1).max(1);
+    }
+    Ok(())
+}
