@@ -127,6 +127,31 @@ fn partition() {
 }
 
 #[test]
+fn image() {
+    use tools::bundle::{Encryption, single};
+    let mut disk = tools::Image::new(64 << 10);
+    disk.write_at(1024, b"H+");
+    disk.write_at(20_000, &[7; 9000]);
+    let how = Encryption { token_len: 1024, iterations: 2, ..Encryption::with_password("pw") };
+    let sparse = single::sparse_image(&disk, 8, 2);
+    let mut seeds = vec![
+        single::encrypted(&disk.read(0, 4096), &how),
+        single::encrypted_v1(&disk.read(0, 4096), &how),
+        single::encrypted(&sparse, &how),
+        sparse,
+        single::compressed(&disk, single::Packing::Stored),
+        single::compressed(&disk, single::Packing::Zlib),
+        single::compressed(&disk, single::Packing::Adc),
+    ];
+    if let Some(data) = common::shared_data("image, on seeds with more codecs") {
+        for codec in ["bzip2", "lzfse", "lzma"] {
+            seeds.push(std::fs::read(data.join(format!("images/hfsplus_{codec}.dmg"))).unwrap());
+        }
+    }
+    drive("image", &seeds, 4_000, targets::image);
+}
+
+#[test]
 fn nodes_and_records() {
     let (nodes, records) = sample_nodes();
     drive("btree_node", &nodes, 20_000, targets::btree_node);

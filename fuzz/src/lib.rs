@@ -5,6 +5,8 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use tmbundle::bundle::Info;
+use tmbundle::disk::check::{check as check_image, check_chunks};
+use tmbundle::disk::{Disk, Secret};
 use tmbundle::fs::{FileSystem, Kind, Step, Stream, walk};
 use tmbundle::hfsplus::acl::Acl;
 use tmbundle::hfsplus::attributes::{Key as AttributeKey, Value};
@@ -53,6 +55,31 @@ pub fn partition(data: &[u8]) {
         }
         let _ = volume::volumes(&disk, &map);
     }
+}
+
+/// A disk image in one file: raw, encrypted with the password `pw`, sparse, compressed.
+pub fn image(data: &[u8]) {
+    let name = format!("tmbundle-fuzz-{}-{:?}", std::process::id(), std::thread::current().id());
+    let path = std::env::temp_dir().join(name);
+    if std::fs::write(&path, data).is_err() {
+        return;
+    }
+    let opened = Disk::open_with(&path, &|_| Ok(Some(Secret::new(b"pw".to_vec()))));
+    let _ = std::fs::remove_file(&path);
+    let Ok(disk) = opened else { return };
+    check_image(&disk, &Collector::new(100));
+    if let Ok(bytes) = disk.bytes() {
+        read_all(&*bytes);
+        let _ = read_vec(&*bytes, bytes.len().saturating_sub(700), 700);
+        let range = 0..bytes.len().min(MOST);
+        let mut at = 0;
+        let told = bytes.presence(range.clone(), &mut |r, _| {
+            assert!(r.start == at && r.end > at, "presence leaves no gap");
+            at = r.end;
+        });
+        assert!(told.is_err() || at == range.end, "presence tells all");
+    }
+    check_chunks(&disk, &Collector::new(100));
 }
 
 /// A catalog key and record.

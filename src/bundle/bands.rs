@@ -82,11 +82,6 @@ impl Bands {
         Ok(opened)
     }
 
-    /// Whether a band's file reaches as far as `offset`.
-    pub fn stores(&self, index: u64, offset: u64) -> bool {
-        matches!(self.open_band(index), Ok(Some((_, len))) if len > offset)
-    }
-
     /// Fill `buf` from one band, zeros past the end of its file; returns how many
     /// bytes the file had.
     pub fn read_stored(&self, index: u64, buf: &mut [u8], offset: u64) -> Result<usize> {

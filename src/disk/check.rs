@@ -1,10 +1,21 @@
-//! What is wrong with the encryption of a disk, without its password.
+//! What is wrong with the file of a disk and its encryption, without a password.
 
-use super::Disk;
+use super::{Disk, Locked};
+use crate::io::ReadAt;
 use crate::report::{Code, Finding, Reporter, Where};
 
-/// Report a damaged encryption header.
+/// Report a file that ends early and a damaged encryption header.
 pub fn check(disk: &Disk, reporter: &dyn Reporter) {
+    if let Some(text) = disk.cut() {
+        let text = format!("the file ends before the disk does: {text}");
+        reporter.report(Finding::new(Code::DiskCut, Where::of("disk image"), text));
+    }
+    if let Some(Locked::Damaged(text)) = disk.locked()
+        && disk.encryption().is_none_or(|e| e.damaged.is_none())
+    {
+        let place = Where::of("disk image");
+        reporter.report(Finding::new(Code::DiskImageDamaged, place, text.clone()));
+    }
     let Some(encryption) = disk.encryption() else { return };
     let token_told =
         disk.bundle().is_some_and(|b| matches!(b.token(), crate::bundle::Token::Unknown(_)));
@@ -14,16 +25,22 @@ pub fn check(disk: &Disk, reporter: &dyn Reporter) {
         let text = format!("{text}; without this header nobody can read the image");
         reporter.report(Finding::new(Code::HeaderEncryption, Where::of("encryption header"), text));
     }
+    for text in &encryption.odd {
+        reporter.report(Finding::new(Code::TokenOdd, Where::of("encryption header"), text.clone()));
+    }
 }
 
 /// Report chunks whose ciphertext is all zero, as far as they were met.
 pub fn check_chunks(disk: &Disk, reporter: &dyn Reporter) {
-    let count = disk.zero_chunks();
-    if count > 0 {
+    for run in disk.unwritten_chunks() {
+        let len = run.end - run.start;
         let text = format!(
-            "{count} chunks of ciphertext that were read are all zero: they were never \
-             written, or are lost"
+            "{len} bytes of ciphertext at {} are all zero: they were never written, or are lost",
+            run.start
         );
-        reporter.report(Finding::new(Code::ChunkZero, Where::of("encrypted chunks"), text));
+        let place = disk.decrypted.as_ref().and_then(|d| d.locate(run.start));
+        let mut place = Where::of("encrypted chunks").at(place);
+        place.length = Some(len);
+        reporter.report(Finding::new(Code::ChunkZero, place, text));
     }
 }

@@ -1,28 +1,26 @@
 //! The plaintext of an encrypted image, decrypted as it is read.
 //!
-//! Each chunk is AES-CBC with an IV made from its number (`formats/encrcdsa.md`
-//! section 5). In a bundle the numbers begin anew in every band, so the IVs of one
-//! band serve all of them and are made once. What no band stores is plaintext zeros.
+//! In a bundle, what no band stores is plaintext zeros. So is a chunk whose ciphertext is
+//! all zeros, which no cipher makes: it was never written, or was lost; such chunks
+//! are noted. Source: `formats/encrcdsa.md` section 6.
 
+use super::cipher::ChunkCipher;
 use super::encrcdsa::{Header, Keys};
 use crate::bundle::Bands;
 use crate::error::{Error, Place, Result};
-use crate::io::bytes::{all_zero, to_u64, to_usize, usize32};
+use crate::io::bytes::{to_u64, to_usize, usize32};
 use crate::io::{PresenceVisitor, ReadAt, Source, check_range};
-use aes::cipher::{Array, BlockModeDecrypt, InnerIvInit, KeyInit};
-use hmac::{Hmac, Mac};
 use rayon::prelude::*;
-use sha1::Sha1;
+use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-/// Most IVs that are kept (16 MiB); of larger bands they are made as needed.
-const MAX_TABLE: u64 = 1 << 20;
 /// Reads from this size on are shared among cores.
 const PARALLEL: usize = 256 << 10;
-/// Bytes that one core decrypts at a time.
-const SHARE: usize = 64 << 10;
+/// Bytes that one core reads and decrypts at a time.
+const SHARE: u64 = 128 << 10;
+/// Most runs of unwritten chunks that are kept apart.
+const MAX_RUNS: usize = 10_000;
 
 /// A pool of our own: the global one could be waited for from inside itself.
 static POOL: LazyLock<Option<rayon::ThreadPool>> = LazyLock::new(|| {
@@ -50,49 +48,41 @@ pub enum Store {
     File(Source, u64),
 }
 
-enum Cipher {
-    Aes128(aes::Aes128),
-    Aes256(aes::Aes256),
-}
-
 /// An image that is decrypted as it is read.
 pub struct Decrypted {
     store: Store,
     size: u64,
-    chunk: usize,
-    cipher: Cipher,
-    hmac: Hmac<Sha1>,
-    table: OnceLock<Vec<[u8; 16]>>,
-    zero_chunks: AtomicU64,
+    cipher: ChunkCipher,
+    unwritten: Mutex<Runs>,
 }
 
 impl Decrypted {
     /// The plaintext, `size` bytes, of what is in `store`.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when the keys have impossible lengths.
+    /// [`Error::Corrupt`] when the keys have impossible lengths, [`Error::Unsupported`]
+    /// when bands do not hold whole chunks.
     pub fn new(header: &Header, keys: &Keys, store: Store, size: u64) -> Result<Self> {
-        let bad = |_| Error::corrupt("encryption header", "a key has an impossible length");
-        let cipher = if header.key_bits == 128 {
-            Cipher::Aes128(aes::Aes128::new_from_slice(&keys.aes).map_err(bad)?)
-        } else {
-            Cipher::Aes256(aes::Aes256::new_from_slice(&keys.aes).map_err(bad)?)
+        let reused = match &store {
+            Store::Bands(bands, numbering) => {
+                let (band, chunk) = (bands.band_size(), u64::from(header.chunk));
+                if !band.is_multiple_of(chunk) {
+                    let text = format!("bands of {band} bytes do not hold whole chunks of {chunk}");
+                    return Err(Error::Unsupported(text));
+                }
+                if *numbering == Numbering::Band { band / chunk } else { 0 }
+            }
+            Store::File(..) => 0,
         };
-        let hmac = Hmac::new_from_slice(&keys.hmac).map_err(bad)?;
-        Ok(Self {
-            store,
-            size,
-            chunk: usize32(header.chunk),
-            cipher,
-            hmac,
-            table: OnceLock::new(),
-            zero_chunks: AtomicU64::new(0),
-        })
+        let cipher = ChunkCipher::new(keys, usize32(header.chunk), reused)?;
+        Ok(Self { store, size, cipher, unwritten: Mutex::default() })
     }
 
-    /// Chunks met so far whose ciphertext is all zero: never written, or lost.
-    pub fn zero_chunks(&self) -> u64 {
-        self.zero_chunks.load(Ordering::Relaxed)
+    /// Runs of chunks met so far whose ciphertext is all zero: never written, or
+    /// lost. In order; of very many, neighbours are joined.
+    pub fn unwritten(&self) -> Vec<Range<u64>> {
+        let runs = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
+        runs.0.iter().map(|(start, end)| *start..(*end).min(self.size)).collect()
     }
 
     /// Bytes after which storage and, in bundles, numbering begin anew.
@@ -103,137 +93,74 @@ impl Decrypted {
         }
     }
 
-    fn iv(&self, number: u64) -> [u8; 16] {
-        if let Some(iv) = usize::try_from(number).ok().and_then(|n| self.ivs().get(n)) {
-            return *iv;
-        }
-        self.make_iv(number)
-    }
-
-    fn make_iv(&self, number: u64) -> [u8; 16] {
-        let mut mac = self.hmac.clone();
-        // The number is 32 bits wide; a disk beyond 2^32 chunks wraps round.
-        let number = u32::try_from(number & 0xFFFF_FFFF).unwrap_or(0);
-        mac.update(&number.to_be_bytes());
-        crate::io::bytes::array(&mac.finalize().into_bytes(), 0).unwrap_or_default()
-    }
-
-    /// The IVs of one band, which all bands share.
-    fn ivs(&self) -> &[[u8; 16]] {
-        self.table.get_or_init(|| match &self.store {
-            Store::Bands(bands, Numbering::Band) => {
-                let count = bands.band_size().div_ceil(to_u64(self.chunk));
-                (0..count.min(MAX_TABLE)).map(|n| self.make_iv(n)).collect()
-            }
-            _ => Vec::new(),
-        })
-    }
-
-    fn decrypt_chunk(&self, number: u64, chunk: &mut [u8]) {
-        if all_zero(chunk) {
-            self.zero_chunks.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        let iv = Array::from(self.iv(number));
-        let (blocks, _) = Array::slice_as_chunks_mut(chunk);
-        match &self.cipher {
-            Cipher::Aes128(c) => cbc::Decryptor::inner_iv_init(c, &iv).decrypt_blocks(blocks),
-            Cipher::Aes256(c) => cbc::Decryptor::inner_iv_init(c, &iv).decrypt_blocks(blocks),
-        }
-    }
-
-    /// Decrypt whole chunks in place, the first having this number.
-    fn decrypt(&self, first: u64, data: &mut [u8]) {
-        let share = (SHARE / self.chunk).max(1);
-        let one = |(i, part): (usize, &mut [u8])| {
-            let base = first + to_u64(i * share);
-            for (n, chunk) in (base..).zip(part.chunks_exact_mut(self.chunk)) {
-                self.decrypt_chunk(n, chunk);
+    /// Read whole chunks of ciphertext; returns how many bytes of it are stored. The
+    /// others are zeros.
+    fn fetch(&self, index: u64, within: u64, buf: &mut [u8]) -> Result<usize> {
+        let stored = match &self.store {
+            Store::Bands(bands, _) => bands.read_stored(index, buf, within)?,
+            Store::File(file, start) => {
+                let from = start.saturating_add(within);
+                let stored = to_usize(file.len().saturating_sub(from)).min(buf.len());
+                file.read_at(buf.get_mut(..stored).unwrap_or_default(), from)?;
+                stored
             }
         };
-        match &*POOL {
-            Some(pool) if data.len() >= PARALLEL => {
-                // Made before the cores share the work, not once for each.
-                self.ivs();
-                pool.install(|| data.par_chunks_mut(share * self.chunk).enumerate().for_each(one));
-            }
-            _ => data.chunks_mut(share * self.chunk).enumerate().for_each(one),
+        let (chunk, over) = (self.cipher.chunk(), stored % self.cipher.chunk());
+        let cut = matches!(self.store, Store::File(..)) && stored < buf.len();
+        if over == 0 && !cut {
+            return Ok(stored);
         }
+        let at = within.saturating_add(to_u64(stored - over));
+        let at = index.saturating_mul(self.segment_size()).saturating_add(at);
+        let text = format!("{over} of its {chunk} bytes are stored, which cannot be decrypted");
+        Err(Error::corrupt_at("encrypted chunk", self.locate(at), text))
     }
 
     /// Fill `buf`, whole chunks, from the byte `within` of segment `index`.
     fn read_chunks(&self, index: u64, within: u64, buf: &mut [u8]) -> Result<()> {
-        let chunk = to_u64(self.chunk);
-        let (stored, first) = match &self.store {
-            Store::Bands(bands, numbering) => {
-                let stored = bands.read_stored(index, buf, within)?;
-                let base = match numbering {
-                    Numbering::Band => 0,
-                    Numbering::Disk => index.saturating_mul(bands.band_size()) / chunk,
-                };
-                (stored, base + within / chunk)
-            }
-            Store::File(file, start) => {
-                let left = file.len().saturating_sub(start.saturating_add(within));
-                let stored = to_usize(left).min(buf.len());
-                let (now, rest) = buf.split_at_mut(stored);
-                file.read_at(now, start + within)?;
-                rest.fill(0);
-                (stored, within / chunk)
-            }
+        let stored = self.fetch(index, within, buf)?;
+        let start = index.saturating_mul(self.segment_size()).saturating_add(within);
+        let from = match &self.store {
+            Store::Bands(_, Numbering::Disk) => start,
+            _ => within,
         };
-        let whole = stored - stored % self.chunk;
-        if stored != whole {
-            return Err(Error::corrupt_at(
-                "encrypted chunk",
-                self.locate(
-                    index
-                        .saturating_mul(self.segment_size())
-                        .saturating_add(within + to_u64(whole)),
-                ),
-                format!(
-                    "{} of its {chunk} bytes are stored, which cannot be decrypted",
-                    stored - whole
-                ),
-            ));
-        }
-        self.decrypt(first, buf.get_mut(..whole).unwrap_or_default());
+        let first = from / to_u64(self.cipher.chunk());
+        let data = buf.get_mut(..stored).unwrap_or_default();
+        self.cipher.decrypt(first, data, |zeros| {
+            let run = start + to_u64(zeros.start)..start + to_u64(zeros.end);
+            self.unwritten.lock().unwrap_or_else(PoisonError::into_inner).add(run);
+        });
         Ok(())
     }
 
     /// Fill `buf` from within one segment: whole chunks in place, the edges by way
     /// of a buffer.
     fn read_segment(&self, index: u64, mut within: u64, mut buf: &mut [u8]) -> Result<()> {
-        let chunk = to_u64(self.chunk);
+        let size = self.cipher.chunk();
+        let chunk = to_u64(size);
         while !buf.is_empty() {
             let ahead = to_usize(within % chunk);
-            if ahead == 0 && buf.len() >= self.chunk {
-                let n = buf.len() - buf.len() % self.chunk;
-                let (now, rest) = buf.split_at_mut(n);
-                self.read_chunks(index, within, now)?;
-                within += to_u64(n);
-                buf = rest;
-                continue;
-            }
-            let mut whole = vec![0; self.chunk];
-            self.read_chunks(index, within - to_u64(ahead), &mut whole)?;
-            let n = (self.chunk - ahead).min(buf.len());
+            let n = if ahead == 0 && buf.len() >= size {
+                buf.len() - buf.len() % size
+            } else {
+                (size - ahead).min(buf.len())
+            };
             let (now, rest) = buf.split_at_mut(n);
-            now.copy_from_slice(whole.get(ahead..ahead + n).unwrap_or_default());
+            if n >= size {
+                self.read_chunks(index, within, now)?;
+            } else {
+                let mut whole = vec![0; size];
+                self.read_chunks(index, within - to_u64(ahead), &mut whole)?;
+                now.copy_from_slice(whole.get(ahead..ahead + n).unwrap_or_default());
+            }
             within += to_u64(n);
             buf = rest;
         }
         Ok(())
     }
-}
 
-impl ReadAt for Decrypted {
-    fn len(&self) -> u64 {
-        self.size
-    }
-
-    fn read_at(&self, mut buf: &mut [u8], offset: u64) -> Result<()> {
-        check_range(self.size, offset, buf.len(), "disk image")?;
+    /// Fill `buf` on this thread.
+    fn read_serial(&self, mut buf: &mut [u8], offset: u64) -> Result<()> {
         let segment = self.segment_size();
         let mut at = offset;
         while !buf.is_empty() {
@@ -246,11 +173,50 @@ impl ReadAt for Decrypted {
         }
         Ok(())
     }
+}
+
+/// Cut `buf` where the disk's offsets are multiples of [`SHARE`].
+fn shares(mut buf: &mut [u8], mut offset: u64) -> Vec<(u64, &mut [u8])> {
+    let mut shares = Vec::new();
+    while !buf.is_empty() {
+        let n = to_usize(SHARE - offset % SHARE).min(buf.len());
+        let (now, rest) = buf.split_at_mut(n);
+        shares.push((offset, now));
+        offset += to_u64(n);
+        buf = rest;
+    }
+    shares
+}
+
+impl ReadAt for Decrypted {
+    fn len(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
+        check_range(self.size, offset, buf.len(), "disk image")?;
+        // Who runs in a pool already has work for the other cores.
+        if buf.len() < PARALLEL || rayon::current_thread_index().is_some() {
+            return self.read_serial(buf, offset);
+        }
+        let Some(pool) = &*POOL else { return self.read_serial(buf, offset) };
+        pool.install(|| {
+            shares(buf, offset)
+                .into_par_iter()
+                .try_for_each(|(at, part)| self.read_serial(part, at))
+        })
+    }
 
     fn presence(&self, range: Range<u64>, visit: PresenceVisitor<'_>) -> Result<()> {
         match &self.store {
             Store::Bands(bands, _) => bands.presence(range, visit),
             Store::File(file, start) => {
+                check_range(
+                    self.size,
+                    range.start,
+                    to_usize(range.end - range.start),
+                    "disk image",
+                )?;
                 file.presence(range.start + start..range.end + start, &mut |r, p| {
                     visit(r.start - start..r.end - start, p);
                 })
@@ -268,41 +234,54 @@ impl ReadAt for Decrypted {
     }
 }
 
-/// Find out how a bundle's chunks are numbered: by what is known to lie on the
-/// disk, or by chunks that would be all zero but for their first block, which a
-/// wrong IV spoils (section 6).
-pub fn find_numbering(header: &Header, keys: &Keys, bands: &Arc<Bands>) -> Result<Numbering> {
-    let size = bands.len();
-    let open = |n| Decrypted::new(header, keys, Store::Bands(bands.clone(), n), size);
-    let both =
-        [(Numbering::Band, open(Numbering::Band)?), (Numbering::Disk, open(Numbering::Disk)?)];
-    // The backup partition table lies in the last sector and begins with its mark.
-    let mut mark = [0; 8];
-    for (numbering, disk) in &both {
-        if size >= 512 && disk.read_at(&mut mark, size - 512).is_ok() && &mark == b"EFI PART" {
-            return Ok(*numbering);
-        }
-    }
-    let chunk = usize32(header.chunk);
-    let mut buf = vec![0; chunk];
-    let Ok(listing) = bands.list() else { return Ok(Numbering::Band) };
-    for index in listing.present.iter().filter(|i| **i > 0).take(8) {
-        for n in 0..2048u64 {
-            let at = index.saturating_mul(bands.band_size()).saturating_add(n * to_u64(chunk));
-            for (numbering, disk) in &both {
-                let before = disk.zero_chunks();
-                if at.saturating_add(to_u64(chunk)) > size || disk.read_at(&mut buf, at).is_err() {
-                    break;
-                }
-                // Zeros that are not stored tell nothing.
-                if all_zero(&buf)
-                    && disk.zero_chunks() == before
-                    && bands.stores(*index, n * to_u64(chunk))
-                {
-                    return Ok(*numbering);
-                }
+/// Ranges that do not touch: start and end of each.
+#[derive(Default)]
+struct Runs(BTreeMap<u64, u64>);
+
+impl Runs {
+    fn add(&mut self, run: Range<u64>) {
+        let Range { mut start, mut end } = run;
+        if let Some((s, e)) = self.0.range(..=start).next_back()
+            && *e >= start
+        {
+            if *e >= end {
+                return;
             }
+            start = *s;
+        }
+        while let Some((s, e)) = self.0.range(start..=end).next_back().map(|(s, e)| (*s, *e)) {
+            end = end.max(e);
+            self.0.remove(&s);
+        }
+        if self.0.len() < MAX_RUNS {
+            self.0.insert(start, end);
+        } else if let Some((_, e)) = self.0.range_mut(..=start).next_back() {
+            *e = end;
         }
     }
-    Ok(Numbering::Band)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Runs;
+
+    #[test]
+    fn runs_join_and_are_kept_once() {
+        let mut runs = Runs::default();
+        for (start, end) in
+            [(10, 20), (30, 40), (10, 20), (12, 15), (40, 50), (5, 8), (8, 10), (19, 31)]
+        {
+            runs.add(start..end);
+        }
+        assert_eq!(runs.0.into_iter().collect::<Vec<_>>(), [(5, 50)]);
+        let mut runs = Runs::default();
+        for n in 0..super::MAX_RUNS as u64 + 5 {
+            runs.add(10 * n..10 * n + 1);
+        }
+        assert_eq!(runs.0.len(), super::MAX_RUNS);
+        assert_eq!(
+            runs.0.last_key_value().map(|(_, e)| *e),
+            Some(10 * (super::MAX_RUNS as u64 + 4) + 1)
+        );
+    }
 }

@@ -11,8 +11,8 @@ use des::cipher::{BlockModeDecrypt, KeyIvInit, block_padding::NoPadding};
 use sha1::Sha1;
 use zeroize::Zeroizing;
 
-/// Most rounds of the password function that are done: hdiutil calibrates to some
-/// hundred thousands; a torn header must not keep us busy for days.
+/// Most rounds of the password function that are done for all key records: hdiutil
+/// calibrates to some hundred thousands; a torn header must not keep us busy for days.
 const MAX_ITERATIONS: u32 = 10_000_000;
 /// Most key records that are looked at.
 const MAX_KEYS: u32 = 64;
@@ -34,6 +34,8 @@ pub struct Header {
     pub data_len: u64,
     /// First byte of the ciphertext in a file; meaningless in a bundle.
     pub data_offset: u64,
+    /// What is wrong with parts that are not needed.
+    pub odd: Vec<String>,
     keys: Vec<KeyRecord>,
 }
 
@@ -46,11 +48,13 @@ enum KeyRecord {
     Old { iterations: u32, salt: Vec<u8>, aes: Vec<u8>, hmac: Vec<u8> },
 }
 
+type Key = Zeroizing<Vec<u8>>;
+
 /// The keys of an image.
 pub struct Keys {
     /// AES-128 or AES-256 by its length.
-    pub(super) aes: Zeroizing<Vec<u8>>,
-    pub(super) hmac: Zeroizing<Vec<u8>>,
+    pub(super) aes: Key,
+    pub(super) hmac: Key,
 }
 
 fn damaged(text: impl Into<String>) -> Error {
@@ -88,7 +92,7 @@ impl Header {
         if count == 0 || count > MAX_KEYS {
             return Err(damaged(format!("{count} key records")));
         }
-        let (mut keys, mut broken, mut others) = (Vec::new(), None, 0);
+        let (mut keys, mut broken, mut others, mut rounds) = (Vec::new(), Vec::new(), 0, 0);
         for i in 0..usize32(count) {
             let at = 76 + 20 * i;
             let (kind, offset, len) = (field(at)?, be64(h, at + 4), be64(h, at + 12));
@@ -103,12 +107,17 @@ impl Header {
                 .ok_or_else(|| damaged("a key record lies outside"))
                 .and_then(password_record)
             {
-                Ok(record) => keys.push(record),
-                Err(e) => broken = Some(e),
+                Ok(record) => {
+                    rounds = u32::saturating_add(rounds, record.iterations());
+                    keys.push(record);
+                }
+                Err(e) => broken.push((i + 1, e)),
             }
         }
-        match (keys.is_empty(), broken) {
-            (true, Some(e)) => return Err(e),
+        iterations(rounds.max(1))?;
+        let odd = broken.iter().map(|(n, e)| format!("key record {n}: {e}")).collect();
+        match (keys.is_empty(), broken.into_iter().next()) {
+            (true, Some((_, e))) => return Err(e),
             (true, None) => {
                 let text = format!("none of its {others} key records takes a password");
                 return Err(Error::Unsupported(text));
@@ -116,7 +125,7 @@ impl Header {
             _ => {}
         }
         let (data_len, data_offset) = (be64(h, 56).unwrap_or(0), be64(h, 64).unwrap_or(0));
-        Ok(Self { version, key_bits, chunk, data_len, data_offset, keys })
+        Ok(Self { version, key_bits, chunk, data_len, data_offset, odd, keys })
     }
 
     /// Decode a version 1 trailer (1276 bytes).
@@ -151,17 +160,19 @@ impl Header {
             hmac: sized(0x1B4, 0x1B8, 256)?,
         };
         let data_len = be64(t, 0x4E8).unwrap_or(0);
-        Ok(Self { version: 1, key_bits, chunk, data_len, data_offset: 0, keys: vec![record] })
+        let (odd, keys) = (Vec::new(), vec![record]);
+        Ok(Self { version: 1, key_bits, chunk, data_len, data_offset: 0, odd, keys })
     }
 
     /// Open the header with a password. `what` names the image in errors.
     ///
     /// # Errors
-    /// [`Error::WrongPassword`] when no key record opens.
+    /// [`Error::WrongPassword`] when no key record opens; [`Error::Corrupt`] when one
+    /// opens, but the header contradicts the keys in it.
     pub fn unlock(&self, password: &Secret, what: &str) -> Result<Keys> {
         for form in password.forms() {
             for record in &self.keys {
-                if let Some(keys) = record.open(&form, self.key_bits) {
+                if let Some(keys) = record.open(&form, self.key_bits)? {
                     return Ok(keys);
                 }
             }
@@ -237,31 +248,40 @@ fn unpad(data: &[u8]) -> Option<&[u8]> {
 }
 
 impl KeyRecord {
-    fn open(&self, password: &[u8], key_bits: u32) -> Option<Keys> {
-        let aes_len = usize32(key_bits) / 8;
+    fn iterations(&self) -> u32 {
+        match self {
+            Self::Password { iterations, .. } | Self::Old { iterations, .. } => *iterations,
+        }
+    }
+
+    /// The keys, if this is the password.
+    fn open(&self, password: &[u8], key_bits: u32) -> Result<Option<Keys>> {
+        let Some((aes, hmac)) = self.unwrap(password) else { return Ok(None) };
+        let wanted = (usize32(key_bits) / 8, HMAC_KEY);
+        if (aes.len(), hmac.len()) != wanted {
+            // The mark of the right password was there: the header is wrong.
+            let found = (aes.len(), hmac.len());
+            return Err(damaged(format!("its keys have {found:?} bytes, expected {wanted:?}")));
+        }
+        Ok(Some(Keys { aes, hmac }))
+    }
+
+    fn unwrap(&self, password: &[u8]) -> Option<(Key, Key)> {
+        let own = |bytes: &[u8]| Zeroizing::new(bytes.to_vec());
         match self {
             Self::Password { iterations, salt, iv, blob } => {
                 let key = wrapping_key(password, salt, *iterations);
                 let plain = unwrap_3des(&key, iv, blob)?;
-                let body = unpad(&plain)?;
                 // The mark behind the keys is the check of the password.
-                let keys = body.strip_suffix(b"CKIE\0")?;
-                let (aes, hmac) = keys.split_at_checked(aes_len)?;
-                (hmac.len() == HMAC_KEY).then(|| Keys::new(aes, hmac))
+                let keys = unpad(&plain)?.strip_suffix(b"CKIE\0")?;
+                let (aes, hmac) = keys.split_at_checked(keys.len().checked_sub(HMAC_KEY)?)?;
+                Some((own(aes), own(hmac)))
             }
             Self::Old { iterations, salt, aes, hmac } => {
                 let key = wrapping_key(password, salt, *iterations);
-                let aes = unwrap_old(&key, aes)?;
-                let hmac = unwrap_old(&key, hmac)?;
-                (aes.len() == aes_len && hmac.len() == HMAC_KEY).then(|| Keys::new(&aes, &hmac))
+                Some((unwrap_old(&key, aes)?, unwrap_old(&key, hmac)?))
             }
         }
-    }
-}
-
-impl Keys {
-    fn new(aes: &[u8], hmac: &[u8]) -> Self {
-        Self { aes: Zeroizing::new(aes.to_vec()), hmac: Zeroizing::new(hmac.to_vec()) }
     }
 }
 
@@ -329,9 +349,11 @@ mod tests {
         for (password, salt, iterations, iv, blob, bits, aes, hmac) in cases {
             let iv = hex(iv).try_into().unwrap();
             let record = KeyRecord::Password { iterations, salt: hex(salt), iv, blob: hex(blob) };
-            let keys = record.open(password.as_bytes(), bits).expect(password);
+            let keys = record.open(password.as_bytes(), bits).unwrap().expect(password);
             assert_eq!((keys.aes.to_vec(), keys.hmac.to_vec()), (hex(aes), hex(hmac)));
-            assert!(record.open(b"wrong", bits).is_none());
+            assert!(record.open(b"wrong", bits).unwrap().is_none());
+            // The right password under a header that is wrong about the key's length.
+            assert!(matches!(record.open(password.as_bytes(), 384 - bits), Err(Error::Corrupt(_))));
         }
     }
 
@@ -347,13 +369,13 @@ mod tests {
                 "74a060efbaf2c79d5523219d8162c425befbb2094fb46e7ffaedc7cd4f192e6f0c47d8aa91e0a3201346725d3ddadfff",
             ),
         };
-        let keys = record.open(b"vilefault", 256).unwrap();
+        let keys = record.open(b"vilefault", 256).unwrap().unwrap();
         assert_eq!(
             keys.aes.to_vec(),
             hex("3c169719399778612f3c08213a0323ed41617f8b01c6d14c5cc306c1b6dd16c9")
         );
         assert_eq!(keys.hmac.to_vec(), hex("59ce97a59b7af5b990c78597224cbb7441728fb1"));
-        assert!(record.open(b"vilefaulT", 256).is_none());
+        assert!(record.open(b"vilefaulT", 256).unwrap().is_none());
     }
 
     #[test]

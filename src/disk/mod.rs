@@ -3,21 +3,28 @@
 
 mod adc;
 pub mod check;
+mod cipher;
 mod decrypt;
 mod encrcdsa;
+mod numbering;
 mod secret;
 mod sparseimage;
 mod udif;
+mod xz;
 
 pub use secret::Secret;
 
 use crate::bundle::{Bundle, Token};
 use crate::error::{Error, Result};
 use crate::io::{RawFile, ReadAt, Slice, Source, read_up_to};
-use decrypt::{Decrypted, Numbering, Store, find_numbering};
+use decrypt::{Decrypted, Numbering, Store};
 use encrcdsa::{Header, V1_LEN};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// The kind of what is no container.
+const RAW: &str = "raw image";
 
 /// What the disk is kept in.
 pub enum Container {
@@ -39,6 +46,7 @@ pub struct Disk {
     encryption: Option<Encryption>,
     bytes: std::result::Result<Source, Locked>,
     decrypted: Option<Arc<Decrypted>>,
+    cut: Option<String>,
 }
 
 /// How a disk is encrypted.
@@ -48,6 +56,8 @@ pub struct Encryption {
     pub cipher: String,
     /// Whether the header is damaged.
     pub damaged: Option<String>,
+    /// What else is wrong with the header, though it can be used.
+    pub odd: Vec<String>,
     /// Chunks are numbered from the start of the disk, not of each band.
     pub disk_numbering: bool,
 }
@@ -57,7 +67,7 @@ pub struct Encryption {
 pub enum Locked {
     /// Encrypted, and no password was given.
     NoPassword,
-    /// The encryption header is damaged: nobody can read it.
+    /// The encryption header, or the container in the file, is damaged.
     Damaged(String),
     /// Encrypted or packed in a way that cannot be read.
     Unsupported(String),
@@ -99,10 +109,11 @@ impl Disk {
         let mut disk = Self {
             path: path.to_owned(),
             container,
-            kind: "raw image",
+            kind: RAW,
             encryption: None,
             bytes: Err(Locked::NoPassword),
             decrypted: None,
+            cut: None,
         };
         disk.fill(ask)?;
         Ok(disk)
@@ -128,12 +139,14 @@ impl Disk {
             Container::Raw(_) => unpack(source.clone()),
         };
         self.bytes = match unpacked {
-            Ok(Some((kind, inner))) => {
+            Ok(Some(Unpacked { kind, disk, cut })) => {
                 self.kind = kind;
-                Ok(inner)
+                self.cut = self.cut.take().or(cut);
+                Ok(disk)
             }
             Ok(None) => Ok(source),
             Err(Error::Unsupported(text)) => Err(Locked::Unsupported(text)),
+            Err(e @ Error::Corrupt(_)) => Err(Locked::Damaged(e.to_string())),
             Err(e) => return Err(e),
         };
         Ok(())
@@ -182,20 +195,39 @@ impl Disk {
                     None => Locked::Unsupported(e.to_string()),
                 });
                 let cipher = "unknown cipher".into();
-                self.encryption = Some(Encryption { cipher, damaged, disk_numbering: false });
+                self.encryption =
+                    Some(Encryption { cipher, damaged, odd: Vec::new(), disk_numbering: false });
                 return Ok(None);
             }
         };
-        let cipher = header.cipher();
-        self.encryption = Some(Encryption { cipher, damaged: None, disk_numbering: false });
+        self.encryption = Some(Encryption {
+            cipher: header.cipher(),
+            damaged: None,
+            odd: header.odd.clone(),
+            disk_numbering: false,
+        });
+        if let SealedStore::File(file) = &sealed.store {
+            let (stored, wanted) = (file.len().saturating_sub(header.data_offset), header.data_len);
+            self.cut =
+                (wanted > stored).then(|| format!("{stored} of {wanted} bytes are in the file"));
+        }
         let name = self.name();
         let Some(password) = ask(&name)? else { return Ok(None) };
-        let keys = header.unlock(&password, &name)?;
+        let keys = match header.unlock(&password, &name) {
+            Err(e @ Error::Corrupt(_)) => {
+                self.bytes = Err(Locked::Damaged(e.to_string()));
+                if let Some(encryption) = &mut self.encryption {
+                    encryption.damaged = Some(e.to_string());
+                }
+                return Ok(None);
+            }
+            keys => keys?,
+        };
         let (store, size) = match (&sealed.store, &self.container) {
             (SealedStore::Bundle, Container::Bundle(b)) => {
                 let numbering = match b.info().version {
                     Some(1) => Numbering::Band,
-                    _ => find_numbering(&header, &keys, &b.bands())?,
+                    _ => numbering::find(&header, &keys, &b.bands())?,
                 };
                 if let Some(e) = &mut self.encryption {
                     e.disk_numbering = numbering == Numbering::Disk;
@@ -204,7 +236,10 @@ impl Disk {
             }
             (SealedStore::File(file), _) => {
                 let stored = file.len().saturating_sub(header.data_offset);
-                let size = if header.data_len == 0 { stored } else { header.data_len.min(stored) };
+                // Of a chunk that is cut nothing can be decrypted.
+                let whole = stored - stored % u64::from(header.chunk);
+                let unknown = header.data_len == 0 || header.data_len > stored;
+                let size = if unknown { whole } else { header.data_len };
                 (Store::File(file.clone(), header.data_offset), size)
             }
             (SealedStore::Bundle, Container::Raw(_)) => return Ok(None),
@@ -236,6 +271,11 @@ impl Disk {
         self.kind
     }
 
+    /// Whether something that holds a disk was recognised, not just a file or device.
+    pub fn is_container(&self) -> bool {
+        self.kind != RAW || self.encryption.is_some()
+    }
+
     /// The bundle, if it is one.
     pub fn bundle(&self) -> Option<&Bundle> {
         match &self.container {
@@ -254,9 +294,15 @@ impl Disk {
         self.bytes.as_ref().err()
     }
 
-    /// Chunks met so far whose ciphertext is all zero.
-    pub fn zero_chunks(&self) -> u64 {
-        self.decrypted.as_ref().map_or(0, |d| d.zero_chunks())
+    /// Runs of chunks met so far whose ciphertext is all zero: never written, or lost.
+    /// In a file with a container in it, these are places in the file.
+    pub fn unwritten_chunks(&self) -> Vec<Range<u64>> {
+        self.decrypted.as_ref().map_or_else(Vec::new, |d| d.unwritten())
+    }
+
+    /// What is missing at the end of the file that holds the disk, if something is.
+    pub fn cut(&self) -> Option<&str> {
+        self.cut.as_deref()
     }
 
     /// Size of the disk in bytes; of a locked one as far as its container tells.
@@ -285,15 +331,28 @@ impl Disk {
     }
 }
 
-/// Look for a single-file container; its kind and the disk inside. `None`: raw.
-fn unpack(file: Source) -> Result<Option<(&'static str, Source)>> {
+/// A container that was opened.
+struct Unpacked {
+    kind: &'static str,
+    disk: Source,
+    /// What is missing at the end of the file.
+    cut: Option<String>,
+}
+
+/// Look for a single-file container. `None`: raw.
+fn unpack(file: Source) -> Result<Option<Unpacked>> {
     let head = read_up_to(&*file, 0, 4)?;
     if head == b"sprs" {
         let image = sparseimage::SparseImage::open(file)?;
-        return Ok(Some(("sparse image", Arc::new(image))));
+        let cut = match image.cut() {
+            0 => None,
+            n => Some(format!("{n} of its bands lie past the end of the file")),
+        };
+        return Ok(Some(Unpacked { kind: "sparse image", disk: Arc::new(image), cut }));
     }
     if file.len() >= 512 && read_up_to(&*file, file.len() - 512, 4)? == b"koly" {
-        return Ok(Some(("compressed disk image", udif::open(file)?)));
+        let disk = udif::open(file)?;
+        return Ok(Some(Unpacked { kind: "compressed disk image", disk, cut: None }));
     }
     Ok(None)
 }

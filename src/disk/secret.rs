@@ -14,7 +14,8 @@ impl Secret {
     }
 
     /// The forms to try: as given, then composed and decomposed, since it is not
-    /// documented which of them a Mac's dialogue hands on.
+    /// documented which of them a Mac's dialogue hands on; last with the line end that
+    /// `hdiutil -stdinpass` takes for a part of it.
     pub(super) fn forms(&self) -> Vec<Zeroizing<Vec<u8>>> {
         use unicode_normalization::UnicodeNormalization;
         let mut forms = vec![self.0.clone()];
@@ -28,6 +29,10 @@ impl Secret {
                 }
             }
         }
+        let mut line = Zeroizing::new(Vec::with_capacity(self.0.len() + 1));
+        line.extend_from_slice(&self.0);
+        line.push(b'\n');
+        forms.push(line);
         forms
     }
 }

@@ -1,84 +1,119 @@
 //! Single-file sparse images (`.sparseimage`, UDSP; `formats/sparsebundle.md`
 //! section 11).
+//!
+//! The file begins with a table of the bands that follow it. When that is full,
+//! another table comes after its bands, with as many of its own, and so on; each gives
+//! the place of the next. All integers are big-endian.
 
 use crate::error::{Error, Place, Result};
-use crate::io::bytes::{be32, to_u64, to_usize};
+use crate::io::bytes::{be32, be64, to_u64, to_usize};
 use crate::io::{Presence, PresenceVisitor, ReadAt, Source, check_range, read_vec};
 use std::ops::Range;
 
-const HEADER: u64 = 4096;
+const TABLE: u64 = 4096;
 const SECTOR: u64 = 512;
-/// Most bands that are taken (an 8 MiB band makes this 32 TB).
-const MAX_BANDS: u64 = 1 << 22;
+/// Most bands a file may hold: 16 TiB of the usual 1 MiB.
+const MAX_BANDS: usize = 1 << 24;
 
 /// An open sparse image.
 pub struct SparseImage {
     file: Source,
     size: u64,
     band: u64,
-    /// For each band of the disk its position in the file plus one; 0 if absent.
-    positions: Vec<u32>,
+    /// The stored bands: number on the disk, place in the file. Sorted.
+    bands: Vec<(u64, u64)>,
+}
+
+fn bad(text: String) -> Error {
+    Error::corrupt("sparse image", text)
 }
 
 impl SparseImage {
-    /// Read the header and the table of bands.
+    /// Read the header and the tables of bands.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when a field is impossible.
+    /// [`Error::Corrupt`] when a field is impossible or a band is listed twice.
     pub fn open(file: Source) -> Result<Self> {
-        let bad = |text: String| Error::corrupt("sparse image header", text);
-        let h = read_vec(&*file, 0, to_usize(HEADER))?;
-        let field = |at| be32(&h, at).map_or(0, u64::from);
-        let (version, per_band, sectors) = (field(4), field(8), field(16));
+        let header = read_vec(&*file, 0, to_usize(TABLE))?;
+        let field = |at| be32(&header, at).map_or(0, u64::from);
+        let (version, per_band) = (field(4), field(8));
         if version != 3 {
             return Err(Error::Unsupported(format!("sparse image of version {version}")));
         }
-        if per_band == 0 || sectors == 0 {
-            return Err(bad(format!("{sectors} sectors in bands of {per_band}")));
-        }
-        let (band, size) = (per_band * SECTOR, sectors * SECTOR);
-        let count = size.div_ceil(band);
-        if count > MAX_BANDS {
-            return Err(bad(format!("{count} bands")));
-        }
-        let mut image = Self { file, size, band, positions: vec![0; to_usize(count)] };
-        image.read_table(&h)?;
+        // The wide count came later than the narrow one before it.
+        let sectors = match be64(&header, 28) {
+            Some(wide) if wide & 0xFFFF_FFFF == field(16) => wide,
+            _ => field(16),
+        };
+        let band = per_band * SECTOR;
+        let size = sectors.checked_mul(SECTOR).filter(|n| *n <= i64::MAX.unsigned_abs());
+        let Some(size) = size.filter(|n| *n > 0 && band > 0) else {
+            return Err(bad(format!("{sectors} sectors in bands of {per_band} are impossible")));
+        };
+        let mut image = Self { file, size, band, bands: Vec::new() };
+        image.read_tables(&header)?;
         Ok(image)
     }
 
-    /// The header's table gives, for each position in the file, the band there.
-    /// Larger images go on in further headers, each before as many bands as it lists.
-    fn read_table(&mut self, first: &[u8]) -> Result<()> {
-        for (position, entry) in (1u32..).zip(first.get(64..).unwrap_or_default().chunks_exact(4)) {
-            let number = be32(entry, 0).unwrap_or(0);
-            if number == 0 {
-                continue;
+    fn read_tables(&mut self, header: &[u8]) -> Result<()> {
+        self.read_table(0, header.get(64..).unwrap_or_default())?;
+        let (mut at, mut next) = (0, be64(header, 20).unwrap_or(0));
+        while next != 0 {
+            // Each table lies after the last, so they come to an end.
+            if next < at + TABLE {
+                return Err(bad(format!(
+                    "the table after the one at {at} is said to be at {next}"
+                )));
             }
-            let Some(slot) = self.positions.get_mut(to_usize(u64::from(number) - 1)) else {
-                let text = format!("band {number} lies past the end of the disk");
-                return Err(Error::corrupt("sparse image", text));
-            };
-            *slot = position;
+            at = next;
+            let table = read_vec(&*self.file, at, to_usize(TABLE))?;
+            if !table.starts_with(b"sprs") {
+                return Err(bad(format!("there is no table of bands at {at}")));
+            }
+            self.read_table(at, table.get(56..).unwrap_or_default())?;
+            next = be64(&table, 12).unwrap_or(0);
         }
-        let listed = to_u64(self.positions.iter().filter(|p| **p != 0).count());
-        let stored = self.file.len().saturating_sub(HEADER).div_ceil(self.band);
-        if to_u64(self.positions.len()) > 1008 && stored > listed + 1 {
-            let text = "a sparse image with more than one table of bands cannot be read";
-            return Err(Error::Unsupported(text.into()));
+        self.bands.sort_unstable();
+        let twice = self.bands.iter().zip(self.bands.iter().skip(1)).find(|(a, b)| a.0 == b.0);
+        if let Some(((number, _), _)) = twice {
+            return Err(bad(format!("band {number} is listed twice")));
         }
         Ok(())
+    }
+
+    /// Take the entries of the table at `start`: each gives the number, from 1, of the
+    /// band in its position.
+    fn read_table(&mut self, start: u64, entries: &[u8]) -> Result<()> {
+        let count = self.size.div_ceil(self.band);
+        for (position, entry) in (0u64..).zip(entries.chunks_exact(4)) {
+            let Some(number) = be32(entry, 0).map(u64::from).and_then(|n| n.checked_sub(1)) else {
+                continue;
+            };
+            if number >= count || self.bands.len() >= MAX_BANDS {
+                return Err(bad(format!("band {number} lies past the end of the disk")));
+            }
+            let at = start + TABLE + position * self.band;
+            self.bands.push((number, at));
+        }
+        Ok(())
+    }
+
+    /// How many bands, wholly or in part, lie past the end of the file. Reading them
+    /// is an error.
+    pub fn cut(&self) -> usize {
+        // The last band of the disk need not be whole.
+        let len = |number| self.band.min(self.size - number * self.band);
+        let end = |(number, at): &(u64, u64)| at.saturating_add(len(*number));
+        self.bands.iter().filter(|b| end(b) > self.file.len()).count()
     }
 
     /// Where a byte of the disk lies in the file, and how many follow it there or
     /// are absent.
     fn map(&self, offset: u64) -> (Option<u64>, u64) {
-        let (index, within) = (offset / self.band, offset % self.band);
-        let left = self.band - within;
-        let position = self.positions.get(to_usize(index)).copied().unwrap_or(0);
-        if position == 0 {
-            return (None, left);
-        }
-        (Some(HEADER + (u64::from(position) - 1) * self.band + within), left)
+        let (number, within) = (offset / self.band, offset % self.band);
+        let found = self.bands.binary_search_by_key(&number, |b| b.0).ok();
+        let at = found.and_then(|i| self.bands.get(i)).map(|(_, at)| at + within);
+        (at, self.band - within)
     }
 }
 
@@ -95,13 +130,7 @@ impl ReadAt for SparseImage {
             let n = to_usize(left).min(buf.len());
             let (now, rest) = buf.split_at_mut(n);
             match place {
-                // The last band of the file may be cut short: zeros.
-                Some(from) => {
-                    let have = to_usize(self.file.len().saturating_sub(from)).min(n);
-                    let (stored, absent) = now.split_at_mut(have);
-                    self.file.read_at(stored, from)?;
-                    absent.fill(0);
-                }
+                Some(from) => self.file.read_at(now, from)?,
                 None => now.fill(0),
             }
             at += to_u64(n);
@@ -114,7 +143,7 @@ impl ReadAt for SparseImage {
         let mut at = range.start;
         while at < range.end {
             let (place, left) = self.map(at);
-            let end = range.end.min(at + left);
+            let end = range.end.min(at.saturating_add(left));
             visit(at..end, if place.is_some() { Presence::Data } else { Presence::Missing });
             at = end;
         }

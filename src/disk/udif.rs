@@ -3,7 +3,7 @@
 //!
 //! All integers are big-endian. The trailer (`koly`, 512 bytes) ends the file.
 
-use super::adc;
+use super::{adc, xz};
 use crate::error::{Error, Result};
 use crate::io::bytes::{be32, be64, to_u64, to_usize, usize32};
 use crate::io::{Presence, PresenceVisitor, ReadAt, Slice, Source, check_range, read_vec};
@@ -20,8 +20,8 @@ const MAX_PLIST: u64 = 64 << 20;
 const MAX_CHUNK: u64 = 64 << 20;
 /// Most chunks of an image.
 const MAX_CHUNKS: usize = 1 << 22;
-/// Decoded chunks that are kept.
-const KEPT: usize = 16;
+/// Bytes of decoded chunks that are kept.
+const KEPT: u64 = 32 << 20;
 
 /// How a chunk is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,17 @@ struct Udif {
     file: Source,
     size: u64,
     chunks: Vec<Chunk>,
-    cache: Cache<usize, Arc<Vec<u8>>>,
+    cache: Cache<usize, Arc<Vec<u8>>, Weight>,
+}
+
+/// Weighs decoded chunks by their length.
+#[derive(Clone)]
+struct Weight;
+
+impl quick_cache::Weighter<usize, Arc<Vec<u8>>> for Weight {
+    fn weight(&self, _: &usize, bytes: &Arc<Vec<u8>>) -> u64 {
+        to_u64(bytes.len())
+    }
 }
 
 fn bad(text: impl Into<String>) -> Error {
@@ -68,9 +78,21 @@ pub fn open(file: Source) -> Result<Source> {
     let field = |at| be64(&trailer, at).unwrap_or(0);
     let (xml_at, xml_len, sectors) = (field(0xD8), field(0xE0), field(0x1EC));
     let size = sectors.checked_mul(SECTOR).ok_or_else(|| bad("its size is impossible"))?;
+    let segments = be32(&trailer, 0x3C).unwrap_or(0);
+    if segments > 1 {
+        let text = format!("it is one of {segments} parts of a disk image, which must be joined");
+        return Err(Error::Unsupported(text));
+    }
+    if xml_len == 0 && field(0x30) > 0 {
+        let text = "its block tables are in a resource fork (Mac OS X 10.1 or older)";
+        return Err(Error::Unsupported(text.into()));
+    }
     if xml_len == 0 {
         // A raw image with a trailer: the data fork is the disk.
         let (start, len) = (field(0x18), field(0x20));
+        if start.checked_add(len).is_none_or(|end| end > file.len()) {
+            return Err(bad(format!("its {len} bytes at {start} end past the file")));
+        }
         return Ok(Arc::new(Slice::new(file, start, len)));
     }
     if xml_len > MAX_PLIST {
@@ -87,7 +109,8 @@ pub fn open(file: Source) -> Result<Source> {
         return Err(bad("its chunks overlap"));
     }
     let end = chunks.last().map_or(0, |c| c.start + c.len);
-    Ok(Arc::new(Udif { file, size: size.max(end), chunks, cache: Cache::new(KEPT) }))
+    let cache = Cache::with_weighter(64, KEPT, Weight);
+    Ok(Arc::new(Udif { file, size: size.max(end), chunks, cache }))
 }
 
 /// The `blkx` resources of the property list.
@@ -134,9 +157,12 @@ fn parse_table(table: &[u8], data_start: u64, file_len: u64, out: &mut Vec<Chunk
         };
         let chunk = place().ok_or_else(|| bad("a chunk lies nowhere"))?;
         let fits = chunk.from.checked_add(chunk.stored).is_some_and(|end| end <= file_len);
-        let plain = matches!(codec, Codec::Zero);
-        if !plain && (!fits || (codec != Codec::Stored && chunk.len.max(chunk.stored) > MAX_CHUNK))
-        {
+        let possible = match codec {
+            Codec::Zero => true,
+            Codec::Stored => fits && chunk.stored >= chunk.len,
+            _ => fits && chunk.len.max(chunk.stored) <= MAX_CHUNK,
+        };
+        if !possible {
             let text =
                 format!("a chunk of {} bytes for {} at {}", chunk.stored, chunk.len, chunk.from);
             return Err(bad(text));
@@ -162,41 +188,22 @@ impl Udif {
         (None, next - offset)
     }
 
+    /// A chunk's bytes. Who asks for one that is being decoded waits for it.
     fn decoded(&self, i: usize, c: &Chunk) -> Result<Arc<Vec<u8>>> {
-        if let Some(bytes) = self.cache.get(&i) {
-            return Ok(bytes);
-        }
-        let stored = read_vec(&*self.file, c.from, to_usize(c.stored))?;
-        let mut out = vec![0; to_usize(c.len)];
-        let failed = |text: String| bad(format!("chunk {i} at {} of the disk: {text}", c.start));
-        let result = match c.codec {
-            Codec::Adc => {
-                adc::decode(&stored, &mut out).ok_or_else(|| "ADC data is not valid".into())
-            }
-            Codec::Zlib => read_exact(flate2::read::ZlibDecoder::new(&*stored), &mut out),
-            Codec::Bzip2 => read_exact(bzip2_rs::DecoderReader::new(&*stored), &mut out),
-            Codec::Lzfse => {
-                read_exact(lzfse_rust::LzfseRingDecoder::default().reader_bytes(&stored), &mut out)
-            }
-            Codec::Xz => xz(&stored, &mut out),
-            Codec::Zero | Codec::Stored => Ok(()),
-        };
-        result.map_err(failed)?;
-        let bytes = Arc::new(out);
-        self.cache.insert(i, bytes.clone());
-        Ok(bytes)
+        self.cache.get_or_insert_with(&i, || {
+            let stored = read_vec(&*self.file, c.from, to_usize(c.stored))?;
+            let mut out = vec![0; to_usize(c.len)];
+            decode(c.codec, &stored, &mut out)
+                .map_err(|text| bad(format!("chunk {i} at {} of the disk: {text}", c.start)))?;
+            Ok(Arc::new(out))
+        })
     }
 
     fn read_chunk(&self, i: usize, within: u64, buf: &mut [u8]) -> Result<()> {
         let Some(c) = self.chunks.get(i) else { return Ok(()) };
         match c.codec {
             Codec::Zero => buf.fill(0),
-            Codec::Stored => {
-                let have = to_usize(c.stored.saturating_sub(within)).min(buf.len());
-                let (now, rest) = buf.split_at_mut(have);
-                self.file.read_at(now, c.from + within)?;
-                rest.fill(0);
-            }
+            Codec::Stored => self.file.read_at(buf, c.from + within)?,
             _ => {
                 let bytes = self.decoded(i, c)?;
                 let at = to_usize(within);
@@ -209,37 +216,22 @@ impl Udif {
     }
 }
 
+/// Decode a chunk into exactly `out`.
+fn decode(codec: Codec, stored: &[u8], out: &mut [u8]) -> std::result::Result<(), String> {
+    match codec {
+        Codec::Adc => adc::decode(stored, out).ok_or_else(|| "ADC data is not valid".into()),
+        Codec::Zlib => read_exact(flate2::read::ZlibDecoder::new(stored), out),
+        Codec::Bzip2 => read_exact(bzip2_rs::DecoderReader::new(stored), out),
+        Codec::Lzfse => {
+            read_exact(lzfse_rust::LzfseRingDecoder::default().reader_bytes(stored), out)
+        }
+        Codec::Xz => xz::decode(stored, out),
+        Codec::Zero | Codec::Stored => Ok(()),
+    }
+}
+
 fn read_exact(mut from: impl Read, out: &mut [u8]) -> std::result::Result<(), String> {
     from.read_exact(out).map_err(|e| e.to_string())
-}
-
-/// Decode an xz stream into exactly `out`: the writer refuses more.
-fn xz(stored: &[u8], out: &mut [u8]) -> std::result::Result<(), String> {
-    let want = out.len();
-    let mut sink = Bounded { out, at: 0 };
-    lzma_rs::xz_decompress(&mut &*stored, &mut sink).map_err(|e| format!("{e:?}"))?;
-    if sink.at == want { Ok(()) } else { Err(format!("{} bytes, expected {want}", sink.at)) }
-}
-
-struct Bounded<'a> {
-    out: &'a mut [u8],
-    at: usize,
-}
-
-impl std::io::Write for Bounded<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let end = self.at.saturating_add(bytes.len());
-        let Some(to) = self.out.get_mut(self.at..end) else {
-            return Err(std::io::Error::other("more bytes than expected"));
-        };
-        to.copy_from_slice(bytes);
-        self.at = end;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }
 
 impl ReadAt for Udif {
@@ -272,7 +264,12 @@ impl ReadAt for Udif {
         while at < range.end {
             let (found, left) = self.find(at);
             let end = range.end.min(at.saturating_add(left));
-            visit(at..end, if found.is_some() { Presence::Data } else { Presence::Hole });
+            let presence = match found.and_then(|i| self.chunks.get(i)).map(|c| c.codec) {
+                Some(Codec::Zero) => Presence::Hole,
+                Some(_) => Presence::Data,
+                None => Presence::Missing,
+            };
+            visit(at..end, presence);
             at = end;
         }
         Ok(())

@@ -71,6 +71,9 @@ codes! {
     HeaderEncryption "TOKEN-DAMAGED" Damage []
         "The encryption header is damaged; a right password will not open it."
         => "Restore the token from another copy of the bundle: it holds the only keys.";
+    TokenOdd "TOKEN-ODD" Warning []
+        "A part of the encryption header is broken that is not needed as long as the rest is whole."
+        => "Keep a copy of the token; let the Mac change the image's password to the same one to write it anew.";
     ChunkZero "CHUNK-ZERO" Warning []
         "Chunks of ciphertext that were read are all zero, which no encryption produces; they read as zeros."
         => "Where the server's disk lost writes, files have holes; a check of contents tells which.";
@@ -110,6 +113,12 @@ codes! {
     DiskUnreadable "DISK-UNREADABLE" Damage []
         "The part of the disk that holds the partition map or the start of a volume cannot be read."
         => "See the finding on the band that holds it; of a raw disk, look at its health now.";
+    DiskCut "DISK-CUT" Damage []
+        "The file that holds the disk ends before the disk does."
+        => "Copy it again from where it came; what lies past the end is lost.";
+    DiskImageDamaged "DISK-IMAGE-DAMAGED" Damage []
+        "The tables of a disk image in one file (.dmg, .sparseimage) are broken, so the disk in it cannot be read."
+        => "Copy the file again from where it came.";
     GptPrimary "PART-GPT-PRIMARY" Damage []
         "The primary GPT header or table is broken; the backup was used."
         => "A Mac's Disk Utility repairs it from the backup.";

@@ -122,6 +122,8 @@ impl Job<'_> {
                 crate::disk::check::check(disk, reporter);
                 Ok(encryption.cipher.clone())
             })?;
+        } else {
+            crate::disk::check::check(disk, self.reporter);
         }
         let bytes = match disk.bytes() {
             Ok(bytes) => bytes,
@@ -208,7 +210,7 @@ impl Job<'_> {
             }
         }
         if known == 0 {
-            let recognised = map.scheme != Scheme::None || disk.bundle().is_some();
+            let recognised = map.scheme != Scheme::None || disk.is_container();
             if !recognised {
                 let path = disk.path().to_owned();
                 let why = "no partition map and no volume that tmbundle knows".into();

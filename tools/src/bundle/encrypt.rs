@@ -132,17 +132,62 @@ impl Encryption {
     }
 }
 
+impl Encryption {
+    /// A version 1 header, 1276 bytes, for `len` bytes of data. The first record's
+    /// password opens it.
+    pub fn trailer(&self, len: u64) -> Vec<u8> {
+        let Some(KeyRecord::Password(password)) = self.records.first() else {
+            panic!("version 1 takes a password");
+        };
+        let (keys, salt) = (self.keys(), self.random(10, 20));
+        let mut key = [0; 24];
+        pbkdf2::pbkdf2_hmac::<Sha1>(password.as_bytes(), &salt, self.iterations, &mut key);
+        let mut out = self.random(3, 16);
+        out.be32(self.chunk);
+        out.resize(0x28, 0);
+        for word in [103, 0, self.iterations, 20] {
+            out.be32(word);
+        }
+        out.extend_from_slice(&salt);
+        for (at, iv, secret) in [(0x88, 50, &keys.aes), (0x1B4, 51, &keys.hmac)] {
+            let wrapped = wrap_twice(&key, &self.random(iv, 8), secret);
+            out.resize(at, 0);
+            out.be32(wrapped.len() as u32);
+            out.extend_from_slice(&wrapped);
+        }
+        out.resize(0x2E0, 0);
+        out.be32(48);
+        out.resize(0x4E8, 0);
+        out.be64(len);
+        out.be32(1);
+        out.extend_from_slice(b"cdsaencr");
+        out
+    }
+}
+
+/// The double wrapping of version 1: the inner one behind its vector, back to front.
+fn wrap_twice(key: &[u8], iv: &[u8], secret: &[u8]) -> Vec<u8> {
+    const OUTER: [u8; 8] = [0x4A, 0xDD, 0xA2, 0x2C, 0x79, 0xE8, 0x21, 0x05];
+    let inner = encrypt_padded_3des(key, iv, [&[0; 4], secret].concat());
+    let mut turned = [iv, &inner].concat();
+    turned.reverse();
+    encrypt_padded_3des(key, &OUTER, turned)
+}
+
+fn encrypt_padded_3des(key: &[u8], iv: &[u8], mut data: Vec<u8>) -> Vec<u8> {
+    let pad = 8 - data.len() % 8;
+    data.resize(data.len() + pad, pad as u8);
+    let len = data.len();
+    let cipher = cbc::Encryptor::<des::TdesEde3>::new_from_slices(key, iv).unwrap();
+    cipher.encrypt_padded::<NoPadding>(&mut data, len).unwrap();
+    data
+}
+
 /// The keys encrypted with the password.
 fn wrap_keys(keys: &Keys, password: &[u8], salt: &[u8], rounds: u32, iv: &[u8]) -> Vec<u8> {
     let mut key = [0; 24];
     pbkdf2::pbkdf2_hmac::<Sha1>(password, salt, rounds, &mut key);
-    let mut blob = [&keys.aes[..], &keys.hmac, b"CKIE\0"].concat();
-    let pad = 8 - blob.len() % 8;
-    blob.resize(blob.len() + pad, pad as u8);
-    let cipher = cbc::Encryptor::<des::TdesEde3>::new_from_slices(&key, iv).unwrap();
-    let len = blob.len();
-    cipher.encrypt_padded::<NoPadding>(&mut blob, len).unwrap();
-    blob
+    encrypt_padded_3des(&key, iv, [&keys.aes[..], &keys.hmac, b"CKIE\0"].concat())
 }
 
 pub(super) struct Keys {

@@ -2,6 +2,7 @@
 
 mod encrypt;
 mod plists;
+pub mod single;
 
 use std::collections::BTreeSet;
 use std::fs;
