@@ -2,7 +2,9 @@
 //! Never an argument, which every user of the machine could read.
 
 use clap::Args;
+use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tmbundle::disk::{Disk, Secret};
@@ -11,11 +13,15 @@ use tmbundle::{Error, Result};
 #[derive(Args, Clone, Default)]
 pub struct PasswordArgs {
     /// Read the password of an encrypted image from this file (its first line)
-    #[arg(long, value_name = "FILE", env = "TMBUNDLE_PASSWORD_FILE", hide_env_values = true)]
+    ///
+    /// TMBUNDLE_PASSWORD_FILE names one too.
+    #[arg(long, value_name = "FILE", conflicts_with = "password_command")]
     pub password_file: Option<PathBuf>,
     /// Run this with the shell; the first line it prints is the password
-    #[arg(long, value_name = "CMD", env = "TMBUNDLE_PASSWORD_COMMAND", hide_env_values = true)]
-    pub password_command: Option<String>,
+    ///
+    /// TMBUNDLE_PASSWORD_COMMAND gives one too, and TMBUNDLE_PASSWORD the password itself.
+    #[arg(long, value_name = "CMD")]
+    pub password_command: Option<OsString>,
 }
 
 /// Whether to ask at the terminal when nothing else gives a password.
@@ -35,17 +41,21 @@ impl PasswordArgs {
     }
 
     fn find(&self, name: &str, prompt: Prompt) -> Result<Option<Secret>> {
+        // What was said on the command line counts before the environment.
         if let Some(file) = &self.password_file {
-            let bytes = std::fs::read(file).map_err(|e| {
-                Error::io(format!("cannot read the password file {}", file.display()), e)
-            })?;
-            return Ok(Some(first_line(bytes)));
+            return read_file(file).map(Some);
         }
         if let Some(command) = &self.password_command {
             return run(command).map(Some);
         }
-        if let Some(password) = std::env::var_os("TMBUNDLE_PASSWORD") {
-            use std::os::unix::ffi::OsStringExt;
+        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        if let Some(file) = set("TMBUNDLE_PASSWORD_FILE") {
+            return read_file(Path::new(&file)).map(Some);
+        }
+        if let Some(command) = set("TMBUNDLE_PASSWORD_COMMAND") {
+            return run(&command).map(Some);
+        }
+        if let Some(password) = set("TMBUNDLE_PASSWORD") {
             return Ok(Some(Secret::new(password.into_vec())));
         }
         if prompt == Prompt::No || !std::io::stdin().is_terminal() {
@@ -82,6 +92,11 @@ impl Keyring {
     }
 }
 
+fn read_file(path: &Path) -> Result<Secret> {
+    let failed = |e| Error::io(format!("cannot read the password file {}", path.display()), e);
+    std::fs::read(path).map(first_line).map_err(failed)
+}
+
 fn first_line(mut bytes: Vec<u8>) -> Secret {
     if let Some(end) = bytes.iter().position(|b| *b == b'\n') {
         bytes[end..].fill(0);
@@ -93,9 +108,10 @@ fn first_line(mut bytes: Vec<u8>) -> Secret {
     Secret::new(bytes)
 }
 
-fn run(command: &str) -> Result<Secret> {
+fn run(command: &OsStr) -> Result<Secret> {
     let output = Command::new("sh")
-        .args(["-c", command])
+        .arg("-c")
+        .arg(command)
         .stdin(Stdio::inherit())
         .stderr(Stdio::inherit())
         .output()

@@ -142,7 +142,7 @@ impl Job<'_> {
                     found = Some((volumes, map));
                     Ok(text)
                 }
-                Err(e @ Error::Io { .. }) => {
+                Err(e @ (Error::Io { .. } | Error::Corrupt(_))) => {
                     let place = Where::of("disk");
                     reporter.report(Finding::new(Code::DiskUnreadable, place, e.to_string()));
                     Ok("cannot be read".into())
