@@ -1,44 +1,114 @@
-//! The xz streams of disk images. The decoder keeps all of its output in memory, so
-//! what a stream claims to hold is added up before it runs.
+//! The xz streams of disk images: the frame is read here, LZMA2 by a library. That
+//! keeps all of its output in memory, so what a stream claims to hold is added up
+//! before it runs.
 
-use crate::io::bytes::{be16, be32, usize32};
+use crate::io::bytes::{array, be16, be32, to_u64, usize32};
+use std::sync::LazyLock;
+
+/// Why a stream cannot be decoded.
+type Result<T> = std::result::Result<T, String>;
+
+/// A block: where its chunks are, what they decode to, and the check after them.
+struct Block<'a> {
+    chunks: &'a [u8],
+    len: usize,
+    check: Check<'a>,
+}
+
+enum Check<'a> {
+    /// None, or one that is not looked at.
+    Other,
+    Crc32(&'a [u8]),
+    Crc64(&'a [u8]),
+}
 
 /// Decode a stream into exactly `out`.
-pub fn decode(stored: &[u8], out: &mut [u8]) -> Result<(), String> {
-    let claimed = claimed_size(stored).ok_or("xz data is not valid")?;
+pub fn decode(stored: &[u8], out: &mut [u8]) -> Result<()> {
+    let blocks = blocks(stored).ok_or("xz data is not valid")?;
+    let claimed = blocks.iter().fold(0, |sum, b| usize::saturating_add(sum, b.len));
     if claimed != out.len() {
         return Err(format!("xz data of {claimed} bytes, expected {}", out.len()));
     }
-    let mut decoded = Vec::with_capacity(claimed);
-    lzma_rs::xz_decompress(&mut &*stored, &mut decoded).map_err(|e| format!("xz: {e:?}"))?;
-    if decoded.len() != out.len() {
-        return Err(format!("xz data of {} bytes, expected {}", decoded.len(), out.len()));
+    let mut rest = out;
+    for block in blocks {
+        let (now, later) = rest.split_at_mut(block.len);
+        block.decode(now)?;
+        rest = later;
     }
-    out.copy_from_slice(&decoded);
     Ok(())
 }
 
-/// The sum of what the LZMA2 chunks of a stream say they decode to.
-fn claimed_size(xz: &[u8]) -> Option<usize> {
-    let check = match *xz.get(7)? {
+impl Block<'_> {
+    fn decode(&self, out: &mut [u8]) -> Result<()> {
+        let mut decoded = Vec::with_capacity(self.len);
+        lzma_rs::lzma2_decompress(&mut &*self.chunks, &mut decoded)
+            .map_err(|e| format!("xz data is not valid: {e:?}"))?;
+        if decoded.len() != out.len() || !self.check.holds(&decoded) {
+            return Err("xz data does not decode to what its checksum says".into());
+        }
+        out.copy_from_slice(&decoded);
+        Ok(())
+    }
+}
+
+impl Check<'_> {
+    fn holds(&self, plain: &[u8]) -> bool {
+        match self {
+            Self::Other => true,
+            Self::Crc32(sum) => array(sum, 0) == Some(crc32fast::hash(plain).to_le_bytes()),
+            Self::Crc64(sum) => array(sum, 0) == Some(crc64(plain).to_le_bytes()),
+        }
+    }
+}
+
+/// The blocks of a stream, by its own account.
+fn blocks(xz: &[u8]) -> Option<Vec<Block<'_>>> {
+    if !xz.starts_with(b"\xFD7zXZ\0") {
+        return None;
+    }
+    let kind = *xz.get(7)?;
+    let check_len = match kind {
         0 => 0,
         1 => 4,
         4 => 8,
         10 => 32,
         _ => return None,
     };
-    let (mut at, mut sum) = (12, 0usize);
+    let (mut at, mut blocks) = (12, Vec::new());
     // A block begins with its header's length; the index after the last, with zero.
     while let Some(size) = xz.get(at).filter(|size| **size != 0) {
-        let (end, len) = block(xz, at + 4 * (usize::from(*size) + 1))?;
-        sum = sum.checked_add(len)?;
-        at = end.next_multiple_of(4) + check;
+        let header = 4 * (usize::from(*size) + 1);
+        lzma2_only(xz.get(at..at + header)?)?;
+        let start = at + header;
+        let (end, len) = chunks(xz, start)?;
+        let sum = end.next_multiple_of(4);
+        let stored = xz.get(sum..sum + check_len)?;
+        let check = match kind {
+            1 => Check::Crc32(stored),
+            4 => Check::Crc64(stored),
+            _ => Check::Other,
+        };
+        blocks.push(Block { chunks: xz.get(start..end)?, len, check });
+        at = sum + check_len;
     }
-    Some(sum)
+    Some(blocks)
 }
 
-/// Where the chunks of a block end, and what they decode to.
-fn block(xz: &[u8], start: usize) -> Option<(usize, usize)> {
+/// Whether a block's header names LZMA2 as its one filter; `None` if not.
+fn lzma2_only(header: &[u8]) -> Option<()> {
+    let flags = *header.get(1)?;
+    let mut at = 2;
+    // The sizes of the block may stand before the filter, seven bits a byte.
+    for bit in [0x40, 0x80] {
+        if flags & bit != 0 {
+            at += header.get(at..)?.iter().position(|b| b & 0x80 == 0)? + 1;
+        }
+    }
+    (flags & 3 == 0 && *header.get(at)? == 0x21).then_some(())
+}
+
+/// Where the LZMA2 chunks end that begin at `start`, and what they decode to.
+fn chunks(xz: &[u8], start: usize) -> Option<(usize, usize)> {
     let (mut at, mut sum) = (start, 0usize);
     loop {
         let control = *xz.get(at)?;
@@ -61,6 +131,20 @@ fn block(xz: &[u8], start: usize) -> Option<(usize, usize)> {
     }
 }
 
+/// CRC-64 as xz has it (ECMA-182, reflected).
+fn crc64(bytes: &[u8]) -> u64 {
+    static TABLE: LazyLock<[u64; 256]> = LazyLock::new(|| {
+        let shift =
+            |crc: u64, _| if crc & 1 == 0 { crc >> 1 } else { crc >> 1 ^ 0xC96C_5795_D787_0F42 };
+        std::array::from_fn(|n| (0..8).fold(to_u64(n), shift))
+    });
+    let step = |crc: u64, byte: &u8| {
+        let [low, ..] = crc.to_le_bytes();
+        TABLE.get(usize::from(low ^ byte)).copied().unwrap_or_default() ^ crc >> 8
+    };
+    !bytes.iter().fold(u64::MAX, step)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,14 +155,20 @@ mod tests {
             let plain: Vec<u8> = (0..len).map(|n: u32| (n % 251) as u8).collect();
             let mut packed = Vec::new();
             lzma_rs::xz_compress(&mut &*plain, &mut packed).unwrap();
-            assert_eq!(claimed_size(&packed), Some(plain.len()));
             let mut out = vec![0; plain.len()];
             decode(&packed, &mut out).unwrap();
             assert!(out == plain);
             assert!(decode(&packed, &mut out[1..]).is_err());
             assert!(decode(&packed[..packed.len() / 2], &mut out).is_err());
         }
-        assert_eq!(claimed_size(&[0; 40]), Some(0));
-        assert_eq!(claimed_size(&[]), None);
+        assert!(decode(&[], &mut []).is_err());
+        assert!(decode(&[0; 40], &mut []).is_err());
+    }
+
+    #[test]
+    fn the_checksum_is_that_of_xz() {
+        assert_eq!(crc64(b"123456789"), 0x995D_C9BB_DF19_39FA);
+        assert!(Check::Crc32(&0xCBF4_3926u32.to_le_bytes()).holds(b"123456789"));
+        assert!(!Check::Crc64(&[0; 8]).holds(b"123456789"));
     }
 }
