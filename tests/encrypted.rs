@@ -6,7 +6,7 @@ mod common;
 
 use common::{Ran, sha256};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use tmbundle::Error;
 use tmbundle::disk::{Disk, Locked, Secret};
 use tmbundle::io::{ReadAt, read_vec};
@@ -24,17 +24,7 @@ fn whole(path: &Path, password: &str) -> Vec<u8> {
 
 /// Run the program with a password in its environment.
 fn run(password: &str, args: &[&str]) -> Ran {
-    let out = Command::new(env!("CARGO_BIN_EXE_tmbundle"))
-        .args(args)
-        .env("TMBUNDLE_PASSWORD", password)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    Ran {
-        code: out.status.code(),
-        out: String::from_utf8_lossy(&out.stdout).into_owned(),
-        err: String::from_utf8_lossy(&out.stderr).into_owned(),
-    }
+    common::tmbundle_with(&[("TMBUNDLE_PASSWORD", password)], args)
 }
 
 fn images(data: &Path) -> Vec<PathBuf> {

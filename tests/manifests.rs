@@ -26,12 +26,7 @@ fn hfs_volumes_read_as_their_manifests_say() {
         eprintln!("{name}: {} differences", found.len());
         wrong.extend(found.into_iter().map(|w| format!("{name}: {w}")));
     }
-    assert!(
-        wrong.is_empty(),
-        "{} differences:\n{}",
-        wrong.len(),
-        wrong[..wrong.len().min(60)].join("\n")
-    );
+    common::assert_none(&wrong);
 }
 
 #[test]
@@ -50,12 +45,7 @@ fn our_own_volumes_read_as_the_writer_says() {
         let told = found.iter().filter(|f| f.severity > Severity::Info);
         wrong.extend(told.map(|f| format!("{kind}: {} {}", f.code, f.message)));
     }
-    assert!(
-        wrong.is_empty(),
-        "{} differences:\n{}",
-        wrong.len(),
-        wrong[..wrong.len().min(60)].join("\n")
-    );
+    common::assert_none(&wrong);
 }
 
 #[test]
@@ -63,5 +53,5 @@ fn the_demonstration_bundle_reads_as_its_manifest_says() {
     let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
     let manifest = std::fs::read(testdata.join("Demo.manifest.jsonl")).unwrap();
     let wrong = compare("Demo", &open(&testdata.join("Demo.sparsebundle")), &manifest);
-    assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
+    common::assert_none(&wrong);
 }

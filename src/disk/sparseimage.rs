@@ -6,8 +6,8 @@
 //! the place of the next. All integers are big-endian.
 
 use crate::error::{Error, Place, Result};
-use crate::io::bytes::{be32, be64, to_u64, to_usize};
-use crate::io::{Presence, PresenceVisitor, ReadAt, Source, check_range, read_vec};
+use crate::io::bytes::{be32, be64, to_usize};
+use crate::io::{Presence, PresenceVisitor, ReadAt, Source, check_range, read_pieces, read_vec};
 use std::ops::Range;
 
 const TABLE: u64 = 4096;
@@ -122,21 +122,20 @@ impl ReadAt for SparseImage {
         self.size
     }
 
-    fn read_at(&self, mut buf: &mut [u8], offset: u64) -> Result<()> {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
         check_range(self.size, offset, buf.len(), "sparse image")?;
-        let mut at = offset;
-        while !buf.is_empty() {
-            let (place, left) = self.map(at);
-            let n = to_usize(left).min(buf.len());
-            let (now, rest) = buf.split_at_mut(n);
-            match place {
-                Some(from) => self.file.read_at(now, from)?,
-                None => now.fill(0),
-            }
-            at += to_u64(n);
-            buf = rest;
-        }
-        Ok(())
+        read_pieces(
+            buf,
+            offset,
+            |at| Ok(self.map(at)),
+            |place, _, now| match place {
+                Some(from) => self.file.read_at(now, from),
+                None => {
+                    now.fill(0);
+                    Ok(())
+                }
+            },
+        )
     }
 
     fn presence(&self, range: Range<u64>, visit: PresenceVisitor<'_>) -> Result<()> {

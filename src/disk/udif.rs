@@ -6,7 +6,9 @@
 use super::{adc, xz};
 use crate::error::{Error, Result};
 use crate::io::bytes::{be32, be64, to_u64, to_usize, usize32};
-use crate::io::{Presence, PresenceVisitor, ReadAt, Slice, Source, check_range, read_vec};
+use crate::io::{
+    Presence, PresenceVisitor, ReadAt, Slice, Source, check_range, read_pieces, read_vec,
+};
 use plist::Value;
 use quick_cache::sync::Cache;
 use std::io::Read;
@@ -239,24 +241,23 @@ impl ReadAt for Udif {
         self.size
     }
 
-    fn read_at(&self, mut buf: &mut [u8], offset: u64) -> Result<()> {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
         check_range(self.size, offset, buf.len(), "disk image")?;
-        let mut at = offset;
-        while !buf.is_empty() {
-            let (found, left) = self.find(at);
-            let n = to_usize(left).min(buf.len());
-            let (now, rest) = buf.split_at_mut(n);
-            match found {
+        read_pieces(
+            buf,
+            offset,
+            |at| Ok(self.find(at)),
+            |found, at, now| match found {
                 Some(i) => {
                     let start = self.chunks.get(i).map_or(0, |c| c.start);
-                    self.read_chunk(i, at - start, now)?;
+                    self.read_chunk(i, at - start, now)
                 }
-                None => now.fill(0),
-            }
-            at += to_u64(n);
-            buf = rest;
-        }
-        Ok(())
+                None => {
+                    now.fill(0);
+                    Ok(())
+                }
+            },
+        )
     }
 
     fn presence(&self, range: Range<u64>, visit: PresenceVisitor<'_>) -> Result<()> {

@@ -2,8 +2,7 @@
 
 use super::format::{Extent, ExtentRecord, ForkData};
 use crate::error::{Error, Place, Result};
-use crate::io::bytes::{to_u64, to_usize};
-use crate::io::{PresenceVisitor, ReadAt, Source, check_range};
+use crate::io::{PresenceVisitor, ReadAt, Source, check_range, read_pieces};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -135,18 +134,9 @@ impl ReadAt for ForkReader {
         self.size
     }
 
-    fn read_at(&self, mut buf: &mut [u8], offset: u64) -> Result<()> {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
         check_range(self.size, offset, buf.len(), &self.what)?;
-        let mut at = offset;
-        while !buf.is_empty() {
-            let (volume_offset, left) = self.map(at)?;
-            let n = to_usize(left).min(buf.len());
-            let (now, rest) = buf.split_at_mut(n);
-            self.volume.read_at(now, volume_offset)?;
-            at += to_u64(n);
-            buf = rest;
-        }
-        Ok(())
+        read_pieces(buf, offset, |at| self.map(at), |from, _, now| self.volume.read_at(now, from))
     }
 
     fn presence(&self, range: Range<u64>, visit: PresenceVisitor<'_>) -> Result<()> {

@@ -95,6 +95,29 @@ pub fn read_up_to(source: &dyn ReadAt, offset: u64, len: usize) -> Result<Vec<u8
     }
 }
 
+/// Fill `buf` from `offset` on, piece by piece: `map` tells what a byte belongs to
+/// and how many bytes from it on do so, too; `read` fills one piece.
+pub fn read_pieces<T>(
+    mut buf: &mut [u8],
+    offset: u64,
+    map: impl Fn(u64) -> Result<(T, u64)>,
+    mut read: impl FnMut(T, u64, &mut [u8]) -> Result<()>,
+) -> Result<()> {
+    let mut at = offset;
+    while !buf.is_empty() {
+        let (what, left) = map(at)?;
+        let n = bytes::to_usize(left).min(buf.len());
+        if n == 0 {
+            return Err(crate::Error::corrupt("read", format!("nothing lies at {at}")));
+        }
+        let (now, rest) = buf.split_at_mut(n);
+        read(what, at, now)?;
+        at += bytes::to_u64(n);
+        buf = rest;
+    }
+    Ok(())
+}
+
 /// An error unless `offset..offset + wanted` lies within `len` bytes.
 pub fn check_range(len: u64, offset: u64, wanted: usize, what: &str) -> Result<()> {
     match offset.checked_add(bytes::to_u64(wanted)) {

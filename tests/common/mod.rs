@@ -117,8 +117,14 @@ pub fn md5(bytes: &[u8]) -> String {
 
 /// Run the program; its output and exit code.
 pub fn tmbundle(args: &[&str]) -> Ran {
+    tmbundle_with(&[], args)
+}
+
+/// Run the program with these variables in its environment.
+pub fn tmbundle_with(variables: &[(&str, &str)], args: &[&str]) -> Ran {
     let out = std::process::Command::new(env!("CARGO_BIN_EXE_tmbundle"))
         .args(args)
+        .envs(variables.iter().copied())
         .env("NO_COLOR", "1")
         .env("TZ", "UTC")
         .stdin(std::process::Stdio::null())
@@ -171,4 +177,11 @@ pub fn empty_bundle(path: &Path, band_size: u64, size: u64) {
     for name in ["Info.plist", "Info.bckup"] {
         std::fs::write(path.join(name), info_plist(band_size, size)).unwrap();
     }
+}
+
+/// Fail with the first of the differences, if there are any.
+#[track_caller]
+pub fn assert_none(wrong: &[String]) {
+    let first = &wrong[..wrong.len().min(60)];
+    assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), first.join("\n"));
 }

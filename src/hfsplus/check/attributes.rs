@@ -3,6 +3,7 @@
 
 use super::blocks::{Blocks, Owner};
 use super::objects::Object;
+use crate::error::Place;
 use crate::hfsplus::acl::Acl;
 use crate::hfsplus::attributes::{Key, record_type};
 use crate::hfsplus::format::{
@@ -46,7 +47,7 @@ impl AttributeFacts {
         node: u32,
         index: usize,
         record: &[u8],
-        place: Option<crate::error::Place>,
+        locate: &dyn Fn(u32) -> Option<Place>,
         reporter: &dyn Reporter,
     ) {
         let Some(parts) = split(record) else { return };
@@ -54,7 +55,7 @@ impl AttributeFacts {
         let name = raw_string(key.name);
         let mut bad = |text: String| {
             let place =
-                Where::of("attributes").node(node).record(index).cnid(key.file).at(place.clone());
+                Where::of("attributes").node(node).record(index).cnid(key.file).at(locate(node));
             let text = format!(
                 "attributes node {node} record {index}, '{name}' of object {}: {text}",
                 key.file
@@ -103,8 +104,11 @@ impl AttributeFacts {
             let size = usize32(be32(data, 12).unwrap_or(0)).min(value.len());
             if let Err(why) = Acl::parse(value.get(..size).unwrap_or_default()) {
                 let text = format!("access control list of object {}: {why}", key.file);
-                let place =
-                    Where::of("attributes").node(node).record(index).cnid(key.file).at(place);
+                let place = Where::of("attributes")
+                    .node(node)
+                    .record(index)
+                    .cnid(key.file)
+                    .at(locate(node));
                 reporter.report(Finding::new(Code::AclBad, place, text));
             }
         }

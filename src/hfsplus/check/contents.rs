@@ -7,7 +7,7 @@ use super::objects::Collected;
 use super::spec::TreeSpec;
 use super::tree::{self, LeafVisitor};
 use super::{Checked, hierarchy, totals, unused};
-use crate::error::{Error, Result};
+use crate::error::{Error, Place, Result};
 use crate::hfsplus::btree::{BTree, read_header};
 use crate::hfsplus::catalog::{Catalog, Record};
 use crate::hfsplus::extents::{ForkType, Key, runs_of};
@@ -60,12 +60,7 @@ impl<'a> Contents<'a> {
         let mut blocks = Blocks::new(h, &**self.volume, self.reporter);
         self.special_files(&mut blocks, &mut overflow);
 
-        let catalog_file = self.file(CATALOG_FILE, &h.catalog_file);
-        let locate = |node: u32| {
-            let file = catalog_file.as_ref().ok()?;
-            let size = read_header(file, "catalog").ok()?.node_size;
-            file.locate(u64::from(node) * u64::from(size))
-        };
+        let locate = self.node_places(CATALOG_FILE, &h.catalog_file);
         let mut c = Collected {
             objects: Vec::new(),
             threads: Vec::new(),
@@ -89,20 +84,14 @@ impl<'a> Contents<'a> {
 
         let mut attributes = AttributeFacts::default();
         let attributes_whole = h.attributes_file.total_blocks == 0 || {
-            let file = self.file(ATTRIBUTES_FILE, &h.attributes_file);
-            let size = file
-                .as_ref()
-                .ok()
-                .and_then(|f| read_header(f, "attributes").ok())
-                .map_or(0, |t| t.node_size);
-            let place = |n: u32| file.as_ref().ok()?.locate(u64::from(n) * u64::from(size));
+            let place = self.node_places(ATTRIBUTES_FILE, &h.attributes_file);
             self.tree(
                 &TreeSpec::attributes(),
                 ATTRIBUTES_FILE,
                 &h.attributes_file,
                 done,
                 &mut |n, i, r| {
-                    attributes.record(n, i, r, place(n), self.reporter);
+                    attributes.record(n, i, r, &place, self.reporter);
                 },
             )?
         };
@@ -186,6 +175,13 @@ impl<'a> Contents<'a> {
             _ => None,
         };
         Private { files: folder(FILE_INODES_DIR), folders: folder(DIR_INODES_DIR) }
+    }
+
+    /// Tells where the nodes of a tree lie on the disk.
+    fn node_places(&self, cnid: u32, fork: &ForkData) -> impl Fn(u32) -> Option<Place> + use<> {
+        let file = self.file(cnid, fork).ok();
+        let size = file.as_ref().and_then(|f| Some(read_header(f, "tree").ok()?.node_size));
+        move |node| file.as_ref()?.locate(u64::from(node) * u64::from(size?))
     }
 
     fn file(&self, cnid: u32, fork: &ForkData) -> Result<ForkReader> {
