@@ -42,6 +42,12 @@ impl Bands {
         self.band_size
     }
 
+    /// The bytes of the disk that a band holds.
+    pub fn range(&self, index: u64) -> Range<u64> {
+        let start = index.saturating_mul(self.band_size).min(self.size);
+        start..start.saturating_add(self.band_size).min(self.size)
+    }
+
     /// List the directory.
     pub fn list(&self) -> Result<BandListing> {
         BandListing::read(&self.dir, &self.path, self.size.div_ceil(self.band_size))

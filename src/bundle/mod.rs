@@ -10,6 +10,7 @@ pub mod busy;
 mod check;
 mod info;
 mod listing;
+pub mod mapped;
 mod plists;
 
 pub use bands::Bands;

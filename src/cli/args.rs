@@ -33,6 +33,7 @@ pub enum Command {
     #[cfg(feature = "mount")]
     #[command(alias = "unmount")]
     Umount(UmountArgs),
+    Locate(LocateArgs),
     Explain(ExplainArgs),
     Completions(CompletionsArgs),
     #[command(hide = true)]
@@ -165,6 +166,37 @@ pub struct ExtractArgs {
     #[arg(long)]
     pub no_owners: bool,
     /// Print one JSON document (schema tmbundle/extract/1)
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub password: PasswordArgs,
+}
+
+/// Say what lies at a place: which structures, which files, in which snapshots
+///
+/// For those who know that a band, a byte or a block is damaged and want to know what
+/// it costs. The place need not be readable.
+#[derive(Args)]
+#[command(group = clap::ArgGroup::new("place").required(true))]
+pub struct LocateArgs {
+    /// Bundle, disk image or block device
+    pub source: PathBuf,
+    /// A band, by the name of its file
+    #[arg(long, value_name = "NAME", group = "place", value_parser = super::locate::band)]
+    pub band: Option<u64>,
+    /// A byte of the disk; decimal, or hexadecimal after 0x
+    #[arg(long, value_name = "N", group = "place", value_parser = super::locate::number)]
+    pub offset: Option<u64>,
+    /// An allocation block of the volume that holds the backups
+    #[arg(long, value_name = "N", group = "place", value_parser = super::locate::number)]
+    pub block: Option<u64>,
+    /// How many bytes (with --offset) or blocks (with --block), instead of one
+    #[arg(long, value_name = "N", conflicts_with = "band", value_parser = super::locate::number)]
+    pub length: Option<u64>,
+    /// Show every line and every file
+    #[arg(long)]
+    pub all: bool,
+    /// Print one JSON document (schema tmbundle/locate/1)
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]

@@ -3,10 +3,12 @@
 mod args;
 mod busy;
 mod cat;
+mod cost;
 mod docs;
 mod explain;
 mod extract;
 mod info;
+mod locate;
 #[cfg(feature = "mount")]
 mod log;
 mod ls;
@@ -45,6 +47,7 @@ pub fn main() -> ExitCode {
         },
         #[cfg(feature = "mount")]
         Command::Umount(args) => mount::unmount(args),
+        Command::Locate(args) => locate::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Completions(args) => docs::completions(args),
         Command::Man(args) => docs::man(args),

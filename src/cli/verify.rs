@@ -1,11 +1,11 @@
 //! `tmbundle verify`.
 
 use super::args::{FailOn, VerifyArgs};
-use super::busy;
 use super::output::{self, Exit, stdout};
 use super::password::Prompt;
 use super::progress::Bars;
 use super::text;
+use super::{busy, cost};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::time::Instant;
@@ -128,6 +128,10 @@ fn print_findings(out: &mut impl Write, o: &Outcome, all: bool, terminal: bool) 
                 place(f),
                 f.code
             )?;
+            if let Some(found) = &f.cost {
+                let deep = f.place.structure == "catalog";
+                cost::print(out, found, deep, all, terminal)?;
+            }
         }
         let code = group[0].code;
         let more = group.len() - shown + left_out(o, code);

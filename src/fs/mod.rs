@@ -5,15 +5,18 @@
 //! whoever uses it never sees how a format stores them.
 
 mod name;
+mod owners;
 mod path;
 mod walk;
 
 pub use name::present;
+pub use owners::{Name, Owned, Owner};
 pub use path::{resolve, split};
 pub use walk::{Entry, Step, walk};
 
 use crate::error::Result;
-use crate::io::ReadAt;
+use crate::io::{Ranges, ReadAt};
+use crate::report::Progress;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -218,4 +221,22 @@ pub trait FileSystem: Send + Sync {
 
     /// Value of an extended attribute; `None` if there is none of that name.
     fn xattr(&self, node: NodeId, name: &str) -> Result<Option<Vec<u8>>>;
+
+    /// Visit what lies in the wanted bytes of the volume; what is not visited is
+    /// free, or belongs to nothing. Works on a damaged volume as far as it can be
+    /// read. Costs a pass over the records of all files, however little is wanted.
+    fn owners(
+        &self,
+        wanted: &Ranges,
+        progress: &dyn Progress,
+        visit: &mut dyn FnMut(Owned),
+    ) -> Result<()>;
+
+    /// The parts of `wanted` that the volume counts as allocated to files, without
+    /// its own structures.
+    fn allocated(&self, wanted: &Ranges) -> Result<Ranges>;
+
+    /// Every name of an object, all its hard links; the root has none. Works, as
+    /// far as it can, for objects whose own record is lost.
+    fn names(&self, node: NodeId) -> Result<Vec<Name>>;
 }

@@ -1,7 +1,6 @@
 //! The volume as a [`FileSystem`]: links followed, compression undone, storage
 //! hidden.
 
-use super::HfsPlus;
 use super::attributes::Value;
 use super::btree::Position;
 use super::catalog::{Record, is_dir_link, is_file_link};
@@ -10,13 +9,16 @@ use super::format::{
     CatalogCommon, CatalogFile, FIRST_LINK_XATTR, FLAG_LINK_CHAIN, ROOT, UF_COMPRESSED,
 };
 use super::unicode::{display, stored, stored_verbatim, units};
+use super::{HfsPlus, owners};
 use crate::decmpfs;
 use crate::error::{Error, Result};
 use crate::fs::{
-    Cursor, Dangling, DirEntry, Extent, FileSystem, Kind, Metadata, NodeId, Stream, XattrInfo,
+    Cursor, Dangling, DirEntry, Extent, FileSystem, Kind, Metadata, Name, NodeId, Owned, Stream,
+    XattrInfo,
 };
 use crate::io::bytes::to_usize;
-use crate::io::{ReadAt, read_vec};
+use crate::io::{Ranges, ReadAt, read_vec};
+use crate::report::Progress;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -189,9 +191,10 @@ impl HfsPlus {
         Ok(Arc::new(self.fork(file.common.id, ForkType::Resource, &file.resource_fork)?))
     }
 
-    fn compressed_attribute(&self, file: &CatalogFile) -> Option<Vec<u8>> {
+    /// The attribute of a compressed file; without it its contents are not known.
+    fn compressed_attribute(&self, file: &CatalogFile) -> Result<Option<Vec<u8>>> {
         if file.common.bsd.owner_flags & UF_COMPRESSED == 0 {
-            return None;
+            return Ok(None);
         }
         self.decmpfs_attribute(file.common.id)
     }
@@ -269,7 +272,7 @@ impl FileSystem for HfsPlus {
         let file = self.file(node)?;
         match stream {
             Stream::Resource => self.resource_fork(&file),
-            Stream::Data => match self.compressed_attribute(&file) {
+            Stream::Data => match self.compressed_attribute(&file)? {
                 Some(attribute) => decmpfs::open(&attribute, || self.resource_fork(&file)),
                 None => Ok(Arc::new(self.fork(file.common.id, ForkType::Data, &file.data_fork)?)),
             },
@@ -278,7 +281,7 @@ impl FileSystem for HfsPlus {
 
     fn extents(&self, node: NodeId, stream: Stream) -> Result<Vec<Extent>> {
         let file = self.file(node)?;
-        let compressed = self.compressed_attribute(&file).is_some();
+        let compressed = self.compressed_attribute(&file)?.is_some();
         let (kind, fork) = match stream {
             Stream::Data if !compressed => (ForkType::Data, &file.data_fork),
             _ => (ForkType::Resource, &file.resource_fork),
@@ -318,7 +321,7 @@ impl FileSystem for HfsPlus {
         let meta = self.metadata(node)?;
         let cnid = Self::cnid(node)?;
         let mut list = Vec::new();
-        if let Some(attributes) = &self.attributes {
+        if let Some(attributes) = self.readable_attributes()? {
             attributes.list(cnid, &mut |name, value: Value| {
                 let name = attribute_name(name);
                 if !is_storage(&name) {
@@ -351,7 +354,7 @@ impl FileSystem for HfsPlus {
                 Ok(Some(read_vec(&*fork, 0, to_usize(fork.len()))?))
             }
             _ if is_storage(name) => Ok(None),
-            _ => match &self.attributes {
+            _ => match self.readable_attributes()? {
                 Some(attributes) => {
                     let cnid = self.common(node)?.id;
                     attributes.value(cnid, &attribute_stored(name))
@@ -359,5 +362,22 @@ impl FileSystem for HfsPlus {
                 None => Ok(None),
             },
         }
+    }
+
+    fn owners(
+        &self,
+        wanted: &Ranges,
+        progress: &dyn Progress,
+        visit: &mut dyn FnMut(Owned),
+    ) -> Result<()> {
+        owners::visit(self, wanted, progress, visit)
+    }
+
+    fn allocated(&self, wanted: &Ranges) -> Result<Ranges> {
+        owners::allocated(self, wanted)
+    }
+
+    fn names(&self, node: NodeId) -> Result<Vec<Name>> {
+        self.names_of(Self::cnid(node)?)
     }
 }

@@ -72,14 +72,16 @@ impl HfsPlus {
         if file.common.bsd.owner_flags & UF_COMPRESSED == 0 {
             return None;
         }
-        let attribute = self.decmpfs_attribute(file.common.id)?;
+        let attribute = self.decmpfs_attribute(file.common.id).ok().flatten()?;
         decmpfs::Header::parse(&attribute).ok()
     }
 
-    /// Value of a file's `com.apple.decmpfs`, if it has one that can be read.
-    pub(super) fn decmpfs_attribute(&self, cnid: u32) -> Option<Vec<u8>> {
-        let attributes = self.attributes.as_ref()?;
-        attributes.value(cnid, &stored_verbatim(decmpfs::XATTR)).ok().flatten()
+    /// Value of a file's `com.apple.decmpfs`, if it has one.
+    pub(super) fn decmpfs_attribute(&self, cnid: u32) -> crate::Result<Option<Vec<u8>>> {
+        match self.readable_attributes()? {
+            Some(attributes) => attributes.value(cnid, &stored_verbatim(decmpfs::XATTR)),
+            None => Ok(None),
+        }
     }
 
     fn describe_common(&self, c: &CatalogCommon) -> Metadata {

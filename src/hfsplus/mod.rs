@@ -16,7 +16,9 @@ pub mod fork;
 pub mod format;
 pub mod journal;
 mod metadata;
+mod names;
 pub mod node;
+mod owners;
 pub mod unicode;
 mod volume;
 

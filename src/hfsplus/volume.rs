@@ -10,11 +10,12 @@ use super::format::{
     VolumeHeader, decode,
 };
 use super::journal::Journal;
+use super::names::NameTable;
 use super::unicode::{display, stored_verbatim};
 use crate::error::{Error, Result};
 use crate::io::{ReadAt, Source, read_vec};
 use quick_cache::sync::Cache;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Bytes of B-tree nodes that are kept in memory for a volume.
 const NODE_CACHE: u64 = 24 << 20;
@@ -38,7 +39,8 @@ pub struct HfsPlus {
     journal: Journal,
     pub(super) extents: Option<BTree>,
     pub(super) catalog: Catalog,
-    pub(super) attributes: Option<Attributes>,
+    /// Why the attributes cannot be read, if the volume has any and they cannot.
+    attributes: Option<std::result::Result<Attributes, String>>,
     pub(super) file_inodes: Option<u32>,
     pub(super) dir_inodes: Option<u32>,
     pub(super) root_created: u32,
@@ -46,6 +48,8 @@ pub struct HfsPlus {
     name: String,
     pub(super) records: Cache<u32, Arc<Record>>,
     pub(super) show_private: bool,
+    /// Made when names are first asked for.
+    pub(super) name_table: OnceLock<NameTable>,
 }
 
 /// Decode a volume header and tell what makes it unusable, if anything.
@@ -108,12 +112,11 @@ impl HfsPlus {
             open_tree(&volume, &header, extents.as_ref(), &cache, cnid, name, fork)
         };
         let catalog = tree(CATALOG_FILE, "catalog", &header.catalog_file)?;
-        let attributes = if header.attributes_file.total_blocks == 0 {
-            None
-        } else {
-            let tree = tree(ATTRIBUTES_FILE, "attributes", &header.attributes_file)?;
-            Some(Attributes::new(tree, volume.clone(), header.block_size))
-        };
+        let attributes = (header.attributes_file.total_blocks != 0).then(|| {
+            let tree = tree(ATTRIBUTES_FILE, "attributes", &header.attributes_file);
+            tree.map(|t| Attributes::new(t, volume.clone(), header.block_size))
+                .map_err(|e| e.to_string())
+        });
         let folds = !(header.is_hfsx() && catalog.header().key_compare_type == 0xBC);
         let mut fs = Self {
             volume,
@@ -130,6 +133,7 @@ impl HfsPlus {
             name: String::new(),
             records: Cache::new(RECORD_CACHE),
             show_private: false,
+            name_table: OnceLock::new(),
         };
         fs.find_private_folders();
         Ok(fs)
@@ -194,9 +198,18 @@ impl HfsPlus {
         &self.catalog
     }
 
-    /// The attributes, if the volume has any.
+    /// The attributes, if the volume has any and they can be read.
     pub fn attributes(&self) -> Option<&Attributes> {
-        self.attributes.as_ref()
+        self.attributes.as_ref()?.as_ref().ok()
+    }
+
+    /// The attributes, if the volume has any; an error if they cannot be read.
+    pub(super) fn readable_attributes(&self) -> Result<Option<&Attributes>> {
+        match &self.attributes {
+            None => Ok(None),
+            Some(Ok(attributes)) => Ok(Some(attributes)),
+            Some(Err(why)) => Err(Error::corrupt("attributes", why.clone())),
+        }
     }
 
     /// All extents of a file's fork.

@@ -108,8 +108,17 @@ codes! {
         "A band cannot be read: the disk reports an error or access is denied."
         => "Run as a user who may read it; if that is not the cause, look at the server's disk now.";
     BandLost "BAND-LOST" Damage []
-        "A band is missing, short or has a hole where the volume keeps its own records."
+        "A band is missing, short or has a hole where the volume keeps its own records or the data of files."
         => "Look for the band in another copy of the bundle; ask the server's disk and file system what happened to it.";
+    BandMapped "BAND-MAPPED" Damage []
+        "A band is missing or short where the bundle's own record (mapped/) says that it was written."
+        => "Look for the band in another copy of the bundle; ask the server's disk and file system what happened to it.";
+    BandHole "BAND-HOLE" Info []
+        "Bands have holes under the data of files; they read as zeros. Normal where the server's file system keeps zeros as holes (ZFS, sparse copies)."
+        => "Nothing, unless the server's disk has lost data; then compare these files with another copy.";
+    BandMany "BAND-MANY" Info []
+        "The bundle has so many bands that listing and copying it is slow on most file servers."
+        => "Harmless; a new bundle with larger bands (hdiutil create -imagekey sparse-band-size) is easier on the server.";
     DiskUnreadable "DISK-UNREADABLE" Damage []
         "The part of the disk that holds the partition map or the start of a volume cannot be read."
         => "See the finding on the band that holds it; of a raw disk, look at its health now.";

@@ -4,7 +4,7 @@ use super::Code;
 use crate::error::Place;
 use serde::Serialize;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -34,6 +34,9 @@ impl Severity {
 pub struct Where {
     /// The structure: `catalog`, `volume header`, `band`, `Info.plist`…
     pub structure: String,
+    /// Number of the partition, of what concerns a volume.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partition: Option<u32>,
     /// Catalog node id (CNID) of the file or folder concerned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cnid: Option<u32>,
@@ -72,6 +75,12 @@ impl Where {
             self.offset = Some(place.offset);
             self.band = place.band.map(|b| b.name);
         }
+        self
+    }
+
+    /// Add how many bytes are concerned.
+    pub fn length(mut self, bytes: u64) -> Self {
+        self.length = Some(bytes);
         self
     }
 
@@ -115,15 +124,49 @@ impl Where {
 /// What a finding costs, in files and snapshots.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Cost {
-    /// How many files or folders are hit.
+    /// How many files are hit.
     pub files: u64,
+    /// How many folders, with all that is in them.
+    pub folders: u64,
     /// In how many snapshots they appear.
     pub snapshots: u64,
-    /// Some of their paths.
-    pub examples: Vec<String>,
-    /// How many of them another snapshot holds in an intact version.
+    /// How many snapshots there are.
+    pub of_snapshots: u64,
+    /// The oldest and the newest of the snapshots that are hit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_snapshot: Option<String>,
+    /// See there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_snapshot: Option<String>,
+    /// Of how many files another snapshot holds another version, as far as known
+    /// an intact one. Absent where there is nothing to compare.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub intact_elsewhere: Option<u64>,
+    /// The files and folders, sorted by address.
+    pub affected: Vec<Affected>,
+    /// How many more there are that are not listed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub not_listed: u64,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+/// A file or folder that a finding hits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Affected {
+    /// Its address in the newest snapshot it appears in: `SNAPSHOT:/PATH`, or
+    /// `volume:/PATH`.
+    pub address: String,
+    /// The snapshots it appears in, oldest first.
+    pub snapshots: Arc<[String]>,
+    /// Whether it is a folder, which then takes all that is in it along.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub folder: bool,
+    /// The address of another version that is not hit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub intact: Option<String>,
 }
 
 /// A thing that is wrong.
@@ -147,6 +190,14 @@ impl Finding {
     /// A finding of the code's usual severity.
     pub fn new(code: Code, place: Where, message: impl Into<String>) -> Self {
         Self { code, severity: code.info().severity, place, message: message.into(), cost: None }
+    }
+
+    /// Put findings into the order in which they are told: worst first, then by code
+    /// and place.
+    pub fn sort(findings: &mut [Self]) {
+        findings.sort_by_cached_key(|f| {
+            (std::cmp::Reverse(f.severity), f.code, f.place.offset, f.place.cnid, f.message.clone())
+        });
     }
 
     /// The same with another severity.
@@ -196,10 +247,7 @@ impl Collector {
     pub fn into_findings(self) -> (Vec<Finding>, Vec<(Code, u64)>) {
         let kept = self.kept.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut findings = kept.findings;
-        let key = |f: &Finding| {
-            (std::cmp::Reverse(f.severity), f.code, f.place.offset, f.place.cnid, f.message.clone())
-        };
-        findings.sort_by_cached_key(key);
+        Finding::sort(&mut findings);
         let cap = u64::try_from(self.per_code).unwrap_or(u64::MAX);
         let mut more: Vec<_> = kept
             .counts

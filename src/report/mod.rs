@@ -8,5 +8,5 @@ mod finding;
 mod progress;
 
 pub use code::{Code, CodeInfo};
-pub use finding::{Collector, Cost, Finding, Ignore, Reporter, Severity, Where};
-pub use progress::{NoProgress, Progress, Unit};
+pub use finding::{Affected, Collector, Cost, Finding, Ignore, Reporter, Severity, Where};
+pub use progress::{NoProgress, Progress, Silently, Unit};

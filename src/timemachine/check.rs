@@ -86,7 +86,11 @@ fn snapshots(known: &Known<'_>, backup: &Backup, say: &dyn Fn(Code, &str, String
         if let (Some(link), Some(newest)) = (&computer.latest_link, newest)
             && *link != newest.name
         {
-            let text = format!("'Latest' leads to {link}, the newest snapshot is {}", newest.name);
+            let text = format!(
+                "'Latest' leads to '{}', the newest snapshot is {}",
+                link.escape_debug(),
+                newest.name
+            );
             say(Code::TmLatest, "snapshots", text);
         }
     }

@@ -5,11 +5,13 @@
 //! `formats/timemachine-hfs.md`.
 
 mod address;
+mod appearances;
 mod archive;
 mod backupdb;
 pub mod check;
 
 pub use address::{Place, VOLUME};
+pub use appearances::{Appearance, Appearances, Set};
 pub use archive::{Archive, OpenVolume};
 pub use backupdb::read;
 

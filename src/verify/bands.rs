@@ -19,7 +19,9 @@ pub fn check(
         progress.check()?;
         let name = Bands::name(*index);
         let report = |code, text: String| {
-            let place = Where::of("band").band(name.clone());
+            let range = bands.range(*index);
+            let mut place = Where::of("band").band(name.clone()).length(range.end - range.start);
+            place.offset = Some(range.start);
             reporter.report(Finding::new(code, place, format!("band {name}: {text}")));
         };
         match statat(bands.dir(), &name, AtFlags::SYMLINK_NOFOLLOW) {

@@ -2,11 +2,13 @@
 //! in order and summed up.
 
 mod bands;
+mod costs;
+mod losses;
 mod outcome;
 
 pub use outcome::{Layer, LayerState, NotChecked, Outcome, Verdict};
 
-use crate::bundle::{BandListing, Bundle, busy};
+use crate::bundle::{BandListing, Bundle, busy, mapped};
 use crate::disk::{Container, Disk};
 use crate::error::{Error, Result};
 use crate::hfsplus::check::Checked;
@@ -48,7 +50,8 @@ pub fn verify(
             let place = Where::of("Info.plist");
             collector.report(Finding::new(Code::InfoLost, place, c.to_string()));
             outcome.skip("everything else", "the band size is not known");
-            outcome.finish(collector, false);
+            let (findings, more) = collector.into_findings();
+            outcome.finish(findings, more, false);
             return Ok(outcome);
         }
         Err(e) => return Err(e),
@@ -61,27 +64,71 @@ pub fn verify(
         job.bundle(bundle, &mut outcome)?;
     }
     job.disk(&disk, &mut outcome)?;
-    job.time_machine(&disk, &mut outcome)?;
+    let archive = if options.quick { None } else { Archive::open(&disk).ok() };
+    job.time_machine(&disk, archive.as_ref(), &mut outcome)?;
     crate::disk::check::check_chunks(&disk, &collector);
+    let (mut findings, more) = collector.into_findings();
+    if let Some(archive) = &archive {
+        costs(&disk, archive, &mut findings, progress)?;
+    }
     if disk.bundle().map(busy::stamp) != before {
         signs.push("it changed while it was checked".into());
     }
     if !signs.is_empty() {
         let text = format!("a Mac is using the bundle: {}", signs.join("; "));
-        collector.report(Finding::new(Code::BundleBusy, Where::of("bundle"), text));
+        findings.push(Finding::new(Code::BundleBusy, Where::of("bundle"), text));
     }
-    outcome.finish(collector, !signs.is_empty());
+    outcome.finish(findings, more, !signs.is_empty());
     Ok(outcome)
+}
+
+/// Look for data that was lost under files, and work out what every finding costs.
+fn costs(
+    disk: &Disk,
+    archive: &Archive,
+    findings: &mut Vec<Finding>,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let bands = disk.bundle().map(Bundle::bands);
+    for volume in &archive.open {
+        let losses = match &bands {
+            Some(bands) => {
+                let trust = trusts_bitmap(findings, volume.volume.partition.number);
+                losses::find(volume.fs(), &*volume.volume.source, bands, trust, progress)
+            }
+            None => Ok(Vec::new()),
+        };
+        // Of a broken volume, what could be read has been used.
+        let losses = unless_interrupted(losses)?.unwrap_or_default();
+        let attached = costs::attach(volume, bands.as_deref(), losses, findings, progress);
+        unless_interrupted(attached)?;
+    }
+    Ok(())
+}
+
+fn unless_interrupted<T>(result: Result<T>) -> Result<Option<T>> {
+    match result {
+        Err(Error::Interrupted) => Err(Error::Interrupted),
+        other => Ok(other.ok()),
+    }
+}
+
+/// Whether nothing that was found speaks against a volume's bitmap.
+fn trusts_bitmap(findings: &[Finding], partition: u32) -> bool {
+    !findings.iter().any(|f| {
+        f.place.partition == Some(partition)
+            && (matches!(f.code, Code::BitmapUnder | Code::BitmapUnreadable)
+                || (f.code == Code::BandLost && f.place.structure == "bitmap"))
+    })
 }
 
 /// The outcome for a bundle that was left alone because it is in use.
 pub fn skipped(path: &std::path::Path, why: &str) -> Outcome {
     let mut outcome = Outcome::new(path);
-    let collector = Collector::default();
     let text = format!("{why}; it was not checked");
-    collector.report(Finding::new(Code::BundleSkipped, Where::of("bundle"), text));
+    let finding = Finding::new(Code::BundleSkipped, Where::of("bundle"), text);
     outcome.skip("everything", why);
-    outcome.finish(collector, false);
+    outcome.finish(vec![finding], Vec::new(), false);
     outcome
 }
 
@@ -111,6 +158,7 @@ impl Job<'_> {
         self.layer(outcome, "bundle", |reporter| {
             crate::bundle::check(bundle, &listing, reporter);
             bands::check(bundle, &listing, reporter, self.progress)?;
+            mapped::check(bundle, &listing, reporter, self.progress)?;
             Ok(bands_text(bundle, &listing))
         })
     }
@@ -160,10 +208,14 @@ impl Job<'_> {
     }
 
     /// The state of the backups, from the bundle and, if it opens, from the volume.
-    fn time_machine(&self, disk: &Disk, outcome: &mut Outcome) -> Result<()> {
+    fn time_machine(
+        &self,
+        disk: &Disk,
+        archive: Option<&Archive>,
+        outcome: &mut Outcome,
+    ) -> Result<()> {
         let plists = disk.bundle().map(Bundle::time_machine);
-        let archive = if self.options.quick { None } else { Archive::open(disk).ok() };
-        let backup = archive.as_ref().and_then(|a| Some(a.backup()?.1));
+        let backup = archive.and_then(|a| Some(a.backup()?.1));
         let known = Known { plists: plists.as_ref(), backup };
         let last = last_completed(&known);
         if backup.is_none() && last.is_none() && plists.as_ref().is_none_or(|p| p.machine.is_none())
@@ -250,7 +302,8 @@ impl Job<'_> {
         }
         let source: Source = v.source.clone();
         let mut not_checked = Vec::new();
-        self.layer(outcome, "volume", |reporter| {
+        self.layer(outcome, "volume", |inner| {
+            let reporter = &OfPartition { inner, number: v.partition.number };
             let checked = crate::hfsplus::check::check(&source, reporter, self.progress)?;
             not_checked.clone_from(&checked.not_checked);
             Ok(volume_text(v, &checked))
@@ -272,6 +325,19 @@ impl Reporter for Watch<'_> {
     fn report(&self, finding: Finding) {
         let mut worst = self.worst.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         *worst = (*worst).max(Some(finding.severity));
+        self.inner.report(finding);
+    }
+}
+
+/// Adds the number of the partition to findings on a volume.
+struct OfPartition<'a> {
+    inner: &'a dyn Reporter,
+    number: u32,
+}
+
+impl Reporter for OfPartition<'_> {
+    fn report(&self, mut finding: Finding) {
+        finding.place.partition = Some(self.number);
         self.inner.report(finding);
     }
 }

@@ -1,7 +1,7 @@
 //! What a verification came to.
 
 use crate::disk::Disk;
-use crate::report::{Code, Collector, Finding, Severity};
+use crate::report::{Code, Finding, Severity};
 use serde::Serialize;
 use std::path::Path;
 
@@ -140,17 +140,23 @@ impl Outcome {
 
     /// Sum up. `busy`: the source changed or was in use, and damage to its contents
     /// may only be a half-written state.
-    pub(super) fn finish(&mut self, collector: Collector, busy: bool) {
-        let (mut findings, more) = collector.into_findings();
+    pub(super) fn finish(
+        &mut self,
+        mut findings: Vec<Finding>,
+        more: Vec<(Code, u64)>,
+        busy: bool,
+    ) {
         if busy {
             for f in &mut findings {
-                let contents = f.code.name().starts_with("HFS-") || f.code == Code::VolumeUnknown;
+                let contents = f.code.name().starts_with("HFS-")
+                    || matches!(f.code, Code::VolumeUnknown | Code::BandLost | Code::BandMapped);
                 if contents && f.severity == Severity::Damage {
                     f.severity = Severity::Warning;
                     f.message.push_str(" (a Mac is at work: this may be a half-written state)");
                 }
             }
         }
+        Finding::sort(&mut findings);
         let mut add = |severity, n| match severity {
             Severity::Damage => self.counts.damage += n,
             Severity::Warning => self.counts.warning += n,

@@ -119,10 +119,11 @@ impl<'a> Contents<'a> {
             return Ok(());
         }
         hierarchy::check(&mut c, self.header.is_hfsx());
-        if whole.attributes && !attributes.broken {
+        let known = whole.attributes && !attributes.broken;
+        if known {
             attributes.compare(&c.objects, self.reporter);
         }
-        links::check(&c, self.private(), &attributes);
+        links::check(&c, self.private(), known.then_some(&attributes));
         if whole.extents {
             c.overflow.report_unused(self.reporter);
         }

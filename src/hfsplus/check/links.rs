@@ -34,7 +34,8 @@ impl Job<'_> {
 }
 
 /// Check all links. The objects must be sorted by CNID.
-pub fn check(c: &Collected<'_>, private: Private, attributes: &AttributeFacts) {
+/// `attributes`: of a tree that could be read whole.
+pub fn check(c: &Collected<'_>, private: Private, attributes: Option<&AttributeFacts>) {
     let root_created = c.objects.iter().find(|o| o.cnid == ROOT).map_or(0, |o| o.created);
     let job = Job { objects: &c.objects, reporter: c.reporter, root_created };
     file_links(&job, private);
@@ -194,7 +195,7 @@ fn chain(job: &Job<'_>, inode: u32, first: u32, group: &[&Object]) {
     }
 }
 
-fn folder_links(job: &Job<'_>, private: Private, attributes: &AttributeFacts) {
+fn folder_links(job: &Job<'_>, private: Private, attributes: Option<&AttributeFacts>) {
     let inside = |o: &&Object| Some(o.parent) == private.folders && o.shape == Shape::Folder;
     let mut inodes: Vec<&Object> = job.objects.iter().filter(inside).collect();
     inodes.sort_unstable_by_key(|o| (o.number, o.cnid));
@@ -220,6 +221,7 @@ fn folder_links(job: &Job<'_>, private: Private, attributes: &AttributeFacts) {
             continue;
         };
         count(job, inode, group.len(), "directory");
+        let Some(attributes) = attributes else { continue };
         match attributes.first_link(inode.cnid) {
             Some(first) => chain(job, inode.cnid, first, group),
             None => {

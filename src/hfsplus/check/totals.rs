@@ -2,6 +2,7 @@
 //! against the volume (sections 1 and 5).
 
 use super::objects::Collected;
+use super::tree::absent;
 use crate::hfsplus::format::{VOL_CNIDS_REUSED, VolumeHeader};
 use crate::io::bytes::{to_u64, to_usize, usize32};
 use crate::io::{ReadAt, read_vec};
@@ -27,6 +28,8 @@ struct Wrong<'a> {
     runs: u32,
     blocks: u64,
     place: &'a dyn Fn(u32) -> Option<crate::error::Place>,
+    /// The bitmap.
+    file: &'a dyn ReadAt,
     reporter: &'a dyn Reporter,
 }
 
@@ -47,7 +50,20 @@ impl Wrong<'_> {
             return;
         }
         self.runs += 1;
-        if self.runs <= MAX_RUNS {
+        if self.runs > MAX_RUNS {
+            return;
+        }
+        if self.code == Code::BitmapUnder
+            && let Some(how) = absent(self.file, run.start / 8, 1)
+        {
+            let text = format!(
+                "the bitmap of {} blocks from {} on is lost: {how} where it lies",
+                run.count, run.start
+            );
+            let at = self.file.locate(u64::from(run.start / 8));
+            let place = Where::of("bitmap").block(run.start).at(at).length(1);
+            self.reporter.report(Finding::new(Code::BandLost, place, text));
+        } else {
             let text = format!("{} blocks from {} on are {}", run.count, run.start, self.what);
             let place = Where::of("bitmap").block(run.start).at((self.place)(run.start));
             self.reporter.report(Finding::new(self.code, place, text));
@@ -72,6 +88,7 @@ pub fn bitmap(
         runs: 0,
         blocks: 0,
         place: &place,
+        file,
         reporter: c.reporter,
     };
     let mut under = wrong(Code::BitmapUnder, "in use but marked free");

@@ -103,7 +103,7 @@ pub fn check(
 }
 
 /// How the bytes of a node are absent on the server, if they are.
-fn absent(file: &dyn ReadAt, n: u32, size: u64) -> Option<&'static str> {
+pub(super) fn absent(file: &dyn ReadAt, n: u32, size: u64) -> Option<&'static str> {
     let start = u64::from(n) * size;
     let mut absent = None;
     let visit = &mut |_, presence| {
@@ -124,7 +124,8 @@ impl Checker<'_> {
     }
 
     fn place(&self, n: u32) -> Where {
-        Where::of(self.spec.name).node(n).at(self.file.locate(u64::from(n) * self.size()))
+        let at = self.file.locate(u64::from(n) * self.size());
+        Where::of(self.spec.name).node(n).at(at).length(self.size())
     }
 
     fn report(&self, code: Code, n: u32, text: impl AsRef<str>) {

@@ -1,0 +1,72 @@
+//! What a finding costs, in words.
+
+use super::text;
+use std::io::{self, Write};
+use tmbundle::report::{Affected, Cost};
+
+/// Files that are named without `--all`.
+const NAMED: usize = 3;
+
+/// Print what a finding costs, below the finding.
+/// `deep`: folders take all that is in them along.
+pub fn print(
+    out: &mut impl Write,
+    cost: &Cost,
+    deep: bool,
+    all: bool,
+    terminal: bool,
+) -> io::Result<()> {
+    let hit = cost.files + cost.folders;
+    if hit == 0 {
+        return Ok(());
+    }
+    writeln!(out, "          hits {}{}", things(cost, deep), snapshots(cost))?;
+    let named = if all { cost.affected.len() } else { NAMED };
+    for a in cost.affected.iter().take(named) {
+        writeln!(out, "            {}{}", text::name(&a.address, terminal), remark(a, cost))?;
+    }
+    let more = hit.saturating_sub(u64::try_from(named).unwrap_or(u64::MAX));
+    if more > 0 {
+        let hint = if all { "" } else { " (--all)" };
+        writeln!(out, "            … and {} more{hint}", text::count(more))?;
+    }
+    if let Some(intact) = cost.intact_elsewhere.filter(|_| cost.files > 1) {
+        let of = text::count(cost.files);
+        let line = match intact {
+            0 => "none of them is intact in another snapshot".to_owned(),
+            n => format!("{} of {of} files are intact in another snapshot", text::count(n)),
+        };
+        writeln!(out, "          {line}")?;
+    }
+    Ok(())
+}
+
+fn things(cost: &Cost, deep: bool) -> String {
+    let files = (cost.files > 0).then(|| text::plural(cost.files, "file", "files"));
+    let folders = (cost.folders > 0).then(|| {
+        let folders = text::plural(cost.folders, "folder", "folders");
+        if deep { format!("{folders} with what is in them") } else { folders }
+    });
+    [files, folders].into_iter().flatten().collect::<Vec<_>>().join(" and ")
+}
+
+fn snapshots(cost: &Cost) -> String {
+    let (Some(first), Some(last)) = (&cost.first_snapshot, &cost.last_snapshot) else {
+        return String::new();
+    };
+    let range = if first == last { first.clone() } else { format!("{first} … {last}") };
+    let of = text::plural(cost.of_snapshots, "snapshot", "snapshots");
+    format!(" in {} of {of} ({range})", text::count(cost.snapshots))
+}
+
+/// What is said of one file.
+fn remark(a: &Affected, cost: &Cost) -> String {
+    match &a.intact {
+        Some(address) => {
+            let snapshot = address.split_once(":/").map_or(address.as_str(), |s| s.0);
+            format!("  (intact: {snapshot})")
+        }
+        None if cost.intact_elsewhere.is_some() && !a.folder => "  (no intact version)".into(),
+        None => String::new(),
+    }
+}

@@ -1,0 +1,322 @@
+//! What lies at a place of the disk: which structures and which files, in which
+//! snapshots.
+
+use crate::bundle::Bands;
+use crate::disk::Disk;
+use crate::error::{Error, Result};
+use crate::fs::{NodeId, Owned, Owner, Stream};
+use crate::io::bytes::to_u64;
+use crate::io::{Presence, Ranges, ReadAt};
+use crate::partition::{PartitionMap, Scheme};
+use crate::report::Progress;
+use crate::timemachine::{Appearances, Archive, OpenVolume};
+use serde::Serialize;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// A place that is asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A band, by its number.
+    Band(u64),
+    /// Bytes of the disk.
+    Bytes(Range<u64>),
+    /// Allocation blocks of the volume: the first, and how many.
+    Blocks(u64, u64),
+}
+
+/// What lies at a place.
+#[derive(Debug, Serialize)]
+pub struct Located {
+    /// The path that was given.
+    pub source: String,
+    /// First byte on the disk.
+    pub offset: u64,
+    /// Length in bytes.
+    pub length: u64,
+    /// How much of that the server stores.
+    pub stored: Stored,
+    /// The pieces in the order of the disk.
+    pub pieces: Vec<Piece>,
+}
+
+/// Bytes by how the server stores them.
+#[derive(Debug, Default, Serialize)]
+pub struct Stored {
+    /// Stored.
+    pub data: u64,
+    /// In band files that are absent.
+    pub missing: u64,
+    /// Past the end of band files that are short.
+    pub short: u64,
+    /// In holes of files.
+    pub hole: u64,
+}
+
+/// A run of bytes with one owner.
+#[derive(Debug, Serialize)]
+pub struct Piece {
+    /// First byte on the disk.
+    pub offset: u64,
+    /// Length in bytes.
+    pub length: u64,
+    /// The band that holds the first byte.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub band: Option<String>,
+    /// Number of the partition.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partition: Option<u32>,
+    /// What it is.
+    pub what: What,
+    /// Name of the structure or attribute, or why nothing is known.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// The objects it belongs to, or that it describes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub objects: Vec<Object>,
+    /// First of the bytes in the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream_offset: Option<u64>,
+}
+
+/// What kind of thing lies there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum What {
+    /// The partition map or what lies between partitions.
+    PartitionMap,
+    /// A partition that cannot be looked into.
+    Partition,
+    /// A structure of the volume.
+    Structure,
+    /// Contents of a file.
+    File,
+    /// A file's resource fork; of a compressed file, its contents.
+    ResourceFork,
+    /// An extended attribute.
+    Attribute,
+    /// Allocated to a file past its end.
+    Slack,
+    /// Marked as allocated, but nothing is known to lie there.
+    Unowned,
+    /// Free.
+    Free,
+}
+
+/// An object that a place belongs to or describes.
+#[derive(Debug, Serialize)]
+pub struct Object {
+    /// Its number: on HFS+ the CNID.
+    pub id: u64,
+    /// Its address in the newest snapshot it appears in.
+    pub address: String,
+    /// The snapshots it appears in, oldest first.
+    pub snapshots: Arc<[String]>,
+}
+
+/// Find out what lies at a place.
+///
+/// # Errors
+/// [`Error::Invalid`] for a place that is not on the disk; the reasons why the disk
+/// cannot be read.
+pub fn locate(disk: &Disk, place: &Place, progress: &dyn Progress) -> Result<Located> {
+    let bytes = disk.bytes()?;
+    let archive = Archive::open(disk)?;
+    let range = resolve(disk, &archive, place)?;
+    let mut stored = Stored::default();
+    // What cannot be asked about is counted as neither.
+    let _ = bytes.presence(range.clone(), &mut |r, how| {
+        *(match how {
+            Presence::Data => &mut stored.data,
+            Presence::Missing => &mut stored.missing,
+            Presence::Short => &mut stored.short,
+            Presence::Hole => &mut stored.hole,
+        }) += r.end - r.start;
+    });
+    let mut job = Job { archive: &archive, disk: &*bytes, pieces: Vec::new() };
+    job.partitions(&range, progress)?;
+    job.pieces.sort_by_key(|p| p.offset);
+    Ok(Located {
+        source: disk.path().display().to_string(),
+        offset: range.start,
+        length: range.end - range.start,
+        stored,
+        pieces: job.pieces,
+    })
+}
+
+/// The bytes of the disk that are meant.
+fn resolve(disk: &Disk, archive: &Archive, place: &Place) -> Result<Range<u64>> {
+    let size = disk.size();
+    let range = match place {
+        Place::Bytes(range) => range.clone(),
+        Place::Band(index) => {
+            let bundle = disk.bundle().ok_or_else(|| {
+                Error::Invalid(format!("{} has no bands: it is not a bundle", disk.name()))
+            })?;
+            let count = bundle.info().band_count();
+            if *index >= count {
+                let (name, last) = (Bands::name(*index), Bands::name(count.saturating_sub(1)));
+                return Err(Error::Invalid(format!(
+                    "there is no band {name}: the disk has bands 0 to {last}"
+                )));
+            }
+            bundle.bands().range(*index)
+        }
+        Place::Blocks(first, count) => {
+            let volume = archive
+                .backup()
+                .map(|b| b.0)
+                .or(archive.open.first())
+                .ok_or_else(|| Error::Invalid("no volume could be opened".into()))?;
+            let block = u64::from(volume.hfs.header().block_size);
+            let start = volume.volume.source.locate(0).map_or(0, |p| p.offset);
+            let first = first.saturating_mul(block);
+            if first >= volume.volume.source.len() {
+                let last = volume.hfs.header().total_blocks.saturating_sub(1);
+                return Err(Error::Invalid(format!("the volume has blocks 0 to {last}")));
+            }
+            start + first..start.saturating_add(first).saturating_add(count.saturating_mul(block))
+        }
+    };
+    if range.start >= size {
+        let text = format!("byte {} lies past the end of the disk ({size} bytes)", range.start);
+        return Err(Error::Invalid(text));
+    }
+    Ok(range.start..range.end.clamp(range.start + 1, size))
+}
+
+struct Job<'a> {
+    archive: &'a Archive,
+    disk: &'a dyn ReadAt,
+    pieces: Vec<Piece>,
+}
+
+impl Job<'_> {
+    fn piece(&self, range: Range<u64>, what: What, name: impl Into<String>) -> Piece {
+        let band = self.disk.locate(range.start).and_then(|p| Some(p.band?.name));
+        Piece {
+            offset: range.start,
+            length: range.end - range.start,
+            band,
+            partition: None,
+            what,
+            name: name.into(),
+            objects: Vec::new(),
+            stream_offset: None,
+        }
+    }
+
+    fn partitions(&mut self, range: &Range<u64>, progress: &dyn Progress) -> Result<()> {
+        let map = &self.archive.map;
+        let parts = map.partitions.iter().map(|p| p.start..p.start.saturating_add(p.len));
+        let parts = Ranges::new(parts.collect());
+        let all = Ranges::one(range.clone());
+        for gap in all.without(&parts).iter() {
+            let name = outside(map, gap, self.disk.len());
+            self.pieces.push(self.piece(gap.clone(), What::PartitionMap, name));
+        }
+        for p in &map.partitions {
+            let part = p.start.max(range.start)..(p.start.saturating_add(p.len)).min(range.end);
+            if part.start >= part.end {
+                continue;
+            }
+            let number = p.number;
+            let before = self.pieces.len();
+            let volume = self.archive.open.iter().find(|v| v.volume.partition.number == number);
+            match volume {
+                Some(volume) => self.volume(volume, &part, progress)?,
+                None => {
+                    let name = format!("{} {}", p.type_name, p.name);
+                    self.pieces.push(self.piece(part, What::Partition, name.trim()));
+                }
+            }
+            for piece in self.pieces.iter_mut().skip(before) {
+                piece.partition = Some(number);
+            }
+        }
+        Ok(())
+    }
+
+    /// The pieces of one volume.
+    fn volume(
+        &mut self,
+        volume: &OpenVolume,
+        part: &Range<u64>,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        let start = volume.volume.source.locate(0).map_or(0, |p| p.offset);
+        let wanted = Ranges::one(part.start.saturating_sub(start)..part.end.saturating_sub(start));
+        let mut owned = Vec::new();
+        volume.fs().owners(&wanted, progress, &mut |o| owned.push(o))?;
+        let known = Ranges::new(owned.iter().map(|o| o.range.clone()).collect());
+        let rest = wanted.without(&known);
+        // Without its bitmap nothing can be said of the rest.
+        let used = volume.fs().allocated(&rest).unwrap_or_else(|_| rest.clone());
+        let on_disk = |r: &Range<u64>| r.start + start..r.end + start;
+        for r in used.iter() {
+            self.pieces.push(self.piece(on_disk(r), What::Unowned, ""));
+        }
+        for r in rest.without(&used).iter() {
+            self.pieces.push(self.piece(on_disk(r), What::Free, ""));
+        }
+        let mut at = Appearances::new(volume.fs(), volume.backup.as_ref());
+        for o in owned {
+            progress.check()?;
+            let range = on_disk(&o.range);
+            let piece = self.owned(o, range, &mut at);
+            self.pieces.push(piece);
+        }
+        Ok(())
+    }
+
+    fn owned(&self, owned: Owned, range: Range<u64>, at: &mut Appearances<'_>) -> Piece {
+        let piece = |what, name: String, nodes: &[NodeId], at: &mut Appearances<'_>| {
+            let mut piece = self.piece(range.clone(), what, name);
+            piece.objects = nodes.iter().map(|n| object(*n, at)).collect();
+            piece
+        };
+        match owned.owner {
+            Owner::Stream { node, stream, offset } => {
+                let what = if stream == Stream::Data { What::File } else { What::ResourceFork };
+                let mut found = piece(what, String::new(), &[node], at);
+                found.stream_offset = Some(offset);
+                found
+            }
+            Owner::Slack(node) => piece(What::Slack, String::new(), &[node], at),
+            Owner::Attribute { node, name } => piece(What::Attribute, name, &[node], at),
+            Owner::Structure { name, describes } => piece(What::Structure, name, &describes, at),
+        }
+    }
+}
+
+fn object(node: NodeId, at: &mut Appearances<'_>) -> Object {
+    let seen = at.of(node);
+    let names = seen.snapshots.iter().map(|i| at.snapshot_name(*i).to_owned());
+    Object { id: node.0, address: seen.address, snapshots: names.collect() }
+}
+
+/// What lies outside of all partitions.
+fn outside(map: &PartitionMap, gap: &Range<u64>, disk: u64) -> String {
+    let first = map.partitions.iter().map(|p| p.start).min().unwrap_or(0);
+    let last = map.partitions.iter().map(|p| p.start.saturating_add(p.len)).max().unwrap_or(0);
+    // The copy of a GPT takes the last 33 sectors.
+    let copy = disk.saturating_sub(33 * map.sector_size);
+    match map.scheme {
+        Scheme::None => "past the end of the volume".into(),
+        scheme if gap.end <= first => format!("partition map ({})", scheme.name()),
+        Scheme::Gpt if gap.start >= last && gap.end > copy => "backup partition map (GPT)".into(),
+        _ => "between or behind the partitions".into(),
+    }
+}
+
+impl Located {
+    /// How many objects are named in all pieces.
+    pub fn objects(&self) -> u64 {
+        let mut ids: Vec<u64> =
+            self.pieces.iter().flat_map(|p| p.objects.iter().map(|o| o.id)).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        to_u64(ids.len())
+    }
+}

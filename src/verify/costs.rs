@@ -1,0 +1,285 @@
+//! What findings cost: from places on the disk to files, and from files to the
+//! snapshots they appear in.
+
+use super::losses::Loss;
+use crate::bundle::Bands;
+use crate::error::Result;
+use crate::fs::{FileSystem, Kind, NodeId, Owned, Owner};
+use crate::io::{Presence, Ranges};
+use crate::report::{Affected, Code, Cost, Finding, Progress, Severity, Unit, Where};
+use crate::timemachine::{Appearances, OpenVolume};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Files and folders that are listed in all findings together; more are counted.
+const MAX_LISTED: usize = 1_000_000;
+/// Files for which other versions are looked for.
+const MAX_COMPARED: usize = 20_000;
+/// CNIDs below belong to the volume itself, not to a user's files.
+const FIRST_USER_ID: u64 = 16;
+
+/// A finding on a volume and what it is about.
+struct Probe {
+    finding: Finding,
+    ranges: Vec<Range<u64>>,
+    nodes: BTreeMap<NodeId, u64>,
+    /// How bytes are absent, of a finding that holds only if they belong to files.
+    loss: Option<Presence>,
+    /// The bytes belong to a structure of the volume.
+    structure: bool,
+}
+
+/// Work out what findings on a volume cost, and add what was lost under files.
+/// `findings` are all there are; those of other volumes are left as they are.
+pub(super) fn attach(
+    volume: &OpenVolume,
+    bands: Option<&Bands>,
+    losses: Vec<Loss>,
+    findings: &mut Vec<Finding>,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let start = volume.volume.source.locate(0).map_or(0, |p| p.offset);
+    let bytes = start..start.saturating_add(volume.volume.source.len());
+    let (mut probes, mut others) = (Vec::new(), Vec::new());
+    for finding in std::mem::take(findings) {
+        match target(&finding, volume.volume.partition.number, &bytes) {
+            Some((ranges, node)) => probes.push(Probe {
+                finding,
+                ranges: ranges.map(|r| r.start - start..r.end - start).into_iter().collect(),
+                nodes: node.map(|n| (n, 0)).into_iter().collect(),
+                loss: None,
+                structure: false,
+            }),
+            None => others.push(finding),
+        }
+    }
+    let told: HashSet<String> = probes
+        .iter()
+        .filter(|p| p.finding.code == Code::BandMapped)
+        .filter_map(|p| p.finding.place.band.clone())
+        .collect();
+    probes.extend(
+        losses
+            .into_iter()
+            .filter(|l| l.how == Presence::Hole || !told.contains(&Bands::name(l.band)))
+            .map(|l| probe_of(l, start, bands)),
+    );
+    let done = work_out(volume, &mut probes, progress);
+    for mut probe in probes {
+        if probe.loss.is_none() || !probe.nodes.is_empty() {
+            judge(&mut probe, volume.fs());
+            others.push(probe.finding);
+        }
+    }
+    *findings = others;
+    done
+}
+
+/// The bytes or the object of a volume that a finding is about.
+fn target(
+    f: &Finding,
+    partition: u32,
+    volume: &Range<u64>,
+) -> Option<(Option<Range<u64>>, Option<NodeId>)> {
+    if f.severity == Severity::Info || f.cost.is_some() {
+        return None;
+    }
+    if is_about_place(f.code) {
+        let first = f.place.offset?;
+        let range = first..first.saturating_add(f.place.length.unwrap_or(1));
+        let range = range.start.max(volume.start)..range.end.min(volume.end);
+        return (range.start < range.end).then_some((Some(range), None));
+    }
+    let node = NodeId(u64::from(f.place.cnid?));
+    let here = f.place.partition == Some(partition) && node.0 >= FIRST_USER_ID;
+    here.then_some((None, Some(node)))
+}
+
+/// Whether a code means that what lies at its place cannot be relied on.
+fn is_about_place(code: Code) -> bool {
+    matches!(
+        code,
+        Code::BandLost
+            | Code::BandMapped
+            | Code::BandUnreadable
+            | Code::BandNotFile
+            | Code::BtreeUnreadable
+            | Code::BtreeNode
+            | Code::BtreeKind
+            | Code::BtreeLink
+            | Code::BtreeTwice
+            | Code::BtreeKeyLength
+            | Code::BtreeKeyOrder
+            | Code::BtreeIndexKey
+    )
+}
+
+fn probe_of(loss: Loss, start: u64, bands: Option<&Bands>) -> Probe {
+    let first = loss.ranges.first().map_or(0, |r| r.start);
+    let last = loss.ranges.last().map_or(0, |r| r.end);
+    let code = if loss.how == Presence::Hole { Code::BandHole } else { Code::BandLost };
+    let mut place = Where::of("band").band(Bands::name(loss.band)).length(last - first);
+    place.offset = Some(start + first);
+    if let (Presence::Missing, Some(bands)) = (loss.how, bands) {
+        let band = bands.range(loss.band);
+        place.offset = Some(band.start);
+        place.length = Some(band.end - band.start);
+    }
+    let finding = Finding::new(code, place, String::new());
+    let ranges = loss.ranges;
+    Probe { finding, ranges, nodes: BTreeMap::new(), loss: Some(loss.how), structure: false }
+}
+
+fn work_out(volume: &OpenVolume, probes: &mut [Probe], progress: &dyn Progress) -> Result<()> {
+    let wanted = Ranges::new(probes.iter().flat_map(|p| p.ranges.iter().cloned()).collect());
+    if !wanted.is_empty() {
+        progress.phase("finding the files that are hit", 0, Unit::Items);
+        let mut owned = Vec::new();
+        volume.fs().owners(&wanted, progress, &mut |o| owned.push(o))?;
+        give(owned, probes);
+    }
+    price(volume, probes, progress)
+}
+
+/// Give every owner to the probes whose bytes it holds.
+fn give(mut owned: Vec<Owned>, probes: &mut [Probe]) {
+    owned.sort_by_key(|o| o.range.start);
+    let longest = owned.iter().map(|o| o.range.end - o.range.start).max().unwrap_or(0);
+    for probe in probes {
+        for range in &probe.ranges {
+            let first =
+                owned.partition_point(|o| o.range.start < range.start.saturating_sub(longest));
+            for o in owned.get(first..).unwrap_or_default() {
+                if o.range.start >= range.end {
+                    break;
+                }
+                let bytes =
+                    o.range.end.min(range.end).saturating_sub(o.range.start.max(range.start));
+                if bytes == 0 {
+                    continue;
+                }
+                match &o.owner {
+                    Owner::Stream { node, .. } | Owner::Attribute { node, .. } => {
+                        *probe.nodes.entry(*node).or_insert(0) += bytes;
+                    }
+                    Owner::Structure { describes, .. } if probe.loss.is_none() => {
+                        probe.structure = true;
+                        probe.nodes.extend(describes.iter().map(|n| (*n, 0)));
+                    }
+                    Owner::Structure { .. } | Owner::Slack(_) => {}
+                }
+            }
+        }
+    }
+}
+
+/// Snapshots and other versions of all files that are hit.
+fn price(volume: &OpenVolume, probes: &mut [Probe], progress: &dyn Progress) -> Result<()> {
+    let fs = volume.fs();
+    let mut at = Appearances::new(fs, volume.backup.as_ref());
+    let damaged: HashSet<NodeId> = probes
+        .iter()
+        .filter(|p| p.loss != Some(Presence::Hole))
+        .flat_map(|p| p.nodes.keys().copied())
+        .collect();
+    let mut pricing =
+        Pricing { fs, damaged: &damaged, names: HashMap::new(), listed: 0, compared: 0 };
+    for probe in probes {
+        let mut cost =
+            Cost { of_snapshots: crate::io::bytes::to_u64(at.snapshot_count()), ..Cost::default() };
+        let mut snapshots = BTreeSet::new();
+        for node in probe.nodes.keys() {
+            progress.check()?;
+            pricing.add(*node, &mut at, &mut cost, &mut snapshots);
+        }
+        cost.snapshots = crate::io::bytes::to_u64(snapshots.len());
+        let name = |i: Option<&usize>| i.map(|i| at.snapshot_name(*i).to_owned());
+        cost.first_snapshot = name(snapshots.first());
+        cost.last_snapshot = name(snapshots.last());
+        cost.affected.sort_by(|a, b| a.address.cmp(&b.address));
+        probe.finding.cost = Some(cost);
+    }
+    Ok(())
+}
+
+struct Pricing<'a> {
+    fs: &'a dyn FileSystem,
+    damaged: &'a HashSet<NodeId>,
+    /// Names of the snapshots of a set, shared by all who appear in the same.
+    names: HashMap<Arc<[usize]>, Arc<[String]>>,
+    listed: usize,
+    compared: usize,
+}
+
+impl Pricing<'_> {
+    fn add(
+        &mut self,
+        node: NodeId,
+        at: &mut Appearances<'_>,
+        cost: &mut Cost,
+        snapshots: &mut BTreeSet<usize>,
+    ) {
+        let seen = at.of(node);
+        snapshots.extend(seen.snapshots.iter().copied());
+        let folder = self.fs.metadata(node).is_ok_and(|m| m.kind == Kind::Directory);
+        *(if folder { &mut cost.folders } else { &mut cost.files }) += 1;
+        let mut intact = None;
+        if !folder && !seen.snapshots.is_empty() && self.compared < MAX_COMPARED {
+            self.compared += 1;
+            intact = at.other_version(node, &seen, &|n| self.damaged.contains(&n));
+            *cost.intact_elsewhere.get_or_insert(0) += u64::from(intact.is_some());
+        }
+        if self.listed >= MAX_LISTED {
+            cost.not_listed += 1;
+            return;
+        }
+        self.listed += 1;
+        let names = self.names.entry(seen.snapshots.clone()).or_insert_with(|| {
+            seen.snapshots.iter().map(|i| at.snapshot_name(*i).to_owned()).collect()
+        });
+        let snapshots = names.clone();
+        cost.affected.push(Affected { address: seen.address, snapshots, folder, intact });
+    }
+}
+
+/// Text and severity of what was lost, now that it is known whose it is.
+fn judge(probe: &mut Probe, fs: &dyn FileSystem) {
+    let bytes: u64 = probe.nodes.values().sum();
+    let band = probe.finding.place.band.clone().unwrap_or_default();
+    let text = match probe.loss {
+        None => {
+            if probe.finding.code == Code::BandMapped && probe.nodes.is_empty() && !probe.structure
+            {
+                probe.finding.severity = Severity::Warning;
+                probe.finding.message.push_str("; nothing in use lies there");
+            }
+            return;
+        }
+        Some(Presence::Hole) => {
+            format!("holes in bands lie under {bytes} bytes of file data, which read as zeros")
+        }
+        Some(Presence::Missing) => {
+            format!("band {band} is missing, but the volume has {bytes} bytes of file data there")
+        }
+        Some(_) => {
+            format!("band {band} ends before {bytes} bytes of file data that the volume has there")
+        }
+    };
+    probe.finding.message = text;
+    if probe.loss != Some(Presence::Hole) && may_be_zeros(&probe.nodes, fs) {
+        probe.finding.severity = Severity::Warning;
+        probe.finding.message.push_str(
+            " (all of one larger file: perhaps a stretch of zeros that was never written)",
+        );
+    }
+}
+
+/// Whether all that is lost is a part of one file, such as a disk image with a
+/// stretch of zeros: then nobody may ever have written it.
+fn may_be_zeros(nodes: &BTreeMap<NodeId, u64>, fs: &dyn FileSystem) -> bool {
+    let Some((node, bytes)) = nodes.first_key_value().filter(|_| nodes.len() == 1) else {
+        return false;
+    };
+    fs.metadata(*node).is_ok_and(|m| !m.compressed && m.size > *bytes)
+}
