@@ -11,6 +11,7 @@ mod check;
 mod info;
 mod listing;
 mod plists;
+mod share;
 
 pub use bands::Bands;
 pub use check::{check, check_top};
@@ -18,6 +19,7 @@ pub(crate) use info::parse_plist;
 pub use info::{Info, InfoSource};
 pub use listing::{BandListing, Stray, StrayKind};
 pub use plists::{History, HistoryEntry, MachineId, TimeMachinePlists};
+pub use share::Share;
 
 use crate::error::{Error, Result};
 use crate::io::{open_untrusted, open_untrusted_dir};

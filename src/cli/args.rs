@@ -56,9 +56,14 @@ pub struct InfoArgs {
 /// Checks the bundle, the partition map, the volume headers, the journal (replayed
 /// in memory) and every node of the catalog, extents and attributes trees. Prints
 /// nothing when all is well and the output is not a terminal.
+///
+/// A folder that is no bundle is taken as a share: every *.sparsebundle and
+/// *.backupbundle in it, and in the folders in it, is checked, one after another.
+/// Symbolic links are not followed, and folders named .*, @* or #* are left out. Of
+/// several bundles each has a line, and the exit code is the worst, 3 over 1 over 0.
 #[derive(Args)]
 pub struct VerifyArgs {
-    /// Bundles, disk images or block devices
+    /// Bundles, disk images, block devices, or folders of bundles
     #[arg(required = true)]
     pub sources: Vec<PathBuf>,
     /// Only what needs no password and no walk of the trees

@@ -16,7 +16,9 @@ mod output;
 mod password;
 mod progress;
 mod snapshots;
+mod targets;
 mod text;
+mod verdict;
 mod verify;
 
 use args::{Cli, Command};

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use tmbundle::Error;
 
@@ -86,6 +87,24 @@ pub fn fail(error: &anyhow::Error) -> ExitCode {
         let _ = writeln!(err, "  hint: {hint}");
     }
     Exit::of(known).into()
+}
+
+/// Print the error of one source of several; say which, if the error does not.
+pub fn fail_of(source: &Path, error: Error) {
+    let path = source.display().to_string();
+    if error.to_string().contains(&path) {
+        fail(&error.into());
+    } else {
+        note(&format!("error: {path}: {error}"));
+        if let Some(hint) = hint(&error) {
+            note(&format!("  hint: {hint}"));
+        }
+    }
+}
+
+/// Last part of a path, for people.
+pub fn last_part(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
 fn hint(error: &Error) -> Option<&'static str> {

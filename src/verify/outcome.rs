@@ -78,8 +78,14 @@ pub struct Outcome {
     pub size: u64,
     /// Bytes in a band, of a bundle.
     pub band_size: Option<u64>,
+    /// Band files that are there, of a bundle.
+    pub bands_present: Option<u64>,
     /// Whether it is encrypted.
     pub encrypted: bool,
+    /// Whether a Mac was using it.
+    pub busy: bool,
+    /// When the last backup was completed, in seconds since 1970, if that is known.
+    pub last_completed: Option<i64>,
     /// The layers in order.
     pub layers: Vec<Layer>,
     /// What was left out.
@@ -117,7 +123,10 @@ impl Outcome {
             verdict: Verdict::Ok,
             size: 0,
             band_size: None,
+            bands_present: None,
             encrypted: false,
+            busy: false,
+            last_completed: None,
             layers: Vec::new(),
             not_checked: Vec::new(),
             counts: Counts::default(),
@@ -142,6 +151,7 @@ impl Outcome {
     /// may only be a half-written state.
     pub(super) fn finish(&mut self, collector: Collector, busy: bool) {
         let (mut findings, more) = collector.into_findings();
+        self.busy |= busy;
         if busy {
             for f in &mut findings {
                 let contents = f.code.name().starts_with("HFS-") || f.code == Code::VolumeUnknown;
@@ -169,6 +179,11 @@ impl Outcome {
             Counts { warning: 1.., .. } => Verdict::Warning,
             _ => Verdict::Ok,
         };
+    }
+
+    /// Whether it was left alone because it was in use.
+    pub fn skipped(&self) -> bool {
+        self.findings.iter().any(|f| f.code == Code::BundleSkipped)
     }
 
     /// The worst severity found.
