@@ -78,6 +78,13 @@ pub struct VerifyArgs {
     /// Print one JSON document (schema tmbundle/verify/1)
     #[arg(long)]
     pub json: bool,
+    /// Write what was found to FILE for node_exporter's textfile collector
+    ///
+    /// Prometheus text, written in one step when the run has ended, whatever it came to;
+    /// an interrupted run leaves the old file. node_exporter reads names that end in
+    /// .prom.
+    #[arg(long, value_name = "FILE")]
+    pub metrics: Option<PathBuf>,
     /// Show every finding, not only the first of each kind
     #[arg(long)]
     pub all: bool,

@@ -1,6 +1,7 @@
 //! The face of the program: arguments in, text or JSON and an exit code out.
 
 mod args;
+mod atomic;
 mod busy;
 mod cat;
 mod docs;
@@ -10,6 +11,7 @@ mod info;
 #[cfg(feature = "mount")]
 mod log;
 mod ls;
+mod metrics;
 #[cfg(feature = "mount")]
 mod mount;
 mod output;

@@ -17,17 +17,21 @@ pub enum Exit {
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        match exit {
-            Exit::Ok => 0,
-            Exit::Findings => 1,
-            Exit::Failed => 3,
-            Exit::Interrupted => 130,
-        }
-        .into()
+        exit.code().into()
     }
 }
 
 impl Exit {
+    /// The number.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Findings => 1,
+            Self::Failed => 3,
+            Self::Interrupted => 130,
+        }
+    }
+
     /// The code for an error: damage that was recognised is a finding, an address
     /// that does not exist is usage, the rest could not be examined.
     pub fn of(error: &Error) -> u8 {

@@ -2,6 +2,7 @@
 
 use super::args::{FailOn, VerifyArgs};
 use super::busy;
+use super::metrics;
 use super::output::{self, Exit, stdout};
 use super::password::Prompt;
 use super::progress::Bars;
@@ -9,39 +10,56 @@ use super::targets::{self, Target};
 use super::verdict::Printer;
 use serde::Serialize;
 use std::io::Write;
-use std::path::Path;
-use std::time::Instant;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use tmbundle::Error;
 use tmbundle::report::{Progress, Severity};
 use tmbundle::verify::{Options, Outcome, skipped, verify};
 
-#[derive(Serialize, Default)]
-struct Document {
-    sources: Vec<Outcome>,
+#[derive(Serialize)]
+struct Document<'a> {
+    sources: Vec<&'a Outcome>,
     /// Sources that could not be examined.
-    errors: Vec<Failure>,
+    errors: Vec<Failure<'a>>,
 }
 
 #[derive(Serialize)]
-struct Failure {
+struct Failure<'a> {
     source: String,
+    error: &'a str,
+}
+
+/// A source and what came of it.
+pub struct Checked {
+    pub path: PathBuf,
+    pub name: String,
+    /// In seconds since 1970.
+    pub ended: i64,
+    pub took: Duration,
+    /// `None` if it could not be examined.
+    pub outcome: Option<Outcome>,
+    /// Why it could not be examined.
     error: String,
 }
 
 pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
     let targets = targets::find(args);
+    if let Some(file) = &args.metrics {
+        metrics::check(file, targets.all.iter().map(|t| t.path.as_path()))?;
+    }
     let names = targets.several.then(|| targets.all.iter().map(|t| t.name.as_str()));
     let mut run = Run {
         args,
         bars: Bars::new(args.quiet),
         printer: Printer::new(args, names),
-        document: Document::default(),
+        checked: Vec::new(),
         worst: Exit::Ok,
     };
     for (path, error) in targets.failed {
-        run.failed(&path, error);
+        let name = output::last_part(&path);
+        run.result(Target { path, name }, Duration::ZERO, Err(error))?;
     }
-    for target in &targets.all {
+    for target in targets.all {
         run.source(target)?;
     }
     run.end()
@@ -52,32 +70,17 @@ struct Run<'a> {
     args: &'a VerifyArgs,
     bars: Bars,
     printer: Printer,
-    document: Document,
+    checked: Vec<Checked>,
     worst: Exit,
 }
 
 impl Run<'_> {
-    fn source(&mut self, target: &Target) -> anyhow::Result<()> {
+    fn source(&mut self, target: Target) -> anyhow::Result<()> {
         self.bars.check()?;
         let started = Instant::now();
-        let checked = self.check(&target.path);
+        let outcome = self.check(&target.path);
         self.bars.clear();
-        match checked {
-            Ok(outcome) => {
-                if fails(&outcome, self.args.fail_on) {
-                    self.worst = self.worst.max(Exit::Findings);
-                }
-                if !self.args.json {
-                    let mut out = stdout();
-                    self.printer.outcome(&mut out, &target.name, &outcome, started.elapsed())?;
-                    out.flush()?;
-                }
-                self.document.sources.push(outcome);
-            }
-            Err(Error::Interrupted) => return Err(Error::Interrupted.into()),
-            Err(e) => self.failed(&target.path, e),
-        }
-        Ok(())
+        self.result(target, started.elapsed(), outcome)
     }
 
     fn check(&self, path: &Path) -> tmbundle::Result<Outcome> {
@@ -92,24 +95,63 @@ impl Run<'_> {
         }
     }
 
-    /// Note a source that cannot be examined; the others are all the same.
-    fn failed(&mut self, path: &Path, error: Error) {
-        self.worst = Exit::Failed;
-        self.printer.failed();
-        let source = path.display().to_string();
-        self.document.errors.push(Failure { source, error: error.to_string() });
-        output::fail_of(path, error);
+    /// Print and keep what came of a source. One that cannot be examined does not stop
+    /// the others; an interruption does.
+    fn result(
+        &mut self,
+        Target { path, name }: Target,
+        took: Duration,
+        outcome: tmbundle::Result<Outcome>,
+    ) -> anyhow::Result<()> {
+        let ended = jiff::Timestamp::now().as_second();
+        let mut checked = Checked { path, name, ended, took, outcome: None, error: String::new() };
+        match outcome {
+            Ok(outcome) => {
+                if fails(&outcome, self.args.fail_on) {
+                    self.worst = self.worst.max(Exit::Findings);
+                }
+                if !self.args.json {
+                    let mut out = stdout();
+                    self.printer.outcome(&mut out, &checked.name, &outcome, took)?;
+                    out.flush()?;
+                }
+                checked.outcome = Some(outcome);
+            }
+            Err(Error::Interrupted) => return Err(Error::Interrupted.into()),
+            Err(error) => {
+                self.worst = Exit::Failed;
+                self.printer.failed();
+                checked.error = error.to_string();
+                output::fail_of(&checked.path, error);
+            }
+        }
+        self.checked.push(checked);
+        Ok(())
     }
 
     fn end(self) -> anyhow::Result<Exit> {
+        if let Some(file) = &self.args.metrics {
+            let now = jiff::Timestamp::now().as_second();
+            metrics::write(file, &self.checked, self.worst.code(), now)?;
+        }
         if self.args.json {
-            output::json("tmbundle/verify/1", &self.document)?;
+            output::json("tmbundle/verify/1", &document(&self.checked))?;
         } else {
             let mut out = stdout();
             self.printer.total(&mut out)?;
             out.flush()?;
         }
         Ok(self.worst)
+    }
+}
+
+fn document(checked: &[Checked]) -> Document<'_> {
+    let failed = checked.iter().filter(|c| c.outcome.is_none());
+    Document {
+        sources: checked.iter().filter_map(|c| c.outcome.as_ref()).collect(),
+        errors: failed
+            .map(|c| Failure { source: c.path.display().to_string(), error: &c.error })
+            .collect(),
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::disk::Disk;
 use crate::report::{Code, Collector, Finding, Severity};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The answer in one word.
@@ -184,6 +185,18 @@ impl Outcome {
     /// Whether it was left alone because it was in use.
     pub fn skipped(&self) -> bool {
         self.findings.iter().any(|f| f.code == Code::BundleSkipped)
+    }
+
+    /// How many findings of each code there are, those left out of the list included.
+    pub fn by_code(&self) -> BTreeMap<Code, u64> {
+        let mut counts = BTreeMap::new();
+        for f in &self.findings {
+            *counts.entry(f.code).or_insert(0) += 1;
+        }
+        for more in &self.more {
+            *counts.entry(more.code).or_insert(0) += more.count;
+        }
+        counts
     }
 
     /// The worst severity found.
