@@ -7,11 +7,11 @@ mod common;
 use common::tmbundle;
 use std::collections::HashMap;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 fn demo() -> String {
-    format!("{}/testdata/Demo.sparsebundle", env!("CARGO_MANIFEST_DIR"))
+    common::demo().to_str().unwrap().to_owned()
 }
 
 #[test]
@@ -205,15 +205,8 @@ fn a_reader_that_goes_away_is_no_error() {
 fn damage_exits_with_one_and_says_where() {
     let dir = tempfile::tempdir().unwrap();
     let bundle = dir.path().join("Bad.sparsebundle");
-    let status =
-        std::process::Command::new("cp").arg("-r").arg(demo()).arg(&bundle).status().unwrap();
-    assert!(status.success());
-    // Zero the volume header: sector 2 of the volume at byte 20480.
-    let band = bundle.join("bands/0");
-    fs::set_permissions(&band, fs::Permissions::from_mode(0o644)).unwrap();
-    let mut bytes = fs::read(&band).unwrap();
-    bytes[20480 + 1024..20480 + 1536].fill(0);
-    fs::write(&band, bytes).unwrap();
+    common::copy_demo(&bundle);
+    common::zero_volume_header(&bundle);
     let path = bundle.to_str().unwrap();
     tmbundle(&["verify", path])
         .expect(1, &["HFS-HEADER", "the alternate was used", "byte 21,504, band 0"]);
@@ -233,9 +226,7 @@ fn a_stale_or_blocked_backup_is_a_finding() {
     tmbundle(&["verify", "--max-age", "soon", &demo()]).expect(2, &["not a duration"]);
     let dir = tempfile::tempdir().unwrap();
     let bundle = dir.path().join("Bad.sparsebundle");
-    let status =
-        std::process::Command::new("cp").arg("-r").arg(demo()).arg(&bundle).status().unwrap();
-    assert!(status.success());
+    common::copy_demo(&bundle);
     let plist = bundle.join("com.apple.TimeMachine.MachineID.plist");
     let text = fs::read_to_string(&plist).unwrap();
     let text = text.replace("<integer>1</integer>", "<integer>2</integer>");
@@ -257,9 +248,7 @@ fn a_stale_or_blocked_backup_is_a_finding() {
 fn a_lost_band_under_the_catalog_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let bundle = dir.path().join("Lost.sparsebundle");
-    let status =
-        std::process::Command::new("cp").arg("-r").arg(demo()).arg(&bundle).status().unwrap();
-    assert!(status.success());
+    common::copy_demo(&bundle);
     let path = bundle.to_str().unwrap();
     let mut named = 0;
     for band in ["8", "9"] {

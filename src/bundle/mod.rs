@@ -12,6 +12,7 @@ mod info;
 mod listing;
 pub mod mapped;
 mod plists;
+mod share;
 
 pub use bands::Bands;
 pub use check::{check, check_top};
@@ -19,6 +20,7 @@ pub(crate) use info::parse_plist;
 pub use info::{Info, InfoSource};
 pub use listing::{BandListing, Stray, StrayKind};
 pub use plists::{History, HistoryEntry, MachineId, TimeMachinePlists};
+pub use share::Share;
 
 use crate::error::{Error, Result};
 use crate::io::{open_untrusted, open_untrusted_dir};

@@ -57,9 +57,14 @@ pub struct InfoArgs {
 /// Checks the bundle, the partition map, the volume headers, the journal (replayed
 /// in memory) and every node of the catalog, extents and attributes trees. Prints
 /// nothing when all is well and the output is not a terminal.
+///
+/// A folder that is no bundle is taken as a share: every *.sparsebundle and
+/// *.backupbundle in it, and in the folders in it, is checked, one after another.
+/// Symbolic links are not followed, and folders named .*, @* or #* are left out. Of
+/// several bundles each has a line, and the exit code is the worst, 3 over 1 over 0.
 #[derive(Args)]
 pub struct VerifyArgs {
-    /// Bundles, disk images or block devices
+    /// Bundles, disk images, block devices, or folders of bundles
     #[arg(required = true)]
     pub sources: Vec<PathBuf>,
     /// Only what needs no password and no walk of the trees
@@ -74,6 +79,13 @@ pub struct VerifyArgs {
     /// Print one JSON document (schema tmbundle/verify/1)
     #[arg(long)]
     pub json: bool,
+    /// Write what was found to FILE for node_exporter's textfile collector
+    ///
+    /// Prometheus text, written in one step when the run has ended, whatever it came to;
+    /// an interrupted run leaves the old file. node_exporter reads names that end in
+    /// .prom.
+    #[arg(long, value_name = "FILE")]
+    pub metrics: Option<PathBuf>,
     /// Show every finding, not only the first of each kind
     #[arg(long)]
     pub all: bool,

@@ -2,20 +2,16 @@
 
 use super::text;
 use std::io::{self, Write};
-use tmbundle::report::{Affected, Cost};
+use tmbundle::report::{Affected, Cost, Finding};
 
 /// Files that are named without `--all`.
 const NAMED: usize = 3;
 
 /// Print what a finding costs, below the finding.
-/// `deep`: folders take all that is in them along.
-pub fn print(
-    out: &mut impl Write,
-    cost: &Cost,
-    deep: bool,
-    all: bool,
-    terminal: bool,
-) -> io::Result<()> {
+pub fn print(out: &mut impl Write, f: &Finding, all: bool, terminal: bool) -> io::Result<()> {
+    let Some(cost) = &f.cost else { return Ok(()) };
+    // Of folders whose own records are lost, all that is in them cannot be reached.
+    let deep = f.place.structure == "catalog";
     let hit = cost.files + cost.folders;
     if hit == 0 {
         return Ok(());

@@ -1,6 +1,7 @@
 //! The face of the program: arguments in, text or JSON and an exit code out.
 
 mod args;
+mod atomic;
 mod busy;
 mod cat;
 mod cost;
@@ -12,13 +13,16 @@ mod locate;
 #[cfg(feature = "mount")]
 mod log;
 mod ls;
+mod metrics;
 #[cfg(feature = "mount")]
 mod mount;
 mod output;
 mod password;
 mod progress;
 mod snapshots;
+mod targets;
 mod text;
+mod verdict;
 mod verify;
 
 use args::{Cli, Command};

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use tmbundle::Error;
 
@@ -16,17 +17,21 @@ pub enum Exit {
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        match exit {
-            Exit::Ok => 0,
-            Exit::Findings => 1,
-            Exit::Failed => 3,
-            Exit::Interrupted => 130,
-        }
-        .into()
+        exit.code().into()
     }
 }
 
 impl Exit {
+    /// The number.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Findings => 1,
+            Self::Failed => 3,
+            Self::Interrupted => 130,
+        }
+    }
+
     /// The code for an error: damage that was recognised is a finding, an address
     /// that does not exist is usage, the rest could not be examined.
     pub fn of(error: &Error) -> u8 {
@@ -86,6 +91,24 @@ pub fn fail(error: &anyhow::Error) -> ExitCode {
         let _ = writeln!(err, "  hint: {hint}");
     }
     Exit::of(known).into()
+}
+
+/// Print the error of one source of several; say which, if the error does not.
+pub fn fail_of(source: &Path, error: Error) {
+    let path = source.display().to_string();
+    if error.to_string().contains(&path) {
+        fail(&error.into());
+    } else {
+        note(&format!("error: {path}: {error}"));
+        if let Some(hint) = hint(&error) {
+            note(&format!("  hint: {hint}"));
+        }
+    }
+}
+
+/// Last part of a path, for people.
+pub fn last_part(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
 fn hint(error: &Error) -> Option<&'static str> {

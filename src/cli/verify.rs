@@ -1,79 +1,158 @@
 //! `tmbundle verify`.
 
 use super::args::{FailOn, VerifyArgs};
+use super::busy;
+use super::metrics;
 use super::output::{self, Exit, stdout};
 use super::password::Prompt;
 use super::progress::Bars;
-use super::text;
-use super::{busy, cost};
+use super::targets::{self, Target};
+use super::verdict::Printer;
 use serde::Serialize;
-use std::io::{self, Write};
-use std::time::Instant;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use tmbundle::Error;
-use tmbundle::report::{Code, Finding, Severity};
-use tmbundle::verify::{Options, Outcome, Verdict, skipped, verify};
-
-/// Findings of one code that are shown without `--all`.
-const SHOWN: usize = 3;
+use tmbundle::report::{Progress, Severity};
+use tmbundle::verify::{Options, Outcome, skipped, verify};
 
 #[derive(Serialize)]
-struct Document {
-    sources: Vec<Outcome>,
+struct Document<'a> {
+    sources: Vec<&'a Outcome>,
     /// Sources that could not be examined.
-    errors: Vec<Failure>,
+    errors: Vec<Failure<'a>>,
 }
 
 #[derive(Serialize)]
-struct Failure {
+struct Failure<'a> {
     source: String,
+    error: &'a str,
+}
+
+/// A source and what came of it.
+pub struct Checked {
+    pub path: PathBuf,
+    pub name: String,
+    /// In seconds since 1970.
+    pub ended: i64,
+    pub took: Duration,
+    /// `None` if it could not be examined.
+    pub outcome: Option<Outcome>,
+    /// Why it could not be examined.
     error: String,
 }
 
 pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
-    let bars = Bars::new(args.quiet);
-    let mut document = Document { sources: Vec::new(), errors: Vec::new() };
-    let mut worst = Exit::Ok;
-    let mut out = stdout();
-    for source in &args.sources {
+    let targets = targets::find(args);
+    if let Some(file) = &args.metrics {
+        metrics::check(file, targets.all.iter().map(|t| t.path.as_path()))?;
+    }
+    let names = targets.several.then(|| targets.all.iter().map(|t| t.name.as_str()));
+    let mut run = Run {
+        args,
+        bars: Bars::new(args.quiet),
+        printer: Printer::new(args, names),
+        checked: Vec::new(),
+        worst: Exit::Ok,
+    };
+    for (path, error) in targets.failed {
+        let name = output::last_part(&path);
+        run.result(Target { path, name }, Duration::ZERO, Err(error))?;
+    }
+    for target in targets.all {
+        run.source(target)?;
+    }
+    run.end()
+}
+
+/// One call of the command: bundle after bundle, the worst of all counts.
+struct Run<'a> {
+    args: &'a VerifyArgs,
+    bars: Bars,
+    printer: Printer,
+    checked: Vec<Checked>,
+    worst: Exit,
+}
+
+impl Run<'_> {
+    fn source(&mut self, target: Target) -> anyhow::Result<()> {
+        self.bars.check()?;
         let started = Instant::now();
-        let prompt = if args.quick { Prompt::No } else { Prompt::Yes };
-        let checked = match busy::settle(source, args.if_busy, &bars) {
+        let outcome = self.check(&target.path);
+        self.bars.clear();
+        self.result(target, started.elapsed(), outcome)
+    }
+
+    fn check(&self, path: &Path) -> tmbundle::Result<Outcome> {
+        let prompt = if self.args.quick { Prompt::No } else { Prompt::Yes };
+        match busy::settle(path, self.args.if_busy, &self.bars) {
             Ok(()) => {
-                let opened = args.password.open(source, prompt);
-                verify(source, opened, options(args), &bars)
+                let opened = self.args.password.open(path, prompt);
+                verify(path, opened, options(self.args), &self.bars)
             }
-            Err(e @ Error::Busy(_)) => Ok(skipped(source, &e.to_string())),
+            Err(e @ Error::Busy(_)) => Ok(skipped(path, &e.to_string())),
             Err(e) => Err(e),
-        };
-        match checked {
-            Ok(outcome) => {
-                bars.clear();
-                if fails(&outcome, args.fail_on) {
-                    worst = worst.max(Exit::Findings);
-                }
-                if !args.json {
-                    print(&mut out, &outcome, args, started)?;
-                }
-                document.sources.push(outcome);
-            }
-            Err(Error::Interrupted) => return Err(Error::Interrupted.into()),
-            Err(e) => {
-                bars.clear();
-                out.flush()?;
-                worst = Exit::Failed;
-                let failure =
-                    Failure { source: source.display().to_string(), error: e.to_string() };
-                document.errors.push(failure);
-                output::fail(&e.into());
-            }
         }
     }
-    out.flush()?;
-    drop(out);
-    if args.json {
-        output::json("tmbundle/verify/1", &document)?;
+
+    /// Print and keep what came of a source. One that cannot be examined does not stop
+    /// the others; an interruption does.
+    fn result(
+        &mut self,
+        Target { path, name }: Target,
+        took: Duration,
+        outcome: tmbundle::Result<Outcome>,
+    ) -> anyhow::Result<()> {
+        let ended = jiff::Timestamp::now().as_second();
+        let mut checked = Checked { path, name, ended, took, outcome: None, error: String::new() };
+        match outcome {
+            Ok(outcome) => {
+                if fails(&outcome, self.args.fail_on) {
+                    self.worst = self.worst.max(Exit::Findings);
+                }
+                if !self.args.json {
+                    let mut out = stdout();
+                    self.printer.outcome(&mut out, &checked.name, &outcome, took)?;
+                    out.flush()?;
+                }
+                checked.outcome = Some(outcome);
+            }
+            Err(Error::Interrupted) => return Err(Error::Interrupted.into()),
+            Err(error) => {
+                self.worst = Exit::Failed;
+                self.printer.failed();
+                checked.error = error.to_string();
+                output::fail_of(&checked.path, error);
+            }
+        }
+        self.checked.push(checked);
+        Ok(())
     }
-    Ok(worst)
+
+    fn end(self) -> anyhow::Result<Exit> {
+        if let Some(file) = &self.args.metrics {
+            let now = jiff::Timestamp::now().as_second();
+            metrics::write(file, &self.checked, self.worst.code(), now)?;
+        }
+        if self.args.json {
+            output::json("tmbundle/verify/1", &document(&self.checked))?;
+        } else {
+            let mut out = stdout();
+            self.printer.total(&mut out)?;
+            out.flush()?;
+        }
+        Ok(self.worst)
+    }
+}
+
+fn document(checked: &[Checked]) -> Document<'_> {
+    let failed = checked.iter().filter(|c| c.outcome.is_none());
+    Document {
+        sources: checked.iter().filter_map(|c| c.outcome.as_ref()).collect(),
+        errors: failed
+            .map(|c| Failure { source: c.path.display().to_string(), error: &c.error })
+            .collect(),
+    }
 }
 
 fn options(args: &VerifyArgs) -> Options {
@@ -88,96 +167,4 @@ fn fails(outcome: &Outcome, from: FailOn) -> bool {
         FailOn::Damage => Severity::Damage,
     };
     outcome.worst() >= Some(from)
-}
-
-fn print(out: &mut impl Write, o: &Outcome, args: &VerifyArgs, started: Instant) -> io::Result<()> {
-    let terminal = output::is_terminal();
-    // Cron hears of a healthy backup by silence.
-    let silent = args.quiet || !(terminal || args.verbose);
-    if o.verdict == Verdict::Ok && o.not_checked.is_empty() && silent {
-        return Ok(());
-    }
-    let name = o.source.trim_end_matches('/').rsplit('/').next().unwrap_or(&o.source);
-    let bands =
-        o.band_size.map(|b| format!(" in bands of {}", text::binary(b))).unwrap_or_default();
-    let encrypted = if o.encrypted { " · encrypted" } else { "" };
-    writeln!(out, "{}   {}{bands}{encrypted}", text::name(name, terminal), text::bytes(o.size))?;
-    if !args.quiet {
-        for layer in &o.layers {
-            writeln!(out, "  {:12}{:8} {}", layer.name, layer.state.as_str(), layer.text)?;
-        }
-    }
-    for skipped in &o.not_checked {
-        writeln!(out, "  {} not checked: {}", skipped.what, skipped.why)?;
-    }
-    print_findings(out, o, args.all, terminal)?;
-    summary(out, o, started)
-}
-
-fn print_findings(out: &mut impl Write, o: &Outcome, all: bool, terminal: bool) -> io::Result<()> {
-    let visible = |f: &&Finding| all || f.severity > Severity::Info;
-    let findings: Vec<&Finding> = o.findings.iter().filter(visible).collect();
-    for group in findings.chunk_by(|a, b| a.code == b.code && a.severity == b.severity) {
-        let shown = if all { group.len() } else { SHOWN.min(group.len()) };
-        for f in &group[..shown] {
-            let word = if f.severity == Severity::Damage { "DAMAGE" } else { f.severity.as_str() };
-            writeln!(
-                out,
-                "  {word:8}{}{}  {}",
-                text::name(&f.message, terminal),
-                place(f),
-                f.code
-            )?;
-            if let Some(found) = &f.cost {
-                let deep = f.place.structure == "catalog";
-                cost::print(out, found, deep, all, terminal)?;
-            }
-        }
-        let code = group[0].code;
-        let more = group.len() - shown + left_out(o, code);
-        if more > 0 {
-            writeln!(out, "          … and {} more like this (--all)", text::count(more as u64))?;
-        }
-        writeln!(out, "          → {}", code.info().remedy)?;
-    }
-    Ok(())
-}
-
-fn left_out(o: &Outcome, code: Code) -> usize {
-    let more = o.more.iter().find(|m| m.code == code);
-    more.and_then(|m| usize::try_from(m.count).ok()).unwrap_or(0)
-}
-
-/// Where it is, for those who look with other tools.
-fn place(f: &Finding) -> String {
-    match (f.place.offset, &f.place.band) {
-        (Some(offset), Some(band)) => format!(" (byte {}, band {band})", text::count(offset)),
-        (Some(offset), None) => format!(" (byte {})", text::count(offset)),
-        _ => String::new(),
-    }
-}
-
-fn summary(out: &mut impl Write, o: &Outcome, started: Instant) -> io::Result<()> {
-    let c = o.counts;
-    let line = match o.verdict {
-        Verdict::Ok if o.not_checked.is_empty() => "No damage.".to_owned(),
-        Verdict::Ok => "No damage in what was checked.".to_owned(),
-        _ => {
-            let damage = (c.damage > 0).then(|| format!("{} damage", text::count(c.damage)));
-            let warning = (c.warning > 0).then(|| text::plural(c.warning, "warning", "warnings"));
-            let parts: Vec<String> = [damage, warning].into_iter().flatten().collect();
-            let code = o.findings.first().map_or("CODE", |f| f.code.name());
-            format!("{}.  Details: --all, --json; tmbundle explain {code}", parts.join(", "))
-        }
-    };
-    writeln!(out, "{line}   {}", elapsed(started))
-}
-
-fn elapsed(started: Instant) -> String {
-    let t = started.elapsed();
-    if t.as_secs() < 10 {
-        format!("{:.1} s", t.as_secs_f64())
-    } else {
-        text::duration(t.as_secs() as i64)
-    }
 }

@@ -181,6 +181,8 @@ pub struct Finding {
     pub place: Where,
     /// One sentence: what was found and what was expected.
     pub message: String,
+    /// One sentence: what to do.
+    pub remedy: &'static str,
     /// What it costs, where that was worked out.
     #[serde(skip_serializing_if = "Option::is_none", rename = "costs")]
     pub cost: Option<Cost>,
@@ -189,7 +191,9 @@ pub struct Finding {
 impl Finding {
     /// A finding of the code's usual severity.
     pub fn new(code: Code, place: Where, message: impl Into<String>) -> Self {
-        Self { code, severity: code.info().severity, place, message: message.into(), cost: None }
+        let info = code.info();
+        let (severity, remedy) = (info.severity, info.remedy);
+        Self { code, severity, place, message: message.into(), remedy, cost: None }
     }
 
     /// Put findings into the order in which they are told: worst first, then by code

@@ -13,6 +13,7 @@ use crate::disk::{Container, Disk};
 use crate::error::{Error, Result};
 use crate::hfsplus::check::Checked;
 use crate::hfsplus::journal::JournalState;
+use crate::io::bytes::to_u64;
 use crate::io::{Presence, Source};
 use crate::partition::{self, PartitionMap, Purpose, Scheme};
 use crate::report::{Code, Collector, Finding, Progress, Reporter, Severity, Where};
@@ -128,6 +129,7 @@ pub fn skipped(path: &std::path::Path, why: &str) -> Outcome {
     let text = format!("{why}; it was not checked");
     let finding = Finding::new(Code::BundleSkipped, Where::of("bundle"), text);
     outcome.skip("everything", why);
+    outcome.busy = true;
     outcome.finish(vec![finding], Vec::new(), false);
     outcome
 }
@@ -155,6 +157,7 @@ impl Job<'_> {
 
     fn bundle(&self, bundle: &Bundle, outcome: &mut Outcome) -> Result<()> {
         let listing = bundle.bands().list()?;
+        outcome.bands_present = Some(to_u64(listing.present.len()));
         self.layer(outcome, "bundle", |reporter| {
             crate::bundle::check(bundle, &listing, reporter);
             bands::check(bundle, &listing, reporter, self.progress)?;
@@ -218,6 +221,7 @@ impl Job<'_> {
         let backup = archive.and_then(|a| Some(a.backup()?.1));
         let known = Known { plists: plists.as_ref(), backup };
         let last = last_completed(&known);
+        outcome.last_completed = last;
         if backup.is_none() && last.is_none() && plists.as_ref().is_none_or(|p| p.machine.is_none())
         {
             return Ok(());

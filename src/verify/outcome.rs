@@ -3,6 +3,7 @@
 use crate::disk::Disk;
 use crate::report::{Code, Finding, Severity};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The answer in one word.
@@ -78,8 +79,14 @@ pub struct Outcome {
     pub size: u64,
     /// Bytes in a band, of a bundle.
     pub band_size: Option<u64>,
+    /// Band files that are there, of a bundle.
+    pub bands_present: Option<u64>,
     /// Whether it is encrypted.
     pub encrypted: bool,
+    /// Whether a Mac was using it.
+    pub busy: bool,
+    /// When the last backup was completed, in seconds since 1970, if that is known.
+    pub last_completed: Option<i64>,
     /// The layers in order.
     pub layers: Vec<Layer>,
     /// What was left out.
@@ -117,7 +124,10 @@ impl Outcome {
             verdict: Verdict::Ok,
             size: 0,
             band_size: None,
+            bands_present: None,
             encrypted: false,
+            busy: false,
+            last_completed: None,
             layers: Vec::new(),
             not_checked: Vec::new(),
             counts: Counts::default(),
@@ -146,6 +156,7 @@ impl Outcome {
         more: Vec<(Code, u64)>,
         busy: bool,
     ) {
+        self.busy |= busy;
         if busy {
             for f in &mut findings {
                 let contents = f.code.name().starts_with("HFS-")
@@ -175,6 +186,23 @@ impl Outcome {
             Counts { warning: 1.., .. } => Verdict::Warning,
             _ => Verdict::Ok,
         };
+    }
+
+    /// Whether it was left alone because it was in use.
+    pub fn skipped(&self) -> bool {
+        self.findings.iter().any(|f| f.code == Code::BundleSkipped)
+    }
+
+    /// How many findings of each code there are, those left out of the list included.
+    pub fn by_code(&self) -> BTreeMap<Code, u64> {
+        let mut counts = BTreeMap::new();
+        for f in &self.findings {
+            *counts.entry(f.code).or_insert(0) += 1;
+        }
+        for more in &self.more {
+            *counts.entry(more.code).or_insert(0) += more.count;
+        }
+        counts
     }
 
     /// The worst severity found.

@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::print_stderr)]
 
 pub mod manifest;
+pub mod schema;
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -177,6 +178,27 @@ pub fn empty_bundle(path: &Path, band_size: u64, size: u64) {
     for name in ["Info.plist", "Info.bckup"] {
         std::fs::write(path.join(name), info_plist(band_size, size)).unwrap();
     }
+}
+
+/// The bundle that comes with the repository.
+pub fn demo() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/Demo.sparsebundle")
+}
+
+/// Copy the bundle that comes with the repository.
+pub fn copy_demo(to: &Path) {
+    let status = std::process::Command::new("cp").arg("-r").arg(demo()).arg(to).status().unwrap();
+    assert!(status.success());
+}
+
+/// Zero the volume header of a copy of [`demo`]: sector 2 of the volume at byte 20480.
+pub fn zero_volume_header(bundle: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let band = bundle.join("bands/0");
+    std::fs::set_permissions(&band, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let mut bytes = std::fs::read(&band).unwrap();
+    bytes[20480 + 1024..20480 + 1536].fill(0);
+    std::fs::write(&band, bytes).unwrap();
 }
 
 /// Fail with the first of the differences, if there are any.

@@ -1,0 +1,177 @@
+//! A share: a folder on the server with the bundles of several Macs, side by side or
+//! in a folder for each user.
+
+use crate::error::{Error, Result};
+use std::fs::{self, FileType};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Endings of the names that macOS gives to bundles (`formats/sparsebundle.md`
+/// section 7).
+const ENDINGS: [&[u8]; 2] = [b".sparsebundle", b".backupbundle"];
+/// What a bundle has while a Mac makes it, before its first backup.
+const UNFINISHED: &[u8] = b".incomplete";
+/// What a bundle holds, and a share does not.
+const PARTS: [&str; 4] = ["Info.plist", "Info.bckup", "token", "bands"];
+
+/// The bundles of a share.
+#[derive(Debug, Default)]
+pub struct Share {
+    /// Bundles, sorted by path.
+    pub bundles: Vec<PathBuf>,
+    /// What looks like a bundle but is none, and why it was passed over.
+    pub passed: Vec<(PathBuf, &'static str)>,
+    /// Bundles that a Mac began to make and that hold no backup yet.
+    pub unfinished: Vec<PathBuf>,
+    /// Folders that could not be listed.
+    pub failed: Vec<Error>,
+}
+
+impl Share {
+    /// List a share: `path` and the folders in it, one level deep. Symbolic links are
+    /// not followed; folders whose names begin with `.`, `@` or `#` are left out (they
+    /// hold a file server's own data, or snapshots of the share). `None` if `path` is
+    /// no folder, or is a bundle itself.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the folder cannot be listed; [`Error::NotASource`] if no
+    /// bundle is in it.
+    pub fn open(path: &Path) -> Result<Option<Self>> {
+        if !path.is_dir() || is_bundle(path) {
+            return Ok(None);
+        }
+        let mut share = Self::default();
+        let folders = share.list(path)?;
+        for folder in folders {
+            if let Err(e) = share.list(&folder) {
+                share.failed.push(e);
+            }
+        }
+        share.bundles.sort();
+        share.passed.sort();
+        share.unfinished.sort();
+        if share.bundles.is_empty() && share.failed.is_empty() {
+            return Err(share.empty(path));
+        }
+        Ok(Some(share))
+    }
+
+    /// Take the bundles of one folder; the other folders in it.
+    fn list(&mut self, dir: &Path) -> Result<Vec<PathBuf>> {
+        let failed = |e| Error::io(format!("cannot list {}", dir.display()), e);
+        let mut folders = Vec::new();
+        for entry in fs::read_dir(dir).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let (name, path) = (entry.file_name(), entry.path());
+            let kind = entry.file_type().map_err(failed)?;
+            let name = name.as_bytes();
+            // A name such as `._Mac.sparsebundle` is a file server's, too.
+            if matches!(name, [b'.' | b'@' | b'#', ..]) {
+                continue;
+            }
+            if ends_with(name, &ENDINGS) {
+                match why_not(kind) {
+                    None => self.bundles.push(path),
+                    Some(why) => self.passed.push((path, why)),
+                }
+            } else if ends_with(name, &[UNFINISHED]) {
+                self.unfinished.push(path);
+            } else if kind.is_dir() {
+                folders.push(path);
+            }
+        }
+        folders.sort();
+        Ok(folders)
+    }
+
+    fn empty(&self, path: &Path) -> Error {
+        let mut why = "it holds no Info.plist, and no *.sparsebundle or *.backupbundle lies in it \
+                       or one folder deeper"
+            .to_owned();
+        for (passed, reason) in self.passed.iter().take(3) {
+            why.push_str(&format!("; {} is {reason}", passed.display()));
+        }
+        if let Some(path) = self.unfinished.first() {
+            why.push_str(&format!("; {} is only being made by a Mac", path.display()));
+        }
+        Error::NotASource { path: path.to_owned(), why }
+    }
+}
+
+/// Whether a folder is a bundle, or what is left of one.
+fn is_bundle(path: &Path) -> bool {
+    let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let named = |p: &Path| p.file_name().is_some_and(|n| ends_with(n.as_bytes(), &ENDINGS));
+    named(path)
+        || named(&real)
+        || PARTS.iter().any(|part| fs::symlink_metadata(path.join(part)).is_ok())
+}
+
+fn ends_with(name: &[u8], endings: &[&[u8]]) -> bool {
+    endings.iter().any(|ending| {
+        let tail = name.len().checked_sub(ending.len()).and_then(|at| name.get(at..));
+        tail.is_some_and(|tail| tail.eq_ignore_ascii_case(ending))
+    })
+}
+
+fn why_not(kind: FileType) -> Option<&'static str> {
+    match kind {
+        k if k.is_dir() => None,
+        k if k.is_symlink() => Some("a symbolic link, which is not followed"),
+        _ => Some("not a folder"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(share: &Share, at: &Path) -> Vec<String> {
+        let name = |p: &PathBuf| p.strip_prefix(at).unwrap().display().to_string();
+        share.bundles.iter().map(name).collect()
+    }
+
+    #[test]
+    fn bundles_side_by_side_and_in_users_folders() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path();
+        for name in [
+            "b/Mac.backupbundle",
+            "b/deep/er/No.sparsebundle",
+            "Z.sparsebundle/bands",
+            "A.SparseBundle",
+            "New 2024-01-01-101010.incomplete",
+            ".snapshots/Old.sparsebundle",
+            "@eaDir/Z.sparsebundle",
+            "#recycle/Z.sparsebundle",
+            "empty",
+        ] {
+            fs::create_dir_all(at.join(name)).unwrap();
+        }
+        fs::write(at.join("File.sparsebundle"), b"").unwrap();
+        std::os::unix::fs::symlink("Z.sparsebundle", at.join("Link.sparsebundle")).unwrap();
+        std::os::unix::fs::symlink("b", at.join("c")).unwrap();
+        let share = Share::open(at).unwrap().unwrap();
+        assert_eq!(names(&share, at), ["A.SparseBundle", "Z.sparsebundle", "b/Mac.backupbundle"]);
+        assert_eq!(share.passed.len(), 2, "{:?}", share.passed);
+        assert_eq!(share.unfinished.len(), 1);
+        assert!(share.failed.is_empty());
+    }
+
+    #[test]
+    fn a_bundle_is_no_share_and_an_empty_folder_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let named = dir.path().join("X.sparsebundle");
+        let parts = dir.path().join("X");
+        for path in [&named, &parts] {
+            fs::create_dir(path).unwrap();
+        }
+        fs::write(parts.join("Info.bckup"), b"").unwrap();
+        assert!(Share::open(&named).unwrap().is_none());
+        assert!(Share::open(&parts).unwrap().is_none());
+        assert!(Share::open(&parts.join("Info.bckup")).unwrap().is_none());
+        assert!(Share::open(&dir.path().join("nothing")).unwrap().is_none());
+        let empty = tempfile::tempdir().unwrap();
+        assert!(matches!(Share::open(empty.path()), Err(Error::NotASource { .. })));
+    }
+}

@@ -1,0 +1,206 @@
+//! `--metrics`: what a run came to as Prometheus text, for node_exporter's textfile
+//! collector. One table of metrics; the rest is the format.
+//! Source: prometheus.io, "Exposition formats", text format 0.0.4.
+
+use super::atomic;
+use super::verify::Checked;
+use std::collections::HashSet;
+use std::fmt::{Display, Write};
+use std::path::Path;
+use tmbundle::verify::{Outcome, Verdict};
+use tmbundle::{Error, Result};
+
+/// Further labels of a sample, and its value.
+type Emit<'a> = &'a mut dyn FnMut(&[(&str, &str)], &dyn Display);
+
+/// A metric of one source.
+struct Metric {
+    name: &'static str,
+    help: &'static str,
+    /// Emits the samples of one source, none where there is nothing to say.
+    samples: fn(&Checked, Emit<'_>),
+}
+
+/// A metric of what an outcome holds.
+macro_rules! metric {
+    ($name:literal, $help:literal, |$o:ident, $emit:ident| $body:block) => {
+        Metric {
+            name: $name,
+            help: $help,
+            samples: |checked, $emit| {
+                if let Some($o) = checked.outcome.as_ref() {
+                    $body
+                }
+            },
+        }
+    };
+}
+
+/// Every metric of a source, in the order of the file. `docs/monitoring.md` lists them.
+const METRICS: &[Metric] = &[
+    Metric {
+        name: "tmbundle_up",
+        help: "Whether the source could be examined at all.",
+        samples: |c, emit| emit(&[], &u8::from(c.outcome.is_some())),
+    },
+    metric!("tmbundle_verdict", "What was found: 0 ok, 1 warnings, 2 damage.", |o, emit| {
+        let verdict = match o.verdict {
+            Verdict::Ok => 0,
+            Verdict::Warning => 1,
+            Verdict::Damage => 2,
+        };
+        emit(&[], &verdict);
+    }),
+    metric!("tmbundle_findings", "Findings of each severity.", |o, emit| {
+        emit(&[("severity", "damage")], &o.counts.damage);
+        emit(&[("severity", "warning")], &o.counts.warning);
+        emit(&[("severity", "info")], &o.counts.info);
+    }),
+    metric!("tmbundle_findings_by_code", "Findings of each code that was found.", |o, emit| {
+        for (code, n) in o.by_code() {
+            emit(&[("code", code.name())], &n);
+        }
+    }),
+    metric!(
+        "tmbundle_last_backup_timestamp_seconds",
+        "When the last backup was completed, where that is known.",
+        |o, emit| {
+            if let Some(last) = o.last_completed {
+                emit(&[], &last);
+            }
+        }
+    ),
+    Metric {
+        name: "tmbundle_last_verification_timestamp_seconds",
+        help: "When the verification ended; not there if it was skipped or failed.",
+        samples: |c, emit| when_verified(c, &mut |_| emit(&[], &c.ended)),
+    },
+    Metric {
+        name: "tmbundle_verification_duration_seconds",
+        help: "How long the verification took.",
+        samples: |c, emit| when_verified(c, &mut |_| emit(&[], &c.took.as_secs_f64())),
+    },
+    metric!(
+        "tmbundle_not_checked",
+        "Parts that could not or were not to be checked.",
+        |o, emit| {
+            emit(&[], &o.not_checked.len());
+        }
+    ),
+    metric!("tmbundle_busy", "Whether a Mac was using the bundle.", |o, emit| {
+        emit(&[], &u8::from(o.busy));
+    }),
+    metric!("tmbundle_skipped", "Whether it was left alone because it was in use.", |o, emit| {
+        emit(&[], &u8::from(o.skipped()));
+    }),
+    metric!("tmbundle_encrypted", "Whether the disk image is encrypted.", |o, emit| {
+        if !o.skipped() {
+            emit(&[], &u8::from(o.encrypted));
+        }
+    }),
+    metric!("tmbundle_size_bytes", "Size of the disk in the image.", |o, emit| {
+        if o.size > 0 {
+            emit(&[], &o.size);
+        }
+    }),
+    metric!("tmbundle_bands", "Band files that are there.", |o, emit| {
+        if let Some(bands) = o.bands_present {
+            emit(&[], &bands);
+        }
+    }),
+];
+
+/// Call `f` for a source that was really checked.
+fn when_verified(checked: &Checked, f: &mut dyn FnMut(&Outcome)) {
+    if let Some(outcome) = checked.outcome.as_ref().filter(|o| !o.skipped()) {
+        f(outcome);
+    }
+}
+
+/// Check, before a long run, that the file can be written and lies in no bundle.
+///
+/// # Errors
+/// [`Error::Invalid`] if not.
+pub fn check<'a>(file: &Path, sources: impl Iterator<Item = &'a Path>) -> Result<()> {
+    let folder = atomic::folder(file);
+    let invalid = |why: String| Error::Invalid(format!("--metrics {}: {why}", file.display()));
+    let folder = std::fs::canonicalize(folder).map_err(|e| invalid(e.to_string()))?;
+    let Some(name) = file.file_name().filter(|_| folder.is_dir() && !file.is_dir()) else {
+        return Err(invalid("not a file in a folder".into()));
+    };
+    let place = folder.join(name);
+    let inside = |source: &Path| std::fs::canonicalize(source).is_ok_and(|s| place.starts_with(s));
+    match sources.into_iter().find(|source| inside(source)) {
+        Some(source) => Err(invalid(format!("it would be written into {}", source.display()))),
+        None => Ok(()),
+    }
+}
+
+/// Write the file.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn write(file: &Path, all: &[Checked], exit: u8, now: i64) -> Result<()> {
+    atomic::write(file, page(all, exit, now).as_bytes())
+        .map_err(|e| Error::io(format!("cannot write {}", file.display()), e))
+}
+
+fn page(all: &[Checked], exit: u8, now: i64) -> String {
+    let mut page = Page::default();
+    page.family("tmbundle_build_info", "The version that wrote this file.");
+    page.sample("tmbundle_build_info", &[("version", env!("CARGO_PKG_VERSION"))], &1);
+    page.family("tmbundle_run_timestamp_seconds", "When the run ended.");
+    page.sample("tmbundle_run_timestamp_seconds", &[], &now);
+    page.family("tmbundle_run_exit_code", "The exit code of the run.");
+    page.sample("tmbundle_run_exit_code", &[], &exit);
+    let paths = distinct(all);
+    for metric in METRICS {
+        page.family(metric.name, metric.help);
+        for (checked, path) in all.iter().zip(&paths) {
+            (metric.samples)(checked, &mut |more, value| {
+                let mut labels = vec![("bundle", checked.name.as_str()), ("path", path)];
+                labels.extend(more);
+                page.sample(metric.name, &labels, value);
+            });
+        }
+    }
+    page.text
+}
+
+/// The paths as label values. A series that stands twice makes the whole file
+/// worthless, so names that are equal once made UTF-8 are told apart.
+fn distinct(all: &[Checked]) -> Vec<String> {
+    let mut seen = HashSet::new();
+    let tell_apart = |checked: &Checked| {
+        let mut path = checked.path.to_string_lossy().into_owned();
+        while !seen.insert(path.clone()) {
+            path.push('\u{fffd}');
+        }
+        path
+    };
+    all.iter().map(tell_apart).collect()
+}
+
+/// The text format. Every metric of ours is a gauge.
+#[derive(Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn family(&mut self, name: &str, help: &str) {
+        let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} gauge");
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: &dyn Display) {
+        let labels: Vec<String> =
+            labels.iter().map(|(key, value)| format!("{key}=\"{}\"", escape(value))).collect();
+        let labels =
+            if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        let _ = writeln!(self.text, "{name}{labels} {value}");
+    }
+}
+
+fn escape(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}

@@ -1,0 +1,67 @@
+//! What `verify` is to check: the sources that were named, and the bundles of a
+//! share that was.
+
+use super::args::VerifyArgs;
+use super::output;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use tmbundle::Error;
+use tmbundle::bundle::Share;
+
+/// One source and the name it goes by in what is printed.
+pub struct Target {
+    pub path: PathBuf,
+    pub name: String,
+}
+
+/// The sources to check, and the errors of those that cannot be.
+pub struct Targets {
+    pub all: Vec<Target>,
+    pub failed: Vec<(PathBuf, Error)>,
+    /// Whether each gets a line of its own.
+    pub several: bool,
+}
+
+/// Look up what was named. What in a share looks like a bundle and is none is said on
+/// standard error, unless it is to be quiet; that a bundle is still being made only to
+/// those who watch.
+pub fn find(args: &VerifyArgs) -> Targets {
+    let sources = &args.sources;
+    let watched = args.verbose || output::is_terminal();
+    let mut found = Targets { all: Vec::new(), failed: Vec::new(), several: sources.len() > 1 };
+    let mut seen = HashSet::new();
+    for source in sources {
+        match Share::open(source) {
+            Ok(None) => {
+                let name = output::last_part(source);
+                found.add(&mut seen, source, name);
+            }
+            Ok(Some(share)) => {
+                found.several = true;
+                for bundle in &share.bundles {
+                    let name = bundle.strip_prefix(source).unwrap_or(bundle).display();
+                    found.add(&mut seen, bundle, name.to_string());
+                }
+                for (path, why) in share.passed.iter().filter(|_| !args.quiet) {
+                    output::note(&format!("{} was passed over: it is {why}", path.display()));
+                }
+                for path in share.unfinished.iter().filter(|_| watched && !args.quiet) {
+                    output::note(&format!("{} is still being made by a Mac", path.display()));
+                }
+                found.failed.extend(share.failed.into_iter().map(|e| (source.clone(), e)));
+            }
+            Err(e) => found.failed.push((source.clone(), e)),
+        }
+    }
+    found
+}
+
+impl Targets {
+    /// Add a source, unless it is there already (by a share and by its own name).
+    fn add(&mut self, seen: &mut HashSet<PathBuf>, path: &Path, name: String) {
+        let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        if seen.insert(real) {
+            self.all.push(Target { path: path.to_owned(), name });
+        }
+    }
+}
