@@ -102,6 +102,12 @@ impl Bundle {
         TimeMachinePlists::read(&self.dir)
     }
 
+    /// Bytes that are free on the file system that holds it, if that can be told.
+    pub fn free_space(&self) -> Option<u64> {
+        let stat = rustix::fs::fstatvfs(&self.dir).ok()?;
+        stat.f_bavail.checked_mul(stat.f_frsize)
+    }
+
     /// The bundle's directory.
     pub(crate) fn dir(&self) -> &OwnedFd {
         &self.dir

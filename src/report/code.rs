@@ -218,6 +218,24 @@ codes! {
     TmUnfinished "TM-UNFINISHED" Info []
         "A snapshot is in progress, or was interrupted."
         => "Nothing; the Mac goes on with it or removes it.";
+    TmNeverCompletes "TM-NEVER-COMPLETES" Warning []
+        "Bands are still being written long after the last backup completed: the Mac tries and does not finish."
+        => "Look whether the share is full, and at what the Mac says of its last backup.";
+    TmHost "TM-HOST" Warning []
+        "The bundle and the volume in it name different Macs."
+        => "Normal after a Mac was replaced and inherited the backups; else find out who mixed them up.";
+    TmDates "TM-DATES" Warning []
+        "The dates of a snapshot contradict each other, its name or the clock."
+        => "Do not rely on the order of snapshots by date; look at the clocks of the Mac and the server.";
+    TmOrder "TM-ORDER" Warning []
+        "The numbers of the snapshots do not grow with their dates."
+        => "Usually from a restored or merged backup; do not rely on their order.";
+    TmState "TM-STATE" Info []
+        "A completed snapshot has another recorded state than the rest."
+        => "Nothing, unless this snapshot lacks files.";
+    TmStructure "TM-STRUCTURE" Info []
+        "The folders of the backups lack a mark that Time Machine always sets."
+        => "A Mac may not take them for its own; extract and mount read them all the same.";
     TmIncomplete "TM-INCOMPLETE" Warning []
         "A snapshot holds no volume, as when its deletion was interrupted."
         => "Do not rely on this snapshot; the others are not concerned.";

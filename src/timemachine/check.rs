@@ -1,9 +1,17 @@
-//! What Time Machine itself says of its backups: verification, completion, age
-//! (`formats/timemachine-hfs.md` section 5, `formats/sparsebundle.md` 5 and 6).
+//! What Time Machine itself says of its backups: verification, completion, age, and
+//! whether what it recorded agrees (`formats/timemachine-hfs.md` section 5, whose
+//! invariants B1 to B10 are meant below; `formats/sparsebundle.md` 5 and 6).
 
-use super::{Backup, State};
+use super::{Backup, Computer, Snapshot, State, stamp_seconds};
 use crate::bundle::TimeMachinePlists;
 use crate::report::{Code, Finding, Reporter, Where};
+use std::collections::BTreeMap;
+
+/// How long after the last completion bands may be written without remark.
+const LONG: i64 = 3 * DAY;
+const DAY: i64 = 86_400;
+const HOUR: i64 = 3600;
+const MICROS: i64 = 1_000_000;
 
 /// What is known about a backup, from the bundle and from the volume.
 #[derive(Default)]
@@ -12,78 +20,130 @@ pub struct Known<'a> {
     pub plists: Option<&'a TimeMachinePlists>,
     /// What is on the volume, if it could be opened.
     pub backup: Option<&'a Backup>,
+    /// When bands were written, first and last, in seconds since 1970.
+    pub bands_written: Option<(i64, i64)>,
+    /// Bytes that are free where the bundle lies.
+    pub free: Option<u64>,
+}
+
+struct Check<'a> {
+    known: &'a Known<'a>,
+    now: i64,
+    reporter: &'a dyn Reporter,
 }
 
 /// Report on a backup's state; `max_age` in seconds makes an old one a finding.
 /// `now` in seconds since 1970.
 pub fn check(known: &Known<'_>, max_age: Option<i64>, now: i64, reporter: &dyn Reporter) {
-    let say = |code, place: &str, text: String| {
-        reporter.report(Finding::new(code, Where::of(place), text));
-    };
-    if let Some(machine) = known.plists.and_then(|p| p.machine.as_ref()) {
-        if machine.verification_state == Some(2) {
-            let text = "the Mac verified this backup and found it bad (VerificationState 2)";
-            say(Code::TmVerification, "MachineID.plist", text.into());
-        }
-        if machine.recovery_declined.is_some() {
-            let text = "the user put off starting a new backup; until then none is made";
-            say(Code::TmBlocked, "MachineID.plist", text.into());
-        }
-    }
+    let c = Check { known, now, reporter };
+    c.machine();
     if let Some(backup) = known.backup {
-        snapshots(known, backup, &say);
-    }
-    let Some(last) = last_completed(known) else {
-        let is_backup = known.backup.is_some() || known.plists.is_some_and(|p| p.machine.is_some());
-        if is_backup {
-            say(Code::TmNeverCompleted, "snapshots", "no backup was ever completed".into());
+        for problem in &backup.problems {
+            c.say(Code::TmUnreadable, "Backups.backupdb", problem.clone());
         }
-        return;
-    };
-    if let Some(max_age) = max_age
-        && now.saturating_sub(last) > max_age
-    {
-        let text = format!(
-            "the last backup completed {} days ago, more than {} days",
-            (now - last) / 86400,
-            max_age / 86400
-        );
-        say(Code::TmStale, "snapshots", text);
+        for (_, s) in backup.snapshots() {
+            c.snapshot(s);
+        }
+        for computer in &backup.computers {
+            c.computer(computer);
+        }
+        c.history(backup);
     }
+    c.age(max_age);
 }
 
 /// Completion of the newest backup, in seconds since 1970, wherever it is recorded.
 pub fn last_completed(known: &Known<'_>) -> Option<i64> {
     let history = known.plists.and_then(|p| p.history.as_ref()?.last()?.completed);
     let newest = known.backup.and_then(|b| b.latest());
-    let on_volume = newest.and_then(|(_, s)| Some(s.age_key().0 / 1_000_000).filter(|t| *t > 0));
+    let on_volume = newest.and_then(|(_, s)| Some(s.age_key().0 / MICROS).filter(|t| *t > 0));
     history.max(on_volume)
 }
 
-fn snapshots(known: &Known<'_>, backup: &Backup, say: &dyn Fn(Code, &str, String)) {
-    for problem in &backup.problems {
-        say(Code::TmUnreadable, "Backups.backupdb", problem.clone());
+impl Check<'_> {
+    fn say(&self, code: Code, place: &str, text: String) {
+        self.reporter.report(Finding::new(code, Where::of(place), text));
     }
-    for (_, s) in backup.snapshots() {
-        match s.state {
-            State::InProgress => {
-                let text = format!("{} is in progress, or was interrupted", s.name);
-                say(Code::TmUnfinished, "snapshots", text);
-            }
-            State::Unfinished => {
-                say(Code::TmUnfinished, "snapshots", format!("{} was never completed", s.name));
-            }
-            State::Complete | State::Unmarked if s.volumes.is_empty() => {
-                let text =
-                    format!("{} holds no volume: its deletion may have been interrupted", s.name);
-                say(Code::TmIncomplete, "snapshots", text);
-            }
-            State::Complete | State::Unmarked => {}
+
+    /// What the Mac noted in the bundle.
+    fn machine(&self) {
+        let Some(machine) = self.known.plists.and_then(|p| p.machine.as_ref()) else { return };
+        if machine.verification_state == Some(2) {
+            let text = "the Mac verified this backup and found it bad (VerificationState 2)";
+            self.say(Code::TmVerification, "MachineID.plist", text.into());
+        }
+        if machine.recovery_declined.is_some() {
+            let text = "the user put off starting a new backup; until then none is made";
+            self.say(Code::TmBlocked, "MachineID.plist", text.into());
+        }
+        // B2.
+        let computers = self.known.backup.map(|b| b.computers.as_slice()).unwrap_or_default();
+        let on_volume: Vec<&str> =
+            computers.iter().filter_map(|c| c.host_uuid.as_deref()).collect();
+        if let Some(host) = &machine.host_uuid
+            && !on_volume.is_empty()
+            && !on_volume.iter().any(|u| u.eq_ignore_ascii_case(host))
+        {
+            let text = format!(
+                "the bundle belongs to Mac {host}, the backups in it to {}",
+                on_volume.join(", ")
+            );
+            self.say(Code::TmHost, "MachineID.plist", text);
         }
     }
-    for computer in &backup.computers {
-        let newest = computer.snapshots.iter().rev().find(|s| s.state.is_whole());
-        if let (Some(link), Some(newest)) = (&computer.latest_link, newest)
+
+    /// One snapshot by itself: B3, B7, B8, B10.
+    fn snapshot(&self, s: &Snapshot) {
+        let unfinished = match s.state {
+            State::InProgress => Some("is in progress, or was interrupted"),
+            State::Unfinished => Some("was never completed"),
+            State::Complete | State::Unmarked => None,
+        };
+        if let Some(how) = unfinished {
+            self.say(Code::TmUnfinished, "snapshots", format!("{} {how}", s.name));
+            return;
+        }
+        if s.volumes.is_empty() {
+            let text =
+                format!("{} holds no volume: its deletion may have been interrupted", s.name);
+            self.say(Code::TmIncomplete, "snapshots", text);
+        }
+        if s.state == State::Complete && s.volumes.iter().any(|v| v.uuid.is_none()) {
+            let text = format!("{} holds a volume without the UUID of the Mac's volume", s.name);
+            self.say(Code::TmStructure, "snapshots", text);
+        }
+        let Some(completed) = s.completed else { return };
+        if s.started.is_some_and(|started| started > completed) {
+            let text = format!("{} was completed before it was started", s.name);
+            self.say(Code::TmDates, "snapshots", text);
+        }
+        // A clock may be a little ahead.
+        if completed / MICROS > self.now.saturating_add(DAY) {
+            let text = format!("{} was completed in the future, says its date", s.name);
+            self.say(Code::TmDates, "snapshots", text);
+        }
+        // Named in the Mac's local time, at some moment between start and completion.
+        if let Some(named) = stamp_seconds(&s.name) {
+            let offset = |date: i64| (named - date) / MICROS;
+            let started = s.started.filter(|d| *d <= completed).unwrap_or(completed);
+            let far = offset(completed) < -15 * HOUR && offset(started) < -15 * HOUR
+                || offset(completed) > 15 * HOUR && offset(started) > 15 * HOUR;
+            if far {
+                let text =
+                    format!("the name of {} does not fit its dates in any time zone", s.name);
+                self.say(Code::TmDates, "snapshots", text);
+            }
+        }
+    }
+
+    /// The snapshots of one Mac together: B1, B4, B5, B6.
+    fn computer(&self, c: &Computer) {
+        if c.host_uuid.is_none() && c.mac_address.is_none() {
+            let text = format!("the folder of '{}' does not say which Mac it belongs to", c.name);
+            self.say(Code::TmStructure, "Backups.backupdb", text);
+        }
+        let newest = c.snapshots.iter().rev().find(|s| s.state.is_whole());
+        if let (Some(link), Some(newest)) = (&c.latest_link, newest)
             && *link != newest.name
         {
             let text = format!(
@@ -91,15 +151,102 @@ fn snapshots(known: &Known<'_>, backup: &Backup, say: &dyn Fn(Code, &str, String
                 link.escape_debug(),
                 newest.name
             );
-            say(Code::TmLatest, "snapshots", text);
+            self.say(Code::TmLatest, "snapshots", text);
+        }
+        let complete: Vec<&Snapshot> =
+            c.snapshots.iter().filter(|s| s.state == State::Complete).collect();
+        for pair in complete.windows(2) {
+            let [a, b] = pair else { continue };
+            if let (Some(before), Some(after)) = (a.number, b.number)
+                && before >= after
+            {
+                let text = format!("{} has number {before}, the later {} {after}", a.name, b.name);
+                self.say(Code::TmOrder, "snapshots", text);
+            }
+        }
+        let mut states: BTreeMap<i64, u64> = BTreeMap::new();
+        for state in complete.iter().filter_map(|s| s.raw_state) {
+            *states.entry(state).or_default() += 1;
+        }
+        let usual = states.iter().max_by_key(|(_, n)| **n).map(|(state, _)| *state);
+        for s in &complete {
+            if let (Some(state), Some(usual)) = (s.raw_state, usual)
+                && state != usual
+            {
+                let text = format!("{} has state {state}, the others {usual}", s.name);
+                self.say(Code::TmState, "snapshots", text);
+            }
         }
     }
-    let last = known.plists.and_then(|p| p.history.as_ref()?.last()?.name.as_deref());
-    if let Some(last) = last
-        && !backup.snapshots().any(|(_, s)| s.name == last)
-    {
-        let text =
-            format!("the history names {last} as the last backup, which is not on the volume");
-        say(Code::TmHistory, "SnapshotHistory.plist", text);
+
+    /// The bundle's history against the snapshots that are there: B9.
+    fn history(&self, backup: &Backup) {
+        let Some(history) = self.known.plists.and_then(|p| p.history.as_ref()) else { return };
+        let names = history.entries.iter().filter_map(|e| e.name.as_deref());
+        let gone: Vec<&str> =
+            names.filter(|name| !backup.snapshots().any(|(_, s)| s.name == *name)).collect();
+        let last = history.last().and_then(|e| e.name.as_deref());
+        if let Some(last) = last.filter(|last| gone.contains(last)) {
+            let text =
+                format!("the history names {last} as the last backup, which is not on the volume");
+            self.say(Code::TmHistory, "SnapshotHistory.plist", text);
+        } else if let Some(first) = gone.first() {
+            let text = format!(
+                "the history names {} snapshots that are not on the volume, {first} among them",
+                gone.len()
+            );
+            self.say(Code::TmHistory, "SnapshotHistory.plist", text);
+        }
+    }
+
+    fn age(&self, max_age: Option<i64>) {
+        let free = self.known.free.map_or_else(String::new, |free| {
+            format!("; {:.1} GB are free where the bundle lies", gigabytes(free))
+        });
+        let Some(last) = last_completed(self.known) else {
+            let machine = self.known.plists.is_some_and(|p| p.machine.is_some());
+            if self.known.backup.is_some() || machine {
+                let text = format!("no backup was ever completed{free}");
+                self.say(Code::TmNeverCompleted, "snapshots", text);
+            }
+            return;
+        };
+        let age = self.now.saturating_sub(last);
+        if let Some(max_age) = max_age
+            && age > max_age
+        {
+            let text = format!(
+                "the last backup completed {} ago, more than {}{free}",
+                span(age),
+                span(max_age)
+            );
+            self.say(Code::TmStale, "snapshots", text);
+        }
+        // If no band is older, the bundle was copied and its dates mean nothing.
+        if let Some((oldest, newest)) = self.known.bands_written
+            && oldest <= last.saturating_add(DAY)
+            && newest.saturating_sub(last) > LONG
+        {
+            let text = format!(
+                "the last backup completed {} ago, but bands were still written {} later{free}",
+                span(age),
+                span(newest - last)
+            );
+            self.say(Code::TmNeverCompletes, "snapshots", text);
+        }
+    }
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn gigabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e9
+}
+
+/// Seconds in words.
+fn span(seconds: i64) -> String {
+    match seconds {
+        ..7200 => format!("{} minutes", seconds / 60),
+        7200..172_800 => format!("{} hours", seconds / HOUR),
+        _ => format!("{} days", seconds / DAY),
     }
 }

@@ -1,4 +1,5 @@
-//! Every band that is there: can it be opened, is it a file, is it too long?
+//! Every band that is there: can it be opened, is it a file, is it too long, and
+//! when was it last written?
 
 use crate::bundle::{BandListing, Bands, Bundle};
 use crate::error::Result;
@@ -6,13 +7,28 @@ use crate::io::bytes::to_u64;
 use crate::report::{Code, Finding, Progress, Reporter, Unit, Where};
 use rustix::fs::{AtFlags, FileType, statat};
 
+/// More bands than this slow file servers down (`formats/sparsebundle.md` section 4).
+const MANY: usize = 100_000;
+
+/// When the bands were written, in seconds since 1970.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Written {
+    pub oldest: Option<i64>,
+    pub newest: Option<i64>,
+}
+
 /// Look at each band once. Nothing is read from it.
 pub fn check(
     bundle: &Bundle,
     listing: &BandListing,
     reporter: &dyn Reporter,
     progress: &dyn Progress,
-) -> Result<()> {
+) -> Result<Written> {
+    let mut written = Written::default();
+    if listing.present.len() > MANY {
+        let text = format!("{} bands lie in one folder", listing.present.len());
+        reporter.report(Finding::new(Code::BandMany, Where::of("bands"), text));
+    }
     progress.phase("looking at the bands", to_u64(listing.present.len()), Unit::Items);
     let bands = bundle.bands();
     for index in &listing.present {
@@ -34,6 +50,8 @@ pub fn check(
                     }
                     continue;
                 }
+                written.oldest = written.oldest.min(Some(stat.st_mtime)).or(Some(stat.st_mtime));
+                written.newest = written.newest.max(Some(stat.st_mtime));
                 let len = u64::try_from(stat.st_size).unwrap_or(0);
                 if len > bands.band_size() {
                     let text = format!("{len} bytes, more than a band's {}", bands.band_size());
@@ -46,5 +64,5 @@ pub fn check(
         }
         progress.advance(1);
     }
-    Ok(())
+    Ok(written)
 }

@@ -20,6 +20,7 @@ use crate::report::{Code, Collector, Finding, Progress, Reporter, Severity, Wher
 use crate::timemachine::check::{Known, last_completed};
 use crate::timemachine::{self, Archive, Backup};
 use crate::volume::{self, Kind, Volume};
+use bands::Written;
 
 /// What to check.
 #[derive(Debug, Clone, Copy, Default)]
@@ -61,12 +62,13 @@ pub fn verify(
     let before = disk.bundle().map(busy::stamp);
     let mut signs = disk.bundle().map(busy::signs).unwrap_or_default();
     let job = Job { reporter: &collector, progress, options };
-    if let Container::Bundle(bundle) = disk.container() {
-        job.bundle(bundle, &mut outcome)?;
-    }
+    let written = match disk.container() {
+        Container::Bundle(bundle) => job.bundle(bundle, &mut outcome)?,
+        _ => Written::default(),
+    };
     job.disk(&disk, &mut outcome)?;
     let archive = if options.quick { None } else { Archive::open(&disk).ok() };
-    job.time_machine(&disk, archive.as_ref(), &mut outcome)?;
+    job.time_machine(&disk, archive.as_ref(), written, &mut outcome)?;
     crate::disk::check::check_chunks(&disk, &collector);
     let (mut findings, more) = collector.into_findings();
     if let Some(archive) = &archive {
@@ -155,15 +157,17 @@ impl Job<'_> {
         Ok(())
     }
 
-    fn bundle(&self, bundle: &Bundle, outcome: &mut Outcome) -> Result<()> {
+    fn bundle(&self, bundle: &Bundle, outcome: &mut Outcome) -> Result<Written> {
+        let mut written = Written::default();
         let listing = bundle.bands().list()?;
         outcome.bands_present = Some(to_u64(listing.present.len()));
         self.layer(outcome, "bundle", |reporter| {
             crate::bundle::check(bundle, &listing, reporter);
-            bands::check(bundle, &listing, reporter, self.progress)?;
+            written = bands::check(bundle, &listing, reporter, self.progress)?;
             mapped::check(bundle, &listing, reporter, self.progress)?;
             Ok(bands_text(bundle, &listing))
-        })
+        })?;
+        Ok(written)
     }
 
     fn disk(&self, disk: &Disk, outcome: &mut Outcome) -> Result<()> {
@@ -215,11 +219,17 @@ impl Job<'_> {
         &self,
         disk: &Disk,
         archive: Option<&Archive>,
+        written: Written,
         outcome: &mut Outcome,
     ) -> Result<()> {
         let plists = disk.bundle().map(Bundle::time_machine);
         let backup = archive.and_then(|a| Some(a.backup()?.1));
-        let known = Known { plists: plists.as_ref(), backup };
+        let known = Known {
+            plists: plists.as_ref(),
+            backup,
+            bands_written: written.oldest.zip(written.newest),
+            free: disk.bundle().and_then(Bundle::free_space),
+        };
         let last = last_completed(&known);
         outcome.last_completed = last;
         if backup.is_none() && last.is_none() && plists.as_ref().is_none_or(|p| p.machine.is_none())
