@@ -1,9 +1,12 @@
 //! The bands as one run of bytes.
 
+use super::memory_map::Maps;
 use super::{BandListing, FileError, Info, open_file};
 use crate::error::{BandPlace, Error, Place, Result};
 use crate::io::bytes::{to_u64, to_usize};
-use crate::io::{Presence, PresenceVisitor, ReadAt, check_range, open_untrusted_dir, visit_holes};
+use crate::io::{
+    Access, Meter, Presence, PresenceVisitor, ReadAt, check_range, open_untrusted_dir, visit_holes,
+};
 use quick_cache::sync::Cache;
 use std::fs::File;
 use std::ops::Range;
@@ -26,15 +29,25 @@ pub struct Bands {
     band_size: u64,
     size: u64,
     open: Cache<u64, Option<Arc<File>>>,
+    meter: Arc<Meter>,
+    /// Read through maps instead of the open files.
+    maps: Option<Maps>,
 }
 
 impl Bands {
-    pub(super) fn open(bundle: &OwnedFd, path: &Path, info: &Info) -> Result<Self> {
+    pub(super) fn open(
+        bundle: &OwnedFd,
+        path: &Path,
+        info: &Info,
+        access: &Access,
+    ) -> Result<Self> {
         let path = path.join("bands").display().to_string();
         let dir = open_untrusted_dir(bundle, Path::new("bands"), false)
             .map_err(|e| Error::io(format!("cannot open {path}"), e))?;
         let open = Cache::new(OPEN_BANDS);
-        Ok(Self { dir, path, band_size: info.band_size, size: info.size, open })
+        let (band_size, size) = (info.band_size, info.size);
+        let maps = access.mapped.then(Maps::new);
+        Ok(Self { dir, path, band_size, size, open, meter: access.meter.clone(), maps })
     }
 
     /// Bytes in a band.
@@ -56,6 +69,12 @@ impl Bands {
     /// The bands' directory.
     pub fn dir(&self) -> &OwnedFd {
         &self.dir
+    }
+
+    /// Counts what is read from the bands. Who reads a band's file by other means takes
+    /// from it, too.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     /// Name of a band's file.
@@ -92,6 +111,14 @@ impl Bands {
     /// bytes the file had.
     pub fn read_stored(&self, index: u64, buf: &mut [u8], offset: u64) -> Result<usize> {
         let wanted = buf.len();
+        if let Some(maps) = &self.maps {
+            let stored = maps
+                .copy(index, buf, offset, || self.open_band(index))
+                .map_err(|e| e.within(&format!("band {index:x}")))?;
+            buf.get_mut(stored..).unwrap_or_default().fill(0);
+            self.meter.take(stored)?;
+            return Ok(stored);
+        }
         let Some(file) = self.band(index)? else {
             buf.fill(0);
             return Ok(0);
@@ -103,6 +130,7 @@ impl Bands {
                 Ok(0) => {
                     let stored = wanted - rest.len();
                     rest.fill(0);
+                    self.meter.take(stored)?;
                     return Ok(stored);
                 }
                 Ok(n) => {
@@ -113,6 +141,7 @@ impl Bands {
                 Err(e) => return Err(self.failed(index, e)),
             }
         }
+        self.meter.take(wanted)?;
         Ok(wanted)
     }
 

@@ -11,6 +11,7 @@ mod check;
 mod info;
 mod listing;
 pub mod mapped;
+mod memory_map;
 mod plists;
 mod share;
 
@@ -23,7 +24,7 @@ pub use plists::{History, HistoryEntry, MachineId, TimeMachinePlists};
 pub use share::Share;
 
 use crate::error::{Error, Result};
-use crate::io::{open_untrusted, open_untrusted_dir};
+use crate::io::{Access, open_untrusted, open_untrusted_dir};
 use rustix::fs::{Dir, FileType};
 use std::fs::File;
 use std::io::Read;
@@ -65,11 +66,28 @@ impl Bundle {
     /// [`Error::NotASource`] when it is no bundle; [`Error::Io`] when it cannot be
     /// read; [`Error::Corrupt`] when it was one but its geometry is lost.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_with(path, &Access::default())
+    }
+
+    /// Open the bundle at `path`; `access` says how its bands are read.
+    ///
+    /// # Errors
+    /// As for [`Bundle::open`]; and [`Error::Unsupported`] if they are to be mapped into
+    /// memory and that is not safe here.
+    pub fn open_with(path: &Path, access: &Access) -> Result<Self> {
         let dir = open_dir(path)?;
         let info = Info::read(path, &dir)?;
         let token = read_token(&dir, path)?;
-        let bands = Arc::new(Bands::open(&dir, path, &info)?);
-        Ok(Self { path: path.to_owned(), dir, info, token, bands })
+        let bands = Arc::new(Bands::open(&dir, path, &info, access)?);
+        let bundle = Self { path: path.to_owned(), dir, info, token, bands };
+        if access.mapped
+            && let Some(why) = memory_map::refusal(&bundle)
+        {
+            let path = path.display();
+            let text = format!("{path} cannot be read through memory maps (--mmap): {why}");
+            return Err(Error::Unsupported(text));
+        }
+        Ok(bundle)
     }
 
     /// The path it was opened by.

@@ -3,6 +3,7 @@
 use super::busy::IfBusy;
 use super::password::PasswordArgs;
 use clap::{Args, Parser, Subcommand};
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 /// Read and verify Time Machine backups on the server that stores them.
@@ -100,6 +101,30 @@ pub struct VerifyArgs {
     /// What to do while a Mac uses the bundle: check, skip, or wait[=2h]
     #[arg(long, value_name = "HOW", default_value = "check")]
     pub if_busy: IfBusy,
+    #[command(flatten)]
+    pub access: AccessArgs,
+}
+
+/// How sources are read.
+#[derive(Args, Clone, Copy, Default)]
+pub struct AccessArgs {
+    /// Threads that read, decrypt and hash [default: cores, at most 4]
+    ///
+    /// One is best for a single rotating disk.
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: Option<u16>,
+    /// Read at most so many bytes a second, such as 50M
+    ///
+    /// From the bands or images, over all threads. K, M and G count in steps of 1024.
+    #[arg(long, value_name = "RATE", value_parser = super::quantity::rate)]
+    pub limit_rate: Option<NonZeroU64>,
+    /// Read bands through memory maps
+    ///
+    /// Seldom faster: measure. Only for bundles at rest on local disks: if a band is shortened meanwhile, or its
+    /// disk fails, the system ends the program. Refused while a Mac uses the bundle and
+    /// on network and user-space file systems.
+    #[arg(long)]
+    pub mmap: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -159,6 +184,8 @@ pub struct CatArgs {
     pub resource_fork: bool,
     #[command(flatten)]
     pub password: PasswordArgs,
+    #[command(flatten)]
+    pub access: AccessArgs,
 }
 
 /// Copy files and folders out of a backup

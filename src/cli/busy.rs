@@ -67,8 +67,11 @@ pub fn settle(source: &Path, how: IfBusy, progress: &dyn Progress) -> Result<()>
         match how {
             IfBusy::Wait(limit) if started.elapsed() >= limit => return Ok(()),
             IfBusy::Wait(_) => {
-                progress.check()?;
-                std::thread::sleep(Duration::from_secs(1));
+                // A look a second; a wish to stop is heard sooner.
+                for _ in 0..10 {
+                    progress.check()?;
+                    std::thread::sleep(Duration::from_millis(100));
+                }
             }
             _ => return Err(Error::Busy(format!("{} ({})", disk.name(), signs.join("; ")))),
         }

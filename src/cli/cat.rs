@@ -13,7 +13,7 @@ use tmbundle::timemachine::Archive;
 const PIECE: u64 = 1 << 20;
 
 pub fn run(args: &CatArgs) -> anyhow::Result<Exit> {
-    let disk = args.password.open(&args.source, Prompt::Yes)?;
+    let disk = args.password.open_how(&args.source, Prompt::Yes, &args.access.access())?;
     let archive = Archive::open(&disk)?;
     let place = archive.find(&args.address)?;
     if place.node.kind != Kind::File {

@@ -1,5 +1,6 @@
 //! The face of the program: arguments in, text or JSON and an exit code out.
 
+mod access;
 mod args;
 mod atomic;
 mod busy;
@@ -19,7 +20,9 @@ mod mount;
 mod output;
 mod password;
 mod progress;
+mod quantity;
 mod snapshots;
+mod stop;
 mod targets;
 mod text;
 mod verdict;

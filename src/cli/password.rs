@@ -1,13 +1,17 @@
 //! Where a password comes from: a file, a command, the environment, or a prompt.
 //! Never an argument, which every user of the machine could read.
 
+use super::stop;
 use clap::Args;
 use std::ffi::{OsStr, OsString};
-use std::io::IsTerminal;
+use std::fs::File;
+use std::io::{IsTerminal, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 use tmbundle::disk::{Disk, Secret};
+use tmbundle::io::Access;
 use tmbundle::{Error, Result};
 
 #[derive(Args, Clone, Default)]
@@ -34,10 +38,16 @@ pub enum Prompt {
 impl PasswordArgs {
     /// Open a source; its password is looked for only if it needs one.
     pub fn open(&self, source: &Path, prompt: Prompt) -> Result<Disk> {
-        Disk::open_with(source, &|name| {
+        self.open_how(source, prompt, &Access::default())
+    }
+
+    /// The same; `access` says how its bytes are read.
+    pub fn open_how(&self, source: &Path, prompt: Prompt, access: &Access) -> Result<Disk> {
+        let ask = |name: &str| {
             no_core_dumps();
             self.find(name, prompt)
-        })
+        };
+        Disk::open_how(source, &ask, access)
     }
 
     fn find(&self, name: &str, prompt: Prompt) -> Result<Option<Secret>> {
@@ -61,9 +71,7 @@ impl PasswordArgs {
         if prompt == Prompt::No || !std::io::stdin().is_terminal() {
             return Ok(None);
         }
-        let text = rpassword::prompt_password(format!("Password for {name}: "))
-            .map_err(|e| Error::io("cannot ask for the password", e))?;
-        Ok(Some(Secret::new(text.into_bytes())))
+        ask(name).map(Some)
     }
 }
 
@@ -108,18 +116,73 @@ fn first_line(mut bytes: Vec<u8>) -> Secret {
     Secret::new(bytes)
 }
 
+/// Longest output of a password command that is read.
+const MAX_OUTPUT: u64 = 1 << 20;
+
+/// Ask at the terminal.
+fn ask(name: &str) -> Result<Secret> {
+    let failed = |e| Error::io("cannot ask for the password", e);
+    // Whoever is interrupted here must not leave a terminal that shows nothing.
+    let terminal = File::open("/dev/tty").ok();
+    let settings = terminal.as_ref().and_then(|t| rustix::termios::tcgetattr(t).ok());
+    let text = format!("Password for {name}: ");
+    let answer = std::thread::spawn(|| rpassword::prompt_password(text));
+    if let Err(e) = until(|| answer.is_finished()) {
+        if let (Some(terminal), Some(settings)) = (&terminal, &settings) {
+            let _ = rustix::termios::tcsetattr(
+                terminal,
+                rustix::termios::OptionalActions::Now,
+                settings,
+            );
+        }
+        super::output::note("");
+        return Err(e);
+    }
+    let gone = || Err(std::io::Error::other("nobody answers"));
+    let text = answer.join().unwrap_or_else(|_| gone()).map_err(failed)?;
+    Ok(Secret::new(text.into_bytes()))
+}
+
+/// Wait for something, unless the user asks to stop first.
+fn until(done: impl Fn() -> bool) -> Result<()> {
+    while !done() {
+        if stop::asked() {
+            return Err(Error::Interrupted);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
 fn run(command: &OsStr) -> Result<Secret> {
-    let output = Command::new("sh")
+    let failed = |e| Error::io("cannot run the password command", e);
+    let mut child = Command::new("sh")
         .arg("-c")
         .arg(command)
         .stdin(Stdio::inherit())
+        .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
-        .output()
-        .map_err(|e| Error::io("cannot run the password command", e))?;
-    if !output.status.success() {
-        return Err(Error::Invalid(format!("the password command failed ({})", output.status)));
+        .spawn()
+        .map_err(failed)?;
+    let stdout = child.stdout.take();
+    let reader = std::thread::spawn(move || {
+        let mut output = Vec::new();
+        match stdout {
+            Some(stdout) => stdout.take(MAX_OUTPUT).read_to_end(&mut output).map(|_| output),
+            None => Ok(output),
+        }
+    });
+    if let Err(e) = until(|| reader.is_finished()) {
+        let _ = child.kill();
+        return Err(e);
     }
-    Ok(first_line(output.stdout))
+    let gone = || Err(std::io::Error::other("its output was lost"));
+    let output = reader.join().unwrap_or_else(|_| gone()).map_err(failed)?;
+    let status = child.wait().map_err(failed)?;
+    if !status.success() {
+        return Err(Error::Invalid(format!("the password command failed ({status})")));
+    }
+    Ok(first_line(output))
 }
 
 /// Ask the system not to write our memory to disk when we crash.

@@ -1,10 +1,9 @@
 //! Progress on standard error: a bar on a terminal, nothing elsewhere; and the
 //! wish to stop, from the keyboard or a signal.
 
+use super::stop;
 use indicatif::{ProgressBar, ProgressStyle};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tmbundle::report::{Progress, Unit};
 
@@ -13,7 +12,6 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Shows progress with indicatif.
 pub struct Bars {
-    stop: Arc<AtomicBool>,
     started: Instant,
     current: Mutex<Option<Phase>>,
     hidden: bool,
@@ -27,15 +25,10 @@ struct Phase {
 impl Bars {
     /// Listen for signals; `quiet` shows no bar.
     pub fn new(quiet: bool) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
-            // A second signal ends the program at once.
-            let _ = signal_hook::flag::register_conditional_shutdown(signal, 130, stop.clone());
-            let _ = signal_hook::flag::register(signal, stop.clone());
-        }
+        stop::listen();
         let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
         let hidden = quiet || !terminal;
-        Self { stop, started: Instant::now(), current: Mutex::new(None), hidden }
+        Self { started: Instant::now(), current: Mutex::new(None), hidden }
     }
 
     /// Remove the bar.
@@ -87,8 +80,12 @@ impl Progress for Bars {
         }
     }
 
+    fn saving(&self, now: bool) {
+        stop::saving(now);
+    }
+
     fn interrupted(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        stop::asked()
     }
 }
 

@@ -6,6 +6,7 @@ use super::metrics;
 use super::output::{self, Exit, stdout};
 use super::password::Prompt;
 use super::progress::Bars;
+use super::stop;
 use super::targets::{self, Target};
 use super::verdict::Printer;
 use serde::Serialize;
@@ -13,6 +14,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tmbundle::Error;
+use tmbundle::io::Access;
 use tmbundle::report::{Progress, Severity};
 use tmbundle::verify::{Options, Outcome, skipped, verify};
 
@@ -44,12 +46,15 @@ pub struct Checked {
 
 pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
     let targets = targets::find(args);
+    stop::listen();
+    stop::enforce();
     if let Some(file) = &args.metrics {
         metrics::check(file, targets.all.iter().map(|t| t.path.as_path()))?;
     }
     let names = targets.several.then(|| targets.all.iter().map(|t| t.name.as_str()));
     let mut run = Run {
         args,
+        access: args.access.access(),
         bars: Bars::new(args.quiet),
         printer: Printer::new(args, names),
         checked: Vec::new(),
@@ -68,6 +73,7 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
 /// One call of the command: bundle after bundle, the worst of all counts.
 struct Run<'a> {
     args: &'a VerifyArgs,
+    access: Access,
     bars: Bars,
     printer: Printer,
     checked: Vec<Checked>,
@@ -80,6 +86,8 @@ impl Run<'_> {
         let started = Instant::now();
         let outcome = self.check(&target.path);
         self.bars.clear();
+        // A reader that was stopped may have been taken for an unreadable part.
+        self.bars.check()?;
         self.result(target, started.elapsed(), outcome)
     }
 
@@ -87,7 +95,7 @@ impl Run<'_> {
         let prompt = if self.args.quick { Prompt::No } else { Prompt::Yes };
         match busy::settle(path, self.args.if_busy, &self.bars) {
             Ok(()) => {
-                let opened = self.args.password.open(path, prompt);
+                let opened = self.args.password.open_how(path, prompt, &self.access);
                 verify(path, opened, options(self.args), &self.bars)
             }
             Err(e @ Error::Busy(_)) => Ok(skipped(path, &e.to_string())),
@@ -157,7 +165,12 @@ fn document(checked: &[Checked]) -> Document<'_> {
 
 fn options(args: &VerifyArgs) -> Options {
     let max_age = args.max_age.and_then(|age| i64::try_from(age.as_secs()).ok());
-    Options { quick: args.quick, max_age, now: jiff::Timestamp::now().as_second() }
+    Options {
+        quick: args.quick,
+        max_age,
+        jobs: args.access.jobs(),
+        now: jiff::Timestamp::now().as_second(),
+    }
 }
 
 fn fails(outcome: &Outcome, from: FailOn) -> bool {

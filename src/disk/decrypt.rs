@@ -13,7 +13,7 @@ use crate::io::{PresenceVisitor, ReadAt, Source, check_range};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Reads from this size on are shared among cores.
 const PARALLEL: usize = 256 << 10;
@@ -22,14 +22,19 @@ const SHARE: u64 = 128 << 10;
 /// Most runs of unwritten chunks that are kept apart.
 const MAX_RUNS: usize = 10_000;
 
-/// A pool of our own: the global one could be waited for from inside itself.
-static POOL: LazyLock<Option<rayon::ThreadPool>> = LazyLock::new(|| {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from).min(4);
-    if cores < 2 {
-        return None;
-    }
-    rayon::ThreadPoolBuilder::new().num_threads(cores).build().ok()
-});
+/// A pool of our own: the global one could be waited for from inside itself. The first
+/// disk that needs it says how large it is.
+static POOL: OnceLock<Option<rayon::ThreadPool>> = OnceLock::new();
+
+fn pool(jobs: usize) -> Option<&'static rayon::ThreadPool> {
+    let make = || {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from).min(4);
+        let threads = if jobs == 0 { cores() } else { jobs };
+        let builder = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        (threads > 1).then(|| builder.build().ok()).flatten()
+    };
+    POOL.get_or_init(make).as_ref()
+}
 
 /// How chunks of a bundle are numbered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,15 +59,17 @@ pub struct Decrypted {
     size: u64,
     cipher: ChunkCipher,
     unwritten: Mutex<Runs>,
+    jobs: usize,
 }
 
 impl Decrypted {
-    /// The plaintext, `size` bytes, of what is in `store`.
+    /// The plaintext, `size` bytes, of what is in `store`, decrypted by `jobs` threads
+    /// (0: as many as there are cores, up to 4).
     ///
     /// # Errors
     /// [`Error::Corrupt`] when the keys have impossible lengths, [`Error::Unsupported`]
     /// when bands do not hold whole chunks.
-    pub fn new(header: &Header, keys: &Keys, store: Store, size: u64) -> Result<Self> {
+    pub fn new(header: &Header, keys: &Keys, store: Store, size: u64, jobs: usize) -> Result<Self> {
         let reused = match &store {
             Store::Bands(bands, numbering) => {
                 let (band, chunk) = (bands.band_size(), u64::from(header.chunk));
@@ -75,7 +82,7 @@ impl Decrypted {
             Store::File(..) => 0,
         };
         let cipher = ChunkCipher::new(keys, usize32(header.chunk), reused)?;
-        Ok(Self { store, size, cipher, unwritten: Mutex::default() })
+        Ok(Self { store, size, cipher, unwritten: Mutex::default(), jobs })
     }
 
     /// Runs of chunks met so far whose ciphertext is all zero: never written, or
@@ -199,7 +206,7 @@ impl ReadAt for Decrypted {
         if buf.len() < PARALLEL || rayon::current_thread_index().is_some() {
             return self.read_serial(buf, offset);
         }
-        let Some(pool) = &*POOL else { return self.read_serial(buf, offset) };
+        let Some(pool) = pool(self.jobs) else { return self.read_serial(buf, offset) };
         pool.install(|| {
             shares(buf, offset)
                 .into_par_iter()

@@ -16,7 +16,7 @@ pub use secret::Secret;
 
 use crate::bundle::{Bundle, Token};
 use crate::error::{Error, Result};
-use crate::io::{RawFile, ReadAt, Slice, Source, read_up_to};
+use crate::io::{Access, RawFile, ReadAt, Slice, Source, read_up_to};
 use decrypt::{Decrypted, Numbering, Store};
 use encrcdsa::{Header, V1_LEN};
 use std::ops::Range;
@@ -47,6 +47,7 @@ pub struct Disk {
     bytes: std::result::Result<Source, Locked>,
     decrypted: Option<Arc<Decrypted>>,
     cut: Option<String>,
+    jobs: usize,
 }
 
 /// How a disk is encrypted.
@@ -99,12 +100,25 @@ impl Disk {
     /// # Errors
     /// As for [`Disk::open`]; and [`Error::WrongPassword`].
     pub fn open_with(path: &Path, ask: AskPassword<'_>) -> Result<Self> {
+        Self::open_how(path, ask, &Access::default())
+    }
+
+    /// Open what lies at `path`; `ask` gives the password if it is encrypted, `access`
+    /// says how its bytes are read.
+    ///
+    /// # Errors
+    /// As for [`Disk::open_with`]; and [`Error::Unsupported`] if bands are to be mapped
+    /// into memory where that is not safe, or where there are none.
+    pub fn open_how(path: &Path, ask: AskPassword<'_>, access: &Access) -> Result<Self> {
         let meta = std::fs::metadata(path)
             .map_err(|e| Error::io(format!("cannot open {}", path.display()), e))?;
         let container = if meta.is_dir() {
-            Container::Bundle(Box::new(Bundle::open(path)?))
+            Container::Bundle(Box::new(Bundle::open_with(path, access)?))
+        } else if access.mapped {
+            let text = format!("{}: memory maps (--mmap) are for bundles only", path.display());
+            return Err(Error::Unsupported(text));
         } else {
-            Container::Raw(Arc::new(RawFile::open(path)?))
+            Container::Raw(Arc::new(RawFile::open(path, access.meter.clone())?))
         };
         let mut disk = Self {
             path: path.to_owned(),
@@ -114,6 +128,7 @@ impl Disk {
             bytes: Err(Locked::NoPassword),
             decrypted: None,
             cut: None,
+            jobs: access.jobs,
         };
         disk.fill(ask)?;
         Ok(disk)
@@ -244,7 +259,7 @@ impl Disk {
             }
             (SealedStore::Bundle, Container::Raw(_)) => return Ok(None),
         };
-        let decrypted = Arc::new(Decrypted::new(&header, &keys, store, size)?);
+        let decrypted = Arc::new(Decrypted::new(&header, &keys, store, size, self.jobs)?);
         self.decrypted = Some(decrypted.clone());
         Ok(Some(decrypted))
     }

@@ -7,11 +7,13 @@
 
 pub mod bytes;
 mod double;
+mod meter;
 mod ranges;
 mod raw;
 mod slice;
 
 pub use double::{Faulty, Memory};
+pub use meter::{Access, Meter};
 pub use ranges::Ranges;
 pub use raw::{RawFile, open_untrusted, open_untrusted_dir, visit_holes};
 pub use slice::Slice;

@@ -1,6 +1,6 @@
 //! A raw image file or a block device.
 
-use super::{Presence, PresenceVisitor, ReadAt, bytes, check_range};
+use super::{Meter, Presence, PresenceVisitor, ReadAt, bytes, check_range};
 use crate::error::{Error, Result};
 use rustix::fs::{FileType, Mode, OFlags, SeekFrom};
 use std::fs::File;
@@ -8,14 +8,15 @@ use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A regular file or block device, opened for reading only.
-#[derive(Debug)]
 pub struct RawFile {
     file: File,
     path: PathBuf,
     len: u64,
     sparse: bool,
+    meter: Arc<Meter>,
 }
 
 /// Open `path` below `dir` for reading: never through a symbolic link, never
@@ -77,12 +78,12 @@ pub fn visit_holes(file: &File, range: Range<u64>, visit: PresenceVisitor<'_>) -
 }
 
 impl RawFile {
-    /// Open an image file or block device.
+    /// Open an image file or block device; `meter` counts what is read from it.
     ///
     /// # Errors
     /// [`Error::Io`] when it cannot be opened, [`Error::NotASource`] when it is
     /// neither a regular file nor a block device.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: &Path, meter: Arc<Meter>) -> Result<Self> {
         let failed = |e: std::io::Error| Error::io(format!("cannot open {}", path.display()), e);
         // The path itself is the user's word, so a symbolic link is followed.
         let real = std::fs::canonicalize(path).map_err(failed)?;
@@ -99,7 +100,8 @@ impl RawFile {
                 return Err(Error::NotASource { path: path.to_owned(), why });
             }
         };
-        Ok(Self { file, path: path.to_owned(), len, sparse: kind == FileType::RegularFile })
+        let sparse = kind == FileType::RegularFile;
+        Ok(Self { file, path: path.to_owned(), len, sparse, meter })
     }
 
     /// Bytes the file takes on its disk; `None` for a device.
@@ -119,7 +121,8 @@ impl ReadAt for RawFile {
         check_range(self.len, offset, buf.len(), &name)?;
         self.file.read_exact_at(buf, offset).map_err(|e| {
             Error::io(format!("cannot read {} bytes at {offset} of {name}", buf.len()), e)
-        })
+        })?;
+        self.meter.take(buf.len())
     }
 
     fn presence(&self, range: Range<u64>, visit: PresenceVisitor<'_>) -> Result<()> {

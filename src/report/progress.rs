@@ -21,6 +21,16 @@ pub trait Progress: Sync {
     fn advance(&self, n: u64) {
         let _ = n;
     }
+    /// `n` more of what the phase does not count: bytes in a phase of items, items in a
+    /// phase of bytes.
+    fn beside(&self, n: u64) {
+        let _ = n;
+    }
+    /// State is being saved from now on (`true`), or no longer: do not end the program
+    /// by force in between.
+    fn saving(&self, now: bool) {
+        let _ = now;
+    }
     /// Whether the user asked to stop.
     fn interrupted(&self) -> bool {
         false

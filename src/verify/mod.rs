@@ -29,6 +29,8 @@ pub struct Options {
     pub quick: bool,
     /// Seconds after which the last completed backup is too old.
     pub max_age: Option<i64>,
+    /// Threads for the passes that share their work; 0: as many as there are cores, up to 4.
+    pub jobs: usize,
     /// Now, in seconds since 1970.
     pub now: i64,
 }

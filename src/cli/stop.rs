@@ -1,0 +1,61 @@
+//! The wish to stop, from the keyboard or a signal.
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Once};
+use std::time::Duration;
+
+static STOP: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
+/// How many are writing something that should not be cut short.
+static SAVING: AtomicUsize = AtomicUsize::new(0);
+
+/// Time to stop of one's own accord, and to save what is worth saving.
+const GRACE: Duration = Duration::from_millis(800);
+/// Between two looks.
+const NAP: Duration = Duration::from_millis(50);
+
+/// From now on a first signal is noted; a second one ends the program at once.
+pub fn listen() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            let _ = signal_hook::flag::register_conditional_shutdown(signal, 130, STOP.clone());
+            let _ = signal_hook::flag::register(signal, STOP.clone());
+        }
+    });
+}
+
+/// Whether the user asked to stop.
+pub fn asked() -> bool {
+    STOP.load(Ordering::Relaxed)
+}
+
+/// From now on end the program when it has not stopped of its own accord shortly after
+/// it was asked to: it may wait for a disk that does not answer, or sort ten million
+/// records. Nothing that it leaves behind is half written: files get their names last.
+pub fn enforce() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        std::thread::spawn(|| {
+            while !asked() {
+                std::thread::sleep(NAP);
+            }
+            std::thread::sleep(GRACE);
+            while SAVING.load(Ordering::Acquire) > 0 {
+                std::thread::sleep(NAP);
+            }
+            let _ = writeln!(std::io::stderr(), "error: interrupted");
+            std::process::exit(130);
+        });
+    });
+}
+
+/// While state is being saved the program is not ended by [`enforce`].
+pub fn saving(now: bool) {
+    if now {
+        SAVING.fetch_add(1, Ordering::AcqRel);
+    } else {
+        let _ = SAVING.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1));
+    }
+}
