@@ -5,15 +5,18 @@
 //! whoever uses it never sees how a format stores them.
 
 mod name;
+mod object;
 mod path;
 mod walk;
 
 pub use name::present;
+pub use object::{Object, Stored};
 pub use path::{resolve, split};
 pub use walk::{Entry, Step, walk};
 
 use crate::error::Result;
 use crate::io::ReadAt;
+use crate::report::Progress;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -182,6 +185,8 @@ pub struct XattrInfo {
     pub name: String,
     /// Size of the value in bytes.
     pub size: u64,
+    /// Whether the value lies in blocks of its own, which no [`Stream`] shows.
+    pub own_blocks: bool,
 }
 
 /// A read-only file system. All methods may be called from any thread.
@@ -218,4 +223,10 @@ pub trait FileSystem: Send + Sync {
 
     /// Value of an extended attribute; `None` if there is none of that name.
     fn xattr(&self, node: NodeId, name: &str) -> Result<Option<Vec<u8>>>;
+
+    /// Visit every object once, however many names it has, in the order in which the
+    /// format keeps them; without the format's own folders and files, and without
+    /// what was deleted. Costs one pass over the catalog and no lookup. What cannot be
+    /// read is passed over; returns whether nothing was.
+    fn objects(&self, progress: &dyn Progress, visit: &mut dyn FnMut(Object)) -> Result<bool>;
 }

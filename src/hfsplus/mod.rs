@@ -17,6 +17,7 @@ pub mod format;
 pub mod journal;
 mod metadata;
 pub mod node;
+mod objects;
 pub mod unicode;
 mod volume;
 

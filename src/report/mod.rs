@@ -9,4 +9,4 @@ mod progress;
 
 pub use code::{Code, CodeInfo};
 pub use finding::{Collector, Cost, Finding, Ignore, Reporter, Severity, Where};
-pub use progress::{NoProgress, Progress, Unit};
+pub use progress::{NoProgress, Progress, Silently, Unit};

@@ -35,3 +35,12 @@ pub trait Progress: Sync {
 pub struct NoProgress;
 
 impl Progress for NoProgress {}
+
+/// Shows nothing, stops when the other one is told to.
+pub struct Silently<'a>(pub &'a dyn Progress);
+
+impl Progress for Silently<'_> {
+    fn interrupted(&self) -> bool {
+        self.0.interrupted()
+    }
+}

@@ -16,12 +16,14 @@ mod totals;
 mod tree;
 mod unused;
 
+use super::btree::BTree;
 use super::format::VolumeHeader;
 use super::journal::{Journal, JournalState};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::io::Source;
-use crate::report::{Code, Finding, Progress, Reporter, Severity, Where};
+use crate::report::{Code, Finding, Ignore, Progress, Reporter, Severity, Silently, Where};
 
+pub(super) use spec::TreeSpec;
 pub use tree::TreeSummary;
 
 /// What was looked at.
@@ -105,4 +107,23 @@ fn check_journal(
     let volume = journal.overlay(source.clone());
     done.journal = Some(journal.state);
     volume
+}
+
+/// Visit every sound leaf record of a tree in the order of the file: node, record
+/// number, bytes. What is broken is passed over without a word; returns whether
+/// nothing was.
+///
+/// # Errors
+/// Only [`Error::Interrupted`].
+pub(super) fn scan(
+    spec: &TreeSpec,
+    tree: &BTree,
+    progress: &dyn Progress,
+    visit: tree::LeafVisitor<'_>,
+) -> Result<bool> {
+    match tree::check(spec, &**tree.file(), &Ignore, &Silently(progress), visit) {
+        Err(Error::Interrupted) => Err(Error::Interrupted),
+        Err(_) => Ok(false),
+        Ok(summary) => Ok(summary.whole),
+    }
 }
