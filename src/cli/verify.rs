@@ -78,7 +78,8 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
 
 fn options(args: &VerifyArgs) -> Options {
     let max_age = args.max_age.and_then(|age| i64::try_from(age.as_secs()).ok());
-    Options { quick: args.quick, max_age, now: jiff::Timestamp::now().as_second() }
+    let now = jiff::Timestamp::now().as_second();
+    Options { quick: args.quick, max_age, now, read_data: args.read_data }
 }
 
 fn fails(outcome: &Outcome, from: FailOn) -> bool {

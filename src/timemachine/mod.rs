@@ -8,6 +8,7 @@ mod address;
 mod archive;
 mod backupdb;
 pub mod check;
+pub mod checksum;
 
 pub use address::{Place, VOLUME};
 pub use archive::{Archive, OpenVolume};

@@ -2,6 +2,7 @@
 //! in order and summed up.
 
 mod bands;
+pub mod contents;
 mod outcome;
 mod subset;
 
@@ -29,6 +30,8 @@ pub struct Options {
     pub max_age: Option<i64>,
     /// Now, in seconds since 1970.
     pub now: i64,
+    /// How much of the files' contents to read; `None` for nothing.
+    pub read_data: Option<Subset>,
 }
 
 /// Verify a source.
@@ -259,6 +262,42 @@ impl Job<'_> {
         })?;
         for (what, why) in not_checked {
             outcome.skip(&what, &why);
+        }
+        match self.options.read_data {
+            Some(subset) => self.contents(v, subset, outcome),
+            None => Ok(()),
+        }
+    }
+
+    /// Read the files of a volume.
+    fn contents(&self, v: &Volume, subset: Subset, outcome: &mut Outcome) -> Result<()> {
+        let hfs = match v.open() {
+            Ok(hfs) => hfs,
+            Err(e) => {
+                outcome.skip("contents", &e.to_string());
+                return Ok(());
+            }
+        };
+        let header = hfs.header();
+        let [.., high, low] = header.finder_info;
+        let pass = contents::Pass {
+            fs: &*hfs,
+            volume: &**hfs.volume(),
+            identity: &[high.into(), low.into(), header.create_date.into()],
+            name: &|node| hfs.path_of(node),
+            subset,
+            day: u64::try_from(self.options.now / 86400).unwrap_or(0),
+            jobs: 0,
+            along: None,
+        };
+        let mut done = contents::Done::default();
+        self.layer(outcome, "contents", |reporter| {
+            done = contents::read(&pass, reporter, self.progress)?;
+            Ok(done.contents.text())
+        })?;
+        outcome.contents.get_or_insert_default().add(&done.contents);
+        if !done.whole {
+            outcome.skip("contents of some files", "part of the catalog cannot be read");
         }
         Ok(())
     }

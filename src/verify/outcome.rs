@@ -1,5 +1,6 @@
 //! What a verification came to.
 
+use super::contents::Contents;
 use crate::disk::Disk;
 use crate::report::{Code, Collector, Finding, Severity};
 use serde::Serialize;
@@ -82,6 +83,9 @@ pub struct Outcome {
     pub encrypted: bool,
     /// The layers in order.
     pub layers: Vec<Layer>,
+    /// What was read of the files, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contents: Option<Contents>,
     /// What was left out.
     pub not_checked: Vec<NotChecked>,
     /// Findings of each severity, those left out of the list included.
@@ -119,6 +123,7 @@ impl Outcome {
             band_size: None,
             encrypted: false,
             layers: Vec::new(),
+            contents: None,
             not_checked: Vec::new(),
             counts: Counts::default(),
             findings: Vec::new(),
@@ -144,7 +149,8 @@ impl Outcome {
         let (mut findings, more) = collector.into_findings();
         if busy {
             for f in &mut findings {
-                let contents = f.code.name().starts_with("HFS-") || f.code == Code::VolumeUnknown;
+                let contents = ["HFS-", "FILE-"].iter().any(|p| f.code.name().starts_with(p))
+                    || f.code == Code::VolumeUnknown;
                 if contents && f.severity == Severity::Damage {
                     f.severity = Severity::Warning;
                     f.message.push_str(" (a Mac is at work: this may be a half-written state)");
