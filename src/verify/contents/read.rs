@@ -242,6 +242,10 @@ impl Reader<'_> {
             "holds a zero byte"
         } else if std::str::from_utf8(&target).is_err() {
             "is not UTF-8"
+        } else if to_u64(target.len()) < item.bytes {
+            let text = "the length of the link's target counts a final zero byte";
+            self.report_as(Severity::Info, Code::SymlinkBad, item, None, text);
+            return Ok(true);
         } else {
             return Ok(true);
         };
