@@ -5,6 +5,7 @@ use super::password::PasswordArgs;
 use clap::{Args, Parser, Subcommand};
 use std::num::NonZeroU64;
 use std::path::PathBuf;
+use tmbundle::verify::Subset;
 
 /// Read and verify Time Machine backups on the server that stores them.
 ///
@@ -71,8 +72,21 @@ pub struct VerifyArgs {
     /// Only what needs no password and no walk of the trees
     #[arg(long)]
     pub quick: bool,
+    /// Read the files, too: all, a share (25%), a part (3/7), a size (200G) or a time (2h)
+    ///
+    /// Decodes compressed files and compares Time Machine's checksums. A share, a size
+    /// and a time take another part each day, so that a run a day covers everything.
+    #[arg(
+        long,
+        value_name = "SUBSET",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "all",
+        conflicts_with = "quick"
+    )]
+    pub read_data: Option<Subset>,
     /// Damage if the last completed backup is older, such as 36h or 3d
-    #[arg(long, value_name = "AGE", value_parser = super::busy::duration)]
+    #[arg(long, value_name = "AGE", value_parser = tmbundle::verify::duration)]
     pub max_age: Option<std::time::Duration>,
     /// Exit with 1 from this severity on
     #[arg(long, value_enum, default_value = "damage")]

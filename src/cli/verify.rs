@@ -170,6 +170,7 @@ fn options(args: &VerifyArgs) -> Options {
         max_age,
         jobs: args.access.jobs(),
         now: jiff::Timestamp::now().as_second(),
+        read_data: args.read_data,
     }
 }
 

@@ -5,11 +5,13 @@
 //! whoever uses it never sees how a format stores them.
 
 mod name;
+mod object;
 mod owners;
 mod path;
 mod walk;
 
 pub use name::present;
+pub use object::{Object, Stored};
 pub use owners::{Name, Owned, Owner};
 pub use path::{resolve, split};
 pub use walk::{Entry, Step, walk};
@@ -185,6 +187,8 @@ pub struct XattrInfo {
     pub name: String,
     /// Size of the value in bytes.
     pub size: u64,
+    /// Whether the value lies in blocks of its own, which no [`Stream`] shows.
+    pub own_blocks: bool,
 }
 
 /// A read-only file system. All methods may be called from any thread.
@@ -239,4 +243,10 @@ pub trait FileSystem: Send + Sync {
     /// Every name of an object, all its hard links; the root has none. Works, as
     /// far as it can, for objects whose own record is lost.
     fn names(&self, node: NodeId) -> Result<Vec<Name>>;
+
+    /// Visit every object once, however many names it has, in the order in which the
+    /// format keeps them; without the format's own folders and files, and without
+    /// what was deleted. Costs one pass over the catalog and no lookup. What cannot be
+    /// read is passed over; returns whether nothing was.
+    fn objects(&self, progress: &dyn Progress, visit: &mut dyn FnMut(Object)) -> Result<bool>;
 }

@@ -13,8 +13,8 @@ use super::{HfsPlus, owners};
 use crate::decmpfs;
 use crate::error::{Error, Result};
 use crate::fs::{
-    Cursor, Dangling, DirEntry, Extent, FileSystem, Kind, Metadata, Name, NodeId, Owned, Stream,
-    XattrInfo,
+    Cursor, Dangling, DirEntry, Extent, FileSystem, Kind, Metadata, Name, NodeId, Object, Owned,
+    Stream, XattrInfo,
 };
 use crate::io::bytes::to_usize;
 use crate::io::{Ranges, ReadAt, read_vec};
@@ -142,7 +142,7 @@ impl HfsPlus {
     }
 
     /// Whether a name in the root is storage that macOS does not show.
-    fn is_private(&self, folder: u32, record: &Record, name: &str) -> bool {
+    pub(super) fn is_private(&self, folder: u32, record: &Record, name: &str) -> bool {
         if folder != ROOT || self.show_private {
             return false;
         }
@@ -205,9 +205,11 @@ fn has_finder_info(meta: &Metadata) -> bool {
     matches!(meta.kind, Kind::File | Kind::Directory) && meta.finder_info != [0; 32]
 }
 
-/// Whether an attribute is only storage.
-fn is_storage(name: &str) -> bool {
-    name == FIRST_LINK_XATTR || name == decmpfs::XATTR
+/// Whether an attribute is only storage. As on a Mac, a compression header shows on
+/// a file that is not marked as compressed (`flags` of its metadata).
+fn is_storage(name: &str, flags: u32) -> bool {
+    let compressed = flags & u32::from(UF_COMPRESSED) != 0;
+    name == FIRST_LINK_XATTR || (name == decmpfs::XATTR && compressed)
 }
 
 /// Name of an attribute for people (attribute names are not decomposed).
@@ -324,16 +326,18 @@ impl FileSystem for HfsPlus {
         if let Some(attributes) = self.readable_attributes()? {
             attributes.list(cnid, &mut |name, value: Value| {
                 let name = attribute_name(name);
-                if !is_storage(&name) {
-                    list.push(XattrInfo { name, size: value.size() });
+                if !is_storage(&name, meta.flags) {
+                    let own_blocks = matches!(value, Value::Fork(_));
+                    list.push(XattrInfo { name, size: value.size(), own_blocks });
                 }
             })?;
         }
         if has_finder_info(&meta) {
-            list.push(XattrInfo { name: FINDER_INFO.into(), size: 32 });
+            list.push(XattrInfo { name: FINDER_INFO.into(), size: 32, own_blocks: false });
         }
         if meta.resource_size > 0 {
-            list.push(XattrInfo { name: RESOURCE_FORK.into(), size: meta.resource_size });
+            let (name, size) = (RESOURCE_FORK.into(), meta.resource_size);
+            list.push(XattrInfo { name, size, own_blocks: false });
         }
         list.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(list)
@@ -353,7 +357,7 @@ impl FileSystem for HfsPlus {
                 let fork = self.open(node, Stream::Resource)?;
                 Ok(Some(read_vec(&*fork, 0, to_usize(fork.len()))?))
             }
-            _ if is_storage(name) => Ok(None),
+            _ if is_storage(name, self.metadata(node)?.flags) => Ok(None),
             _ => match self.readable_attributes()? {
                 Some(attributes) => {
                     let cnid = self.common(node)?.id;
@@ -379,5 +383,9 @@ impl FileSystem for HfsPlus {
 
     fn names(&self, node: NodeId) -> Result<Vec<Name>> {
         self.names_of(Self::cnid(node)?)
+    }
+
+    fn objects(&self, progress: &dyn Progress, visit: &mut dyn FnMut(Object)) -> Result<bool> {
+        self.visit_objects(progress, visit)
     }
 }

@@ -18,6 +18,7 @@ pub mod journal;
 mod metadata;
 mod names;
 pub mod node;
+mod objects;
 mod owners;
 pub mod unicode;
 mod volume;

@@ -11,14 +11,16 @@ use crate::fs::{Name, NodeId};
 use crate::io::bytes::{be16, be32};
 use crate::report::NoProgress;
 use std::ops::ControlFlow;
+use std::sync::OnceLock;
 
-/// Links and parents of the whole volume, collected in one pass.
+/// Links and parents of the whole volume, each collected in one pass when it is
+/// first needed.
 #[derive(Default)]
 pub(super) struct NameTable {
     /// Sorted by inode.
-    links: Vec<Link>,
+    links: OnceLock<Vec<Link>>,
     /// CNID and parent of every folder and file, sorted; for those without a thread.
-    parents: Vec<(u32, u32)>,
+    parents: OnceLock<Vec<(u32, u32)>>,
 }
 
 /// A hard link.
@@ -32,58 +34,65 @@ struct Link {
     parent: u32,
 }
 
-impl NameTable {
-    fn build(fs: &HfsPlus) -> Result<Self> {
-        let mut table = Self::default();
-        let spec = TreeSpec::catalog(fs.catalog().folds_case());
-        scan(&spec, fs.catalog().tree(), &NoProgress, &mut |_, _, record| table.take(record))?;
-        table.links.sort_unstable();
-        table.parents.sort_unstable();
-        Ok(table)
+/// The link that a catalog record is, if it is one.
+fn link(record: &[u8]) -> Option<Link> {
+    let parts = split(record)?;
+    // Decoding every file would take longer than all the rest.
+    let linked = matches!(parts.data.get(48..52), Some(b"hlnk" | b"fdrp"));
+    if be16(parts.data, 0)? != record_type::FILE || !linked {
+        return None;
     }
+    let file: CatalogFile = decode(parts.data)?;
+    let directory = is_dir_link(&file);
+    let (inode, cnid) = (file.common.bsd.special, file.common.id);
+    let parent = be32(parts.key, 0)?;
+    (directory || is_file_link(&file)).then_some(Link { directory, inode, cnid, parent })
+}
 
-    fn take(&mut self, record: &[u8]) {
-        let Some(parts) = split(record) else { return };
-        let kind = be16(parts.data, 0);
-        if !matches!(kind, Some(record_type::FOLDER | record_type::FILE)) {
-            return;
-        }
-        let (Some(parent), Some(cnid)) = (be32(parts.key, 0), be32(parts.data, 8)) else { return };
-        self.parents.push((cnid, parent));
-        // Decoding every file would take longer than all the rest.
-        let linked = matches!(parts.data.get(48..52), Some(b"hlnk" | b"fdrp"));
-        if kind == Some(record_type::FILE)
-            && linked
-            && let Some(file) = decode::<CatalogFile>(parts.data)
-        {
-            let directory = is_dir_link(&file);
-            if directory || is_file_link(&file) {
-                let inode = file.common.bsd.special;
-                self.links.push(Link { directory, inode, cnid, parent });
-            }
-        }
-    }
-
-    fn links(&self, directory: bool, inode: u32) -> &[Link] {
-        let key = (directory, inode);
-        let first = self.links.partition_point(|l| (l.directory, l.inode) < key);
-        let past = self.links.partition_point(|l| (l.directory, l.inode) <= key);
-        self.links.get(first..past).unwrap_or_default()
-    }
-
-    fn parent(&self, cnid: u32) -> Option<u32> {
-        let at = self.parents.partition_point(|(c, _)| *c < cnid);
-        self.parents.get(at).filter(|(c, _)| *c == cnid).map(|(_, parent)| *parent)
-    }
+/// CNID and parent of the folder or file that a catalog record is.
+fn parent(record: &[u8]) -> Option<(u32, u32)> {
+    let parts = split(record)?;
+    let kind = be16(parts.data, 0)?;
+    let object = matches!(kind, record_type::FOLDER | record_type::FILE);
+    if object { Some((be32(parts.data, 8)?, be32(parts.key, 0)?)) } else { None }
 }
 
 impl HfsPlus {
-    fn name_table(&self) -> Result<&NameTable> {
-        if let Some(table) = self.name_table.get() {
-            return Ok(table);
-        }
-        let table = NameTable::build(self)?;
-        Ok(self.name_table.get_or_init(|| table))
+    /// What `take` finds in all records of the catalog, sorted.
+    fn collect<T: Ord>(&self, take: impl Fn(&[u8]) -> Option<T>) -> Result<Vec<T>> {
+        let mut found = Vec::new();
+        let spec = TreeSpec::catalog(self.catalog().folds_case());
+        scan(&spec, self.catalog().tree(), &NoProgress, &mut |_, _, r| found.extend(take(r)))?;
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    /// The links to an inode.
+    fn links_to(&self, directory: bool, inode: u32) -> Result<&[Link]> {
+        let all = match self.name_table.links.get() {
+            Some(all) => all,
+            None => {
+                let all = self.collect(link)?;
+                self.name_table.links.get_or_init(|| all)
+            }
+        };
+        let key = (directory, inode);
+        let first = all.partition_point(|l| (l.directory, l.inode) < key);
+        let past = all.partition_point(|l| (l.directory, l.inode) <= key);
+        Ok(all.get(first..past).unwrap_or_default())
+    }
+
+    /// The folder that holds an object, whether it has a thread or not.
+    fn parent_of(&self, cnid: u32) -> Result<Option<u32>> {
+        let all = match self.name_table.parents.get() {
+            Some(all) => all,
+            None => {
+                let all = self.collect(parent)?;
+                self.name_table.parents.get_or_init(|| all)
+            }
+        };
+        let at = all.partition_point(|(c, _)| *c < cnid);
+        Ok(all.get(at).filter(|(c, _)| *c == cnid).map(|(_, parent)| *parent))
     }
 
     /// Parent and stored name of an object, by its thread, else by looking for its
@@ -92,7 +101,7 @@ impl HfsPlus {
         if let Ok(Some(found)) = self.catalog().thread(cnid) {
             return Ok(Some(found));
         }
-        let Some(parent) = self.name_table()?.parent(cnid) else { return Ok(None) };
+        let Some(parent) = self.parent_of(cnid)? else { return Ok(None) };
         Ok(self.name_in(parent, cnid).map(|name| (parent, name)))
     }
 
@@ -129,7 +138,7 @@ impl HfsPlus {
 
     fn link_names(&self, directory: bool, inode: u32) -> Result<Vec<Name>> {
         let mut names = Vec::new();
-        for link in self.name_table()?.links(directory, inode) {
+        for link in self.links_to(directory, inode)? {
             let thread = self.catalog().thread(link.cnid).ok().flatten();
             let name = thread.filter(|(parent, _)| *parent == link.parent).map(|(_, name)| name);
             if let Some(name) = name.or_else(|| self.name_in(link.parent, link.cnid)) {

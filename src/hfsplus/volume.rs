@@ -15,7 +15,7 @@ use super::unicode::{display, stored_verbatim};
 use crate::error::{Error, Result};
 use crate::io::{ReadAt, Source, read_vec};
 use quick_cache::sync::Cache;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// Bytes of B-tree nodes that are kept in memory for a volume.
 const NODE_CACHE: u64 = 24 << 20;
@@ -48,8 +48,7 @@ pub struct HfsPlus {
     name: String,
     pub(super) records: Cache<u32, Arc<Record>>,
     pub(super) show_private: bool,
-    /// Made when names are first asked for.
-    pub(super) name_table: OnceLock<NameTable>,
+    pub(super) name_table: NameTable,
 }
 
 /// Decode a volume header and tell what makes it unusable, if anything.
@@ -133,7 +132,7 @@ impl HfsPlus {
             name: String::new(),
             records: Cache::new(RECORD_CACHE),
             show_private: false,
-            name_table: OnceLock::new(),
+            name_table: NameTable::default(),
         };
         fs.find_private_folders();
         Ok(fs)

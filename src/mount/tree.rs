@@ -10,7 +10,7 @@ use crate::fs::{
 use crate::hfsplus::unicode;
 use crate::io::Source;
 use crate::io::bytes::to_u64;
-use crate::timemachine::{Archive, Backup, OpenVolume};
+use crate::timemachine::{Appearances, Archive, Backup, OpenVolume};
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
@@ -389,27 +389,8 @@ impl Tree {
             other => return format!("{other:?}").to_lowercase(),
         };
         let Ok(open) = self.volume(volume) else { return format!("object {}", id.0) };
-        let path = u32::try_from(id.0).ok().and_then(|cnid| path_of(open, cnid));
-        format!("{}:{}", open.name(), path.unwrap_or_else(|| format!("object {}", id.0)))
+        Appearances::new(open.fs(), open.backup.as_ref()).of(id).address
     }
-}
-
-/// Path of an object on its volume, as far as the catalog tells.
-fn path_of(volume: &OpenVolume, cnid: u32) -> Option<String> {
-    const ROOT_PARENT: u32 = 1;
-    let mut names = Vec::new();
-    let mut at = cnid;
-    // Deeper than any path that can be typed is a loop.
-    for _ in 0..512 {
-        let (parent, name) = volume.hfs.catalog().thread(at).ok()??;
-        if parent == ROOT_PARENT {
-            names.reverse();
-            return Some(format!("/{}", names.join("/")));
-        }
-        names.push(unicode::display(&name));
-        at = parent;
-    }
-    None
 }
 
 fn missing(what: &str) -> Error {

@@ -248,6 +248,24 @@ codes! {
     TmUnreadable "TM-UNREADABLE" Damage []
         "Part of the folders that hold the snapshots cannot be read."
         => "See the findings on the volume.";
+    FileUnreadable "FILE-UNREADABLE" Damage []
+        "A file's contents, resource fork or attribute cannot be read (found by --read-data)."
+        => "Look for the file in another snapshot; if the disk reports errors, copy the bundle now.";
+    FileDecmpfs "FILE-DECMPFS" Damage []
+        "A compressed file's contents cannot be decompressed (found by --read-data)."
+        => "Look for the file in another snapshot.";
+    FileUndecoded "FILE-UNDECODED" Warning []
+        "A file is compressed in a way that tmbundle does not know, or its contents were only in iCloud when it was backed up (found by --read-data)."
+        => "The stored bytes were read but not checked; a Mac may decode them.";
+    FileChecksum "FILE-CHECKSUM" Damage []
+        "A file's contents do not match the checksum Time Machine recorded when it copied the file (found by --read-data)."
+        => "The contents changed after the backup was made: look for the file in another snapshot.";
+    FileChecksumRule "FILE-CHECKSUM-RULE" Warning []
+        "More of the recorded checksums disagree with the contents than damage explains: the rule by which they are made is not understood for this backup (found by --read-data)."
+        => "Compare one of the files with the original; if it differs, treat the backup as damaged.";
+    FileChecksumOdd "FILE-CHECKSUM-ODD" Warning []
+        "A recorded checksum is not four bytes long, so the file was not compared with it (found by --read-data)."
+        => "Harmless if the file opens; nothing can be said about its contents.";
     BtreeUnused "HFS-BTREE-UNUSED" Info [608]
         "A node that is not in use is not zero, though this volume promises it."
         => "Harmless; a Mac clears it at the next repair.";

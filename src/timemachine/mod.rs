@@ -9,6 +9,7 @@ mod appearances;
 mod archive;
 mod backupdb;
 pub mod check;
+pub mod checksum;
 
 pub use address::{Place, VOLUME};
 pub use appearances::{Appearance, Appearances, Set};

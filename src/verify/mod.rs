@@ -2,24 +2,24 @@
 //! in order and summed up.
 
 mod bands;
+pub mod contents;
 mod costs;
 mod losses;
+mod opened;
 mod outcome;
+mod subset;
+mod volumes;
 
 pub use outcome::{Layer, LayerState, NotChecked, Outcome, Verdict};
+pub use subset::{Subset, duration};
 
 use crate::bundle::{BandListing, Bundle, busy, mapped};
 use crate::disk::{Container, Disk};
 use crate::error::{Error, Result};
-use crate::hfsplus::check::Checked;
-use crate::hfsplus::journal::JournalState;
 use crate::io::bytes::to_u64;
-use crate::io::{Presence, Source};
-use crate::partition::{self, PartitionMap, Purpose, Scheme};
 use crate::report::{Code, Collector, Finding, Progress, Reporter, Severity, Where};
 use crate::timemachine::check::{Known, last_completed};
 use crate::timemachine::{self, Archive, Backup};
-use crate::volume::{self, Kind, Volume};
 use bands::Written;
 
 /// What to check.
@@ -33,6 +33,8 @@ pub struct Options {
     pub jobs: usize,
     /// Now, in seconds since 1970.
     pub now: i64,
+    /// How much of the files' contents to read; `None` for nothing.
+    pub read_data: Option<Subset>,
 }
 
 /// Verify a source.
@@ -71,10 +73,13 @@ pub fn verify(
     job.disk(&disk, &mut outcome)?;
     let archive = if options.quick { None } else { Archive::open(&disk).ok() };
     job.time_machine(&disk, archive.as_ref(), written, &mut outcome)?;
+    if let Some(archive) = &archive {
+        job.contents(archive, &mut outcome)?;
+    }
     crate::disk::check::check_chunks(&disk, &collector);
     let (mut findings, more) = collector.into_findings();
     if let Some(archive) = &archive {
-        costs(&disk, archive, &mut findings, progress)?;
+        opened::costs(&disk, archive, &mut findings, progress)?;
     }
     if disk.bundle().map(busy::stamp) != before {
         signs.push("it changed while it was checked".into());
@@ -85,46 +90,6 @@ pub fn verify(
     }
     outcome.finish(findings, more, !signs.is_empty());
     Ok(outcome)
-}
-
-/// Look for data that was lost under files, and work out what every finding costs.
-fn costs(
-    disk: &Disk,
-    archive: &Archive,
-    findings: &mut Vec<Finding>,
-    progress: &dyn Progress,
-) -> Result<()> {
-    let bands = disk.bundle().map(Bundle::bands);
-    for volume in &archive.open {
-        let losses = match &bands {
-            Some(bands) => {
-                let trust = trusts_bitmap(findings, volume.volume.partition.number);
-                losses::find(volume.fs(), &*volume.volume.source, bands, trust, progress)
-            }
-            None => Ok(Vec::new()),
-        };
-        // Of a broken volume, what could be read has been used.
-        let losses = unless_interrupted(losses)?.unwrap_or_default();
-        let attached = costs::attach(volume, bands.as_deref(), losses, findings, progress);
-        unless_interrupted(attached)?;
-    }
-    Ok(())
-}
-
-fn unless_interrupted<T>(result: Result<T>) -> Result<Option<T>> {
-    match result {
-        Err(Error::Interrupted) => Err(Error::Interrupted),
-        other => Ok(other.ok()),
-    }
-}
-
-/// Whether nothing that was found speaks against a volume's bitmap.
-fn trusts_bitmap(findings: &[Finding], partition: u32) -> bool {
-    !findings.iter().any(|f| {
-        f.place.partition == Some(partition)
-            && (matches!(f.code, Code::BitmapUnder | Code::BitmapUnreadable)
-                || (f.code == Code::BandLost && f.place.structure == "bitmap"))
-    })
 }
 
 /// The outcome for a bundle that was left alone because it is in use.
@@ -172,50 +137,6 @@ impl Job<'_> {
         Ok(written)
     }
 
-    fn disk(&self, disk: &Disk, outcome: &mut Outcome) -> Result<()> {
-        if let Some(encryption) = disk.encryption() {
-            outcome.encrypted = true;
-            self.layer(outcome, "encryption", |reporter| {
-                crate::disk::check::check(disk, reporter);
-                Ok(encryption.cipher.clone())
-            })?;
-        } else {
-            crate::disk::check::check(disk, self.reporter);
-        }
-        let bytes = match disk.bytes() {
-            Ok(bytes) => bytes,
-            Err(e) => {
-                outcome.skip("contents", &e.to_string());
-                return Ok(());
-            }
-        };
-        let mut found = None;
-        self.layer(outcome, "partitions", |reporter| {
-            let scanned = partition::scan(&*bytes, reporter)
-                .and_then(|map| Ok((volume::volumes(&bytes, &map)?, map)));
-            match scanned {
-                Ok((volumes, map)) => {
-                    let text = map_text(&map);
-                    found = Some((volumes, map));
-                    Ok(text)
-                }
-                Err(e @ (Error::Io { .. } | Error::Corrupt(_))) => {
-                    let place = Where::of("disk");
-                    reporter.report(Finding::new(Code::DiskUnreadable, place, e.to_string()));
-                    Ok("cannot be read".into())
-                }
-                Err(e) => Err(e),
-            }
-        })?;
-        match found {
-            Some((volumes, map)) => self.volumes(disk, &map, &volumes, outcome),
-            None => {
-                outcome.skip("contents", "the partition map cannot be read");
-                Ok(())
-            }
-        }
-    }
-
     /// The state of the backups, from the bundle and, if it opens, from the volume.
     fn time_machine(
         &self,
@@ -243,92 +164,6 @@ impl Job<'_> {
             Ok(snapshots_text(backup, &known))
         })
     }
-
-    fn volumes(
-        &self,
-        disk: &Disk,
-        map: &PartitionMap,
-        volumes: &[Volume],
-        outcome: &mut Outcome,
-    ) -> Result<()> {
-        let mut known = 0;
-        for v in volumes {
-            match v.kind {
-                Kind::HfsPlus { .. } => {
-                    known += 1;
-                    self.hfs(v, outcome)?;
-                }
-                Kind::Empty | Kind::Unknown if v.partition.purpose == Purpose::Hfs => {
-                    known += 1;
-                    self.unrecognised(v, disk);
-                    outcome.skip("contents", "no volume was recognised in the partition");
-                }
-                Kind::Empty | Kind::Unknown => {}
-                // The EFI partition holds nothing of the backup.
-                _ if v.partition.purpose == Purpose::Efi => {}
-                ref kind => {
-                    known += 1;
-                    let why = format!(
-                        "partition {} holds {}, which tmbundle cannot check yet",
-                        v.partition.number,
-                        kind.name()
-                    );
-                    outcome.skip("contents", &why);
-                }
-            }
-        }
-        if known == 0 {
-            let recognised = map.scheme != Scheme::None || disk.is_container();
-            if !recognised {
-                let path = disk.path().to_owned();
-                let why = "no partition map and no volume that tmbundle knows".into();
-                return Err(Error::NotASource { path, why });
-            }
-            let text = "no volume was found on the disk";
-            self.reporter.report(Finding::new(Code::VolumeNone, Where::of("disk"), text));
-            outcome.skip("contents", text);
-        }
-        Ok(())
-    }
-
-    fn unrecognised(&self, v: &Volume, disk: &Disk) {
-        let place = Where::of("volume").at(v.source.locate(0));
-        let what = if v.kind == Kind::Empty { "only zeros" } else { "nothing recognisable" };
-        let text = format!(
-            "partition {} ({}) begins with {what}, expected a volume",
-            v.partition.number, v.partition.type_name
-        );
-        let finding = Finding::new(Code::VolumeUnknown, place, text);
-        // Zeros that are stored were written so: never formatted rather than lost,
-        // unless Time Machine has been here.
-        let used = disk.bundle().is_some_and(|b| b.time_machine().machine.is_some());
-        let mut stored = !used;
-        let told = v.source.presence(0..v.source.len().min(4096), &mut |_, p| {
-            stored &= p == Presence::Data;
-        });
-        let unformatted = v.kind == Kind::Empty && told.is_ok() && stored;
-        let severity = if unformatted { Severity::Warning } else { Severity::Damage };
-        self.reporter.report(finding.severity(severity));
-    }
-
-    fn hfs(&self, v: &Volume, outcome: &mut Outcome) -> Result<()> {
-        if self.options.quick {
-            outcome.skip("volume", "--quick was asked for");
-            return Ok(());
-        }
-        let source: Source = v.source.clone();
-        let mut not_checked = Vec::new();
-        self.layer(outcome, "volume", |inner| {
-            let reporter = &OfPartition { inner, number: v.partition.number };
-            let checked = crate::hfsplus::check::check(&source, reporter, self.progress)?;
-            not_checked.clone_from(&checked.not_checked);
-            Ok(volume_text(v, &checked))
-        })?;
-        for (what, why) in not_checked {
-            outcome.skip(&what, &why);
-        }
-        Ok(())
-    }
 }
 
 /// Passes findings on and remembers how bad the worst was.
@@ -341,19 +176,6 @@ impl Reporter for Watch<'_> {
     fn report(&self, finding: Finding) {
         let mut worst = self.worst.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         *worst = (*worst).max(Some(finding.severity));
-        self.inner.report(finding);
-    }
-}
-
-/// Adds the number of the partition to findings on a volume.
-struct OfPartition<'a> {
-    inner: &'a dyn Reporter,
-    number: u32,
-}
-
-impl Reporter for OfPartition<'_> {
-    fn report(&self, mut finding: Finding) {
-        finding.place.partition = Some(self.number);
         self.inner.report(finding);
     }
 }
@@ -377,32 +199,4 @@ fn snapshots_text(backup: Option<&Backup>, known: &Known<'_>) -> String {
 fn bands_text(bundle: &Bundle, listing: &BandListing) -> String {
     let (present, possible) = (listing.present.len(), bundle.info().band_count());
     format!("{present} of {possible} bands present, the rest read as zeros")
-}
-
-fn map_text(map: &PartitionMap) -> String {
-    match map.scheme {
-        Scheme::None => "no map: one volume fills the disk".into(),
-        Scheme::Gpt if map.from_backup => "GPT, read from its backup".into(),
-        Scheme::Gpt => format!("GPT, {} partitions", map.partitions.len()),
-        other => format!("{}, {} partitions", other.name(), map.partitions.len()),
-    }
-}
-
-fn volume_text(v: &Volume, checked: &Checked) -> String {
-    let Some(h) = &checked.header else { return format!("{}: unusable", v.kind.name()) };
-    let journal = match checked.journal {
-        Some(JournalState::Replayed { transactions, .. }) => {
-            format!("; journal replayed in memory ({transactions} transactions)")
-        }
-        _ => String::new(),
-    };
-    let trees: Vec<String> =
-        checked.trees.iter().map(|t| format!("{} {} nodes", t.name, t.reached)).collect();
-    format!(
-        "{}: {} files, {} folders; {}{journal}",
-        v.kind.name(),
-        h.file_count,
-        h.folder_count,
-        trees.join(", ")
-    )
 }

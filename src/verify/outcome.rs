@@ -1,5 +1,6 @@
 //! What a verification came to.
 
+use super::contents::Contents;
 use crate::disk::Disk;
 use crate::report::{Code, Finding, Severity};
 use serde::Serialize;
@@ -19,7 +20,7 @@ pub enum Verdict {
 }
 
 /// How one layer fared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
 pub enum LayerState {
@@ -89,6 +90,9 @@ pub struct Outcome {
     pub last_completed: Option<i64>,
     /// The layers in order.
     pub layers: Vec<Layer>,
+    /// What was read of the files, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contents: Option<Contents>,
     /// What was left out.
     pub not_checked: Vec<NotChecked>,
     /// Findings of each severity, those left out of the list included.
@@ -129,6 +133,7 @@ impl Outcome {
             busy: false,
             last_completed: None,
             layers: Vec::new(),
+            contents: None,
             not_checked: Vec::new(),
             counts: Counts::default(),
             findings: Vec::new(),
@@ -159,7 +164,7 @@ impl Outcome {
         self.busy |= busy;
         if busy {
             for f in &mut findings {
-                let contents = f.code.name().starts_with("HFS-")
+                let contents = ["HFS-", "FILE-"].iter().any(|p| f.code.name().starts_with(p))
                     || matches!(f.code, Code::VolumeUnknown | Code::BandLost | Code::BandMapped);
                 if contents && f.severity == Severity::Damage {
                     f.severity = Severity::Warning;
@@ -168,6 +173,11 @@ impl Outcome {
             }
         }
         Finding::sort(&mut findings);
+        // What was lost under files is known only after the layer was told.
+        let lost = findings.iter().filter(|f| f.code == Code::BandLost).map(|f| f.severity).max();
+        if let Some(layer) = self.layers.iter_mut().find(|l| l.name == "bundle") {
+            layer.state = layer.state.max(LayerState::of(lost));
+        }
         let mut add = |severity, n| match severity {
             Severity::Damage => self.counts.damage += n,
             Severity::Warning => self.counts.warning += n,

@@ -1,6 +1,7 @@
 //! Shared by the integration tests: where data lies, and how it is unpacked.
 #![allow(dead_code, clippy::print_stderr)]
 
+pub mod contents;
 pub mod manifest;
 pub mod schema;
 

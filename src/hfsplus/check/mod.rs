@@ -111,7 +111,8 @@ fn check_journal(
 }
 
 /// Visit every sound leaf record of a tree in the order of the file: node, record
-/// number, bytes. What is broken is passed over without a word.
+/// number, bytes. What is broken is passed over without a word; returns whether
+/// nothing was.
 ///
 /// # Errors
 /// Only [`Error::Interrupted`].
@@ -120,9 +121,10 @@ pub(super) fn scan(
     tree: &BTree,
     progress: &dyn Progress,
     visit: tree::LeafVisitor<'_>,
-) -> Result<()> {
+) -> Result<bool> {
     match tree::check(spec, &**tree.file(), &Ignore, &Silently(progress), visit) {
         Err(Error::Interrupted) => Err(Error::Interrupted),
-        _ => Ok(()),
+        Err(_) => Ok(false),
+        Ok(summary) => Ok(summary.whole),
     }
 }

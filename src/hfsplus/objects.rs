@@ -1,0 +1,93 @@
+//! Every object of the volume in one pass over the catalog's leaves.
+
+use super::HfsPlus;
+use super::catalog::{Key, Record, is_dir_link, is_file_link};
+use super::check::{TreeSpec, scan};
+use super::format::{
+    CatalogCommon, CatalogFile, FLAG_HAS_ATTRIBUTES, FLAG_HAS_SECURITY, ForkData, ROOT,
+    UF_COMPRESSED, decode, record_type,
+};
+use super::node::split;
+use super::unicode::raw_string;
+use crate::error::Result;
+use crate::fs::{Kind, NodeId, Object, Stored};
+use crate::io::bytes::be16;
+use crate::report::{Progress, Unit};
+
+impl HfsPlus {
+    /// See [`crate::fs::FileSystem::objects`].
+    pub(super) fn visit_objects(
+        &self,
+        progress: &dyn Progress,
+        visit: &mut dyn FnMut(Object),
+    ) -> Result<bool> {
+        progress.phase("listing the files", 0, Unit::Items);
+        let spec = TreeSpec::catalog(self.catalog().folds_case());
+        scan(&spec, self.catalog().tree(), progress, &mut |_, _, record| {
+            if let Some(object) = self.object(record) {
+                visit(object);
+                progress.advance(1);
+            }
+        })
+    }
+
+    /// The object that a leaf record is, if it is one.
+    fn object(&self, record: &[u8]) -> Option<Object> {
+        let parts = split(record)?;
+        let key = Key::parse(parts.key)?;
+        match be16(parts.data, 0)? {
+            record_type::FOLDER => {
+                let folder: CatalogCommon = decode(parts.data)?;
+                let private =
+                    Some(folder.id) == self.file_inodes || Some(folder.id) == self.dir_inodes;
+                (!private).then(|| described(&folder, Kind::Directory))
+            }
+            record_type::FILE => self.file_object(key, decode(parts.data)?),
+            _ => None,
+        }
+    }
+
+    fn file_object(&self, key: Key<'_>, file: CatalogFile) -> Option<Object> {
+        // An ordinary file may carry a link's type by accident, but then it is empty,
+        // too, or has a resource fork.
+        let link = is_file_link(&file) && file.resource_fork.logical_size == 0;
+        if link || is_dir_link(&file) || self.is_storage(key, &file) {
+            return None;
+        }
+        let kind = Kind::of_mode(file.common.bsd.file_mode);
+        let kind = kind.filter(|k| *k != Kind::Directory).unwrap_or(Kind::File);
+        Some(Object {
+            data: self.stored(&file.data_fork),
+            resource: self.stored(&file.resource_fork),
+            compressed: file.common.bsd.owner_flags & UF_COMPRESSED != 0,
+            ..described(&file.common, kind)
+        })
+    }
+
+    /// Whether a file is the journal's, or was deleted while open.
+    fn is_storage(&self, key: Key<'_>, file: &CatalogFile) -> bool {
+        if key.parent == ROOT {
+            let record = Record::File(Box::new(*file));
+            return self.is_private(ROOT, &record, &raw_string(key.name));
+        }
+        Some(key.parent) == self.file_inodes && raw_string(key.name).starts_with("temp")
+    }
+
+    fn stored(&self, fork: &ForkData) -> Stored {
+        let [extent, ..] = fork.extents;
+        let first = u64::from(extent.start) * u64::from(self.header().block_size);
+        Stored { len: fork.logical_size, first: (extent.count > 0).then_some(first) }
+    }
+}
+
+fn described(common: &CatalogCommon, kind: Kind) -> Object {
+    Object {
+        id: NodeId(u64::from(common.id)),
+        kind,
+        created: u64::from(common.create_date),
+        data: Stored::default(),
+        resource: Stored::default(),
+        compressed: false,
+        has_xattrs: common.flags & (FLAG_HAS_ATTRIBUTES | FLAG_HAS_SECURITY) != 0,
+    }
+}

@@ -1,0 +1,115 @@
+//! Time Machine's per-file checksums (`formats/timemachine-hfs.md` section 4).
+//!
+//! Since macOS 10.11 a file that is copied to an HFS+ backup carries the CRC of POSIX
+//! `cksum` over its contents in an extended attribute, four bytes, little-endian.
+
+use crate::io::bytes::le32;
+use crc::{CRC_32_CKSUM, Crc, Digest, Table};
+
+/// Name of the attribute, without the suffix that tells macOS how to copy it.
+const NAME: &str = "com.apple.finder.copy.source.checksum";
+
+static CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_CKSUM);
+
+/// Whether an extended attribute is a file's recorded checksum: its name, with or
+/// without a suffix such as `#N`.
+pub fn is_name(name: &str) -> bool {
+    name.strip_prefix(NAME).is_some_and(|suffix| suffix.is_empty() || suffix.starts_with('#'))
+}
+
+/// The recorded value; `None` if it is not four bytes long.
+pub fn parse(value: &[u8]) -> Option<u32> {
+    le32(value, 0).filter(|_| value.len() == 4)
+}
+
+/// POSIX `cksum`, piece by piece: the CRC-32 of polynomial 04C11DB7, most significant
+/// bit first, over the bytes and then their number.
+pub struct Cksum {
+    digest: Digest<'static, u32, Table<16>>,
+    len: u64,
+}
+
+impl Default for Cksum {
+    fn default() -> Self {
+        Self { digest: CRC.digest(), len: 0 }
+    }
+}
+
+impl Cksum {
+    /// Take in the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.digest.update(bytes);
+        self.len = self.len.wrapping_add(crate::io::bytes::to_u64(bytes.len()));
+    }
+
+    /// The checksum of all that was taken in.
+    pub fn finish(mut self) -> u32 {
+        // The length is appended in as few bytes as it needs, the lowest first.
+        let len = self.len.to_le_bytes();
+        let used = len.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
+        self.digest.update(len.get(..used).unwrap_or_default());
+        self.digest.finalize()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+
+    fn cksum(bytes: &[u8]) -> u32 {
+        let mut sum = Cksum::default();
+        // Uneven pieces must not matter.
+        for piece in bytes.chunks(4097) {
+            sum.update(piece);
+        }
+        sum.finish()
+    }
+
+    /// What coreutils says; `None` where there is no `cksum`.
+    fn coreutils(bytes: &[u8]) -> Option<u32> {
+        let mut child = Command::new("cksum")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        child.stdin.take()?.write_all(bytes).ok()?;
+        let out = child.wait_with_output().ok()?;
+        String::from_utf8(out.stdout).ok()?.split(' ').next()?.parse().ok()
+    }
+
+    #[test]
+    fn agrees_with_the_standard_and_with_the_known_example() {
+        assert_eq!(cksum(b"123456789"), 930_766_865);
+        assert_eq!(cksum(b""), 4_294_967_295);
+        assert_eq!(parse(&[0x11, 0x60, 0x7A, 0x37]), Some(930_766_865));
+    }
+
+    #[test]
+    fn agrees_with_the_writer_and_with_coreutils() {
+        let mut x = 1u64;
+        for len in [0usize, 1, 15, 16, 17, 255, 256, 257, 65_535, 65_536, 1_000_003] {
+            let bytes: Vec<u8> = (0..len)
+                .map(|_| {
+                    x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    (x >> 56) as u8
+                })
+                .collect();
+            assert_eq!(cksum(&bytes), tools::cksum::cksum(&bytes), "{len} bytes");
+            if let Some(want) = coreutils(&bytes) {
+                assert_eq!(cksum(&bytes), want, "{len} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn names_and_values() {
+        assert!(is_name("com.apple.finder.copy.source.checksum#N"));
+        assert!(is_name("com.apple.finder.copy.source.checksum"));
+        assert!(!is_name("com.apple.finder.copy.source.checksums"));
+        assert_eq!(parse(&[1, 2, 3]), None);
+        assert_eq!(parse(&[1, 0, 0, 0, 0]), None);
+    }
+}

@@ -1,0 +1,189 @@
+//! What the recorded checksums come to, and whether to believe them.
+//!
+//! That the attribute holds the POSIX checksum of the contents rests on little
+//! evidence (`formats/timemachine-hfs.md` section 4). If it were wrong, or wrong for
+//! compressed files, sound backups would be full of mismatches; so mismatches that are
+//! too many speak against the rule and not against the files.
+
+use crate::fs::NodeId;
+use crate::report::words::{count, percent};
+use crate::report::{Code, Collector, Finding, Reporter, Where};
+use std::sync::{Mutex, PoisonError};
+
+/// Fewer comparisons than this say nothing about the rule.
+const SAMPLE: u64 = 20;
+/// Mismatches that are isolated in any sample.
+const ISOLATED: u64 = 2;
+/// Paths that a warning about the rule gives as examples.
+const EXAMPLES: usize = 3;
+
+/// How one file's contents compare with what is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Compared {
+    /// Equal.
+    Agrees,
+    /// Not equal.
+    Differs {
+        /// The value in the attribute.
+        recorded: u32,
+        /// That of the contents.
+        found: u32,
+        /// Whether bytes of it are missing on the server, so that no other reason is
+        /// needed.
+        lost: bool,
+    },
+    /// The attribute does not hold a checksum.
+    Odd,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Mismatch {
+    node: NodeId,
+    recorded: u32,
+    found: u32,
+    compressed: bool,
+}
+
+/// Comparisons of one kind of file.
+#[derive(Debug, Clone, Copy, Default)]
+struct Group {
+    agree: u64,
+    differ: u64,
+}
+
+impl Group {
+    fn compared(self) -> u64 {
+        self.agree + self.differ
+    }
+
+    /// More than 5 % of a sample that says something.
+    fn doubtful(self) -> bool {
+        self.compared() >= SAMPLE
+            && self.differ > ISOLATED
+            && u128::from(self.differ) * 20 > u128::from(self.compared())
+    }
+
+    /// Next to none agrees.
+    fn hopeless(self) -> bool {
+        self.doubtful() && self.agree * 20 < self.compared()
+    }
+}
+
+#[derive(Default)]
+struct State {
+    plain: Group,
+    compressed: Group,
+    lost: u64,
+    odd: u64,
+    kept: Vec<Mismatch>,
+}
+
+/// Counts comparisons from several threads.
+#[derive(Default)]
+pub(super) struct Tally(Mutex<State>);
+
+/// What the comparisons came to.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Sums {
+    pub agree: u64,
+    pub differ: u64,
+    pub odd: u64,
+}
+
+impl Tally {
+    pub fn add(&self, node: NodeId, compressed: bool, compared: Compared) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = &mut *state;
+        let group = if compressed { &mut state.compressed } else { &mut state.plain };
+        match compared {
+            Compared::Agrees => group.agree += 1,
+            Compared::Odd => state.odd += 1,
+            Compared::Differs { lost: true, .. } => state.lost += 1,
+            Compared::Differs { recorded, found, lost: false } => {
+                group.differ += 1;
+                if usize::try_from(group.differ).is_ok_and(|n| n <= Collector::PER_CODE) {
+                    state.kept.push(Mismatch { node, recorded, found, compressed });
+                }
+            }
+        }
+    }
+
+    /// Report the mismatches, or the doubt in the rule, and sum up.
+    pub fn finish(self, reporter: &dyn Reporter, name: &dyn Fn(NodeId) -> Option<String>) -> Sums {
+        let state = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let (plain, compressed) = (state.plain, state.compressed);
+        let all = Group {
+            agree: plain.agree + compressed.agree,
+            differ: plain.differ + compressed.differ,
+        };
+        let told = Told { reporter, name, kept: &state.kept };
+        if all.doubtful() {
+            told.doubt("checksums", all, |_| true);
+        } else if compressed.hopeless() {
+            told.doubt("checksums of compressed files", compressed, |m| m.compressed);
+            told.damage(plain.differ, |m| !m.compressed);
+        } else {
+            told.damage(all.differ, |_| true);
+        }
+        Sums { agree: all.agree, differ: all.differ + state.lost, odd: state.odd }
+    }
+}
+
+struct Told<'a> {
+    reporter: &'a dyn Reporter,
+    name: &'a dyn Fn(NodeId) -> Option<String>,
+    kept: &'a [Mismatch],
+}
+
+impl Told<'_> {
+    fn doubt(&self, what: &str, group: Group, which: impl Fn(&Mismatch) -> bool) {
+        let examples: Vec<String> = self
+            .kept
+            .iter()
+            .filter(|m| which(m))
+            .filter_map(|m| (self.name)(m.node))
+            .take(EXAMPLES)
+            .collect();
+        let text = format!(
+            "{} of {} recorded {what} ({}) do not fit the files' contents: too many for damage, so \
+             the rule by which they are made is not understood here; files are: {}",
+            count(group.differ),
+            count(group.compared()),
+            percent(group.differ, group.compared()),
+            examples.join(", "),
+        );
+        self.reporter.report(Finding::new(Code::FileChecksumRule, Where::of("checksums"), text));
+    }
+
+    fn damage(&self, differ: u64, which: impl Fn(&Mismatch) -> bool) {
+        let mut told = 0;
+        for m in self.kept.iter().filter(|m| which(m)) {
+            self.reporter.report(mismatch(m.node, (self.name)(m.node), m.recorded, m.found, ""));
+            told += 1;
+        }
+        // Only counted by whoever listens.
+        for _ in told..differ {
+            let text = "contents do not match the checksum that Time Machine recorded";
+            self.reporter.report(Finding::new(Code::FileChecksum, Where::of("file"), text));
+        }
+    }
+}
+
+/// The finding for contents that do not match; `more` is appended to the sentence.
+pub(super) fn mismatch(
+    node: NodeId,
+    path: Option<String>,
+    recorded: u32,
+    found: u32,
+    more: &str,
+) -> Finding {
+    let name = path.clone().unwrap_or_else(|| format!("object {}", node.0));
+    let text = format!(
+        "{name}: its contents have checksum {found}, Time Machine recorded {recorded} when it \
+         copied the file{more}"
+    );
+    let mut place = Where::of("file");
+    place.cnid = u32::try_from(node.0).ok();
+    place.path = path;
+    Finding::new(Code::FileChecksum, place, text)
+}

@@ -1,0 +1,99 @@
+//! What is asked of the volumes once they are open: the files' contents, what was lost
+//! under them, and what all findings cost.
+
+use super::volumes::OfPartition;
+use super::{Job, Outcome, Subset, contents, costs as pricing, losses};
+use crate::bundle::Bundle;
+use crate::disk::Disk;
+use crate::error::{Error, Result};
+use crate::report::{Code, Finding, Progress};
+use crate::timemachine::{Appearances, Archive, OpenVolume};
+use std::sync::{Mutex, PoisonError};
+
+impl Job<'_> {
+    /// Read the files of all volumes, if that was asked for.
+    pub(super) fn contents(&self, archive: &Archive, outcome: &mut Outcome) -> Result<()> {
+        let Some(subset) = self.options.read_data else { return Ok(()) };
+        for volume in &archive.open {
+            self.contents_of(volume, subset, outcome)?;
+        }
+        Ok(())
+    }
+
+    fn contents_of(
+        &self,
+        volume: &OpenVolume,
+        subset: Subset,
+        outcome: &mut Outcome,
+    ) -> Result<()> {
+        let header = volume.hfs.header();
+        let [.., high, low] = header.finder_info;
+        let at = Mutex::new(Appearances::new(volume.fs(), volume.backup.as_ref()));
+        let name = |node| {
+            let mut at = at.lock().unwrap_or_else(PoisonError::into_inner);
+            Some(at.of(node).address)
+        };
+        let pass = contents::Pass {
+            fs: volume.fs(),
+            volume: &**volume.hfs.volume(),
+            identity: &[high.into(), low.into(), header.create_date.into()],
+            name: &name,
+            subset,
+            day: u64::try_from(self.options.now / 86400).unwrap_or(0),
+            jobs: self.options.jobs,
+            along: None,
+        };
+        let number = volume.volume.partition.number;
+        let mut done = contents::Done::default();
+        self.layer(outcome, "contents", |inner| {
+            let reporter = &OfPartition { inner, number };
+            done = contents::read(&pass, reporter, self.progress)?;
+            Ok(done.contents.text())
+        })?;
+        outcome.contents.get_or_insert_default().add(&done.contents);
+        if !done.whole {
+            outcome.skip("contents of some files", "part of the catalog cannot be read");
+        }
+        Ok(())
+    }
+}
+
+/// Look for data that was lost under files, and work out what every finding costs.
+pub(super) fn costs(
+    disk: &Disk,
+    archive: &Archive,
+    findings: &mut Vec<Finding>,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let bands = disk.bundle().map(Bundle::bands);
+    for volume in &archive.open {
+        let losses = match &bands {
+            Some(bands) => {
+                let trust = trusts_bitmap(findings, volume.volume.partition.number);
+                losses::find(volume.fs(), &*volume.volume.source, bands, trust, progress)
+            }
+            None => Ok(Vec::new()),
+        };
+        // Of a broken volume, what could be read has been used.
+        let losses = unless_interrupted(losses)?.unwrap_or_default();
+        let attached = pricing::attach(volume, bands.as_deref(), losses, findings, progress);
+        unless_interrupted(attached)?;
+    }
+    Ok(())
+}
+
+fn unless_interrupted<T>(result: Result<T>) -> Result<Option<T>> {
+    match result {
+        Err(Error::Interrupted) => Err(Error::Interrupted),
+        other => Ok(other.ok()),
+    }
+}
+
+/// Whether nothing that was found speaks against a volume's bitmap.
+fn trusts_bitmap(findings: &[Finding], partition: u32) -> bool {
+    !findings.iter().any(|f| {
+        f.place.partition == Some(partition)
+            && (matches!(f.code, Code::BitmapUnder | Code::BitmapUnreadable)
+                || (f.code == Code::BandLost && f.place.structure == "bitmap"))
+    })
+}

@@ -1,0 +1,184 @@
+//! What is on the disk: partition map, volumes, and the structure of each.
+
+use super::{Job, Outcome};
+use crate::disk::Disk;
+use crate::error::{Error, Result};
+use crate::hfsplus::check::Checked;
+use crate::hfsplus::journal::JournalState;
+use crate::io::Presence;
+use crate::partition::{self, PartitionMap, Purpose, Scheme};
+use crate::report::{Code, Finding, Reporter, Severity, Where};
+use crate::volume::{self, Kind, Volume};
+
+impl Job<'_> {
+    /// Encryption, partition map, volumes.
+    pub(super) fn disk(&self, disk: &Disk, outcome: &mut Outcome) -> Result<()> {
+        if let Some(encryption) = disk.encryption() {
+            outcome.encrypted = true;
+            self.layer(outcome, "encryption", |reporter| {
+                crate::disk::check::check(disk, reporter);
+                Ok(encryption.cipher.clone())
+            })?;
+        } else {
+            crate::disk::check::check(disk, self.reporter);
+        }
+        let bytes = match disk.bytes() {
+            Ok(bytes) => bytes,
+            Err(e) => {
+                outcome.skip("contents", &e.to_string());
+                return Ok(());
+            }
+        };
+        let mut found = None;
+        self.layer(outcome, "partitions", |reporter| {
+            let scanned = partition::scan(&*bytes, reporter)
+                .and_then(|map| Ok((volume::volumes(&bytes, &map)?, map)));
+            match scanned {
+                Ok((volumes, map)) => {
+                    let text = map_text(&map);
+                    found = Some((volumes, map));
+                    Ok(text)
+                }
+                Err(e @ (Error::Io { .. } | Error::Corrupt(_))) => {
+                    let place = Where::of("disk");
+                    reporter.report(Finding::new(Code::DiskUnreadable, place, e.to_string()));
+                    Ok("cannot be read".into())
+                }
+                Err(e) => Err(e),
+            }
+        })?;
+        match found {
+            Some((volumes, map)) => self.volumes(disk, &map, &volumes, outcome),
+            None => {
+                outcome.skip("contents", "the partition map cannot be read");
+                Ok(())
+            }
+        }
+    }
+
+    fn volumes(
+        &self,
+        disk: &Disk,
+        map: &PartitionMap,
+        volumes: &[Volume],
+        outcome: &mut Outcome,
+    ) -> Result<()> {
+        let mut known = 0;
+        for v in volumes {
+            match v.kind {
+                Kind::HfsPlus { .. } => {
+                    known += 1;
+                    self.hfs(v, outcome)?;
+                }
+                Kind::Empty | Kind::Unknown if v.partition.purpose == Purpose::Hfs => {
+                    known += 1;
+                    self.unrecognised(v, disk);
+                    outcome.skip("contents", "no volume was recognised in the partition");
+                }
+                Kind::Empty | Kind::Unknown => {}
+                // The EFI partition holds nothing of the backup.
+                _ if v.partition.purpose == Purpose::Efi => {}
+                ref kind => {
+                    known += 1;
+                    let why = format!(
+                        "partition {} holds {}, which tmbundle cannot check yet",
+                        v.partition.number,
+                        kind.name()
+                    );
+                    outcome.skip("contents", &why);
+                }
+            }
+        }
+        if known == 0 {
+            let recognised = map.scheme != Scheme::None || disk.is_container();
+            if !recognised {
+                let path = disk.path().to_owned();
+                let why = "no partition map and no volume that tmbundle knows".into();
+                return Err(Error::NotASource { path, why });
+            }
+            let text = "no volume was found on the disk";
+            self.reporter.report(Finding::new(Code::VolumeNone, Where::of("disk"), text));
+            outcome.skip("contents", text);
+        }
+        Ok(())
+    }
+
+    fn unrecognised(&self, v: &Volume, disk: &Disk) {
+        let place = Where::of("volume").at(v.source.locate(0));
+        let what = if v.kind == Kind::Empty { "only zeros" } else { "nothing recognisable" };
+        let text = format!(
+            "partition {} ({}) begins with {what}, expected a volume",
+            v.partition.number, v.partition.type_name
+        );
+        let finding = Finding::new(Code::VolumeUnknown, place, text);
+        // Zeros that are stored were written so: never formatted rather than lost,
+        // unless Time Machine has been here.
+        let used = disk.bundle().is_some_and(|b| b.time_machine().machine.is_some());
+        let mut stored = !used;
+        let told = v.source.presence(0..v.source.len().min(4096), &mut |_, p| {
+            stored &= p == Presence::Data;
+        });
+        let unformatted = v.kind == Kind::Empty && told.is_ok() && stored;
+        let severity = if unformatted { Severity::Warning } else { Severity::Damage };
+        self.reporter.report(finding.severity(severity));
+    }
+
+    fn hfs(&self, v: &Volume, outcome: &mut Outcome) -> Result<()> {
+        if self.options.quick {
+            outcome.skip("volume", "--quick was asked for");
+            return Ok(());
+        }
+        let mut not_checked = Vec::new();
+        self.layer(outcome, "volume", |inner| {
+            let reporter = &OfPartition { inner, number: v.partition.number };
+            let checked = crate::hfsplus::check::check(&v.source, reporter, self.progress)?;
+            not_checked.clone_from(&checked.not_checked);
+            Ok(volume_text(v, &checked))
+        })?;
+        for (what, why) in not_checked {
+            outcome.skip(&what, &why);
+        }
+        Ok(())
+    }
+}
+
+/// Adds the number of the partition to findings on a volume.
+pub(super) struct OfPartition<'a> {
+    pub inner: &'a dyn Reporter,
+    pub number: u32,
+}
+
+impl Reporter for OfPartition<'_> {
+    fn report(&self, mut finding: Finding) {
+        finding.place.partition = Some(self.number);
+        self.inner.report(finding);
+    }
+}
+
+fn map_text(map: &PartitionMap) -> String {
+    match map.scheme {
+        Scheme::None => "no map: one volume fills the disk".into(),
+        Scheme::Gpt if map.from_backup => "GPT, read from its backup".into(),
+        Scheme::Gpt => format!("GPT, {} partitions", map.partitions.len()),
+        other => format!("{}, {} partitions", other.name(), map.partitions.len()),
+    }
+}
+
+fn volume_text(v: &Volume, checked: &Checked) -> String {
+    let Some(h) = &checked.header else { return format!("{}: unusable", v.kind.name()) };
+    let journal = match checked.journal {
+        Some(JournalState::Replayed { transactions, .. }) => {
+            format!("; journal replayed in memory ({transactions} transactions)")
+        }
+        _ => String::new(),
+    };
+    let trees: Vec<String> =
+        checked.trees.iter().map(|t| format!("{} {} nodes", t.name, t.reached)).collect();
+    format!(
+        "{}: {} files, {} folders; {}{journal}",
+        v.kind.name(),
+        h.file_count,
+        h.folder_count,
+        trees.join(", ")
+    )
+}
