@@ -52,10 +52,11 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
         metrics::check(file, targets.all.iter().map(|t| t.path.as_path()))?;
     }
     let names = targets.several.then(|| targets.all.iter().map(|t| t.name.as_str()));
+    let access = args.access.access();
     let mut run = Run {
         args,
-        access: args.access.access(),
-        bars: Bars::new(args.quiet),
+        bars: Bars::new(args.quiet).with_meter(access.meter.clone()),
+        access,
         printer: Printer::new(args, names),
         checked: Vec::new(),
         worst: Exit::Ok,
@@ -64,7 +65,9 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
         let name = output::last_part(&path);
         run.result(Target { path, name }, Duration::ZERO, Err(error))?;
     }
-    for target in targets.all {
+    let of = targets.all.len();
+    for (n, target) in targets.all.into_iter().enumerate() {
+        run.bars.source(&target.name, n + 1, of);
         run.source(target)?;
     }
     run.end()
