@@ -153,6 +153,9 @@ fn the_file_says_what_json_says_of_good_bad_and_unreadable_bundles() {
             assert!(n >= Some(1.0), "{bundle} {code}");
         }
         assert_eq!(get("tmbundle_size_bytes", bundle), source["size"].as_f64());
+        // At least the 30 nodes of 4 KiB of the catalog, at most all four bands twice.
+        let read = get("tmbundle_read_bytes", bundle).unwrap();
+        assert!((30.0 * 4096.0..8.0 * 1048576.0).contains(&read), "{read}");
         // The demo's bands: testdata/Demo.sparsebundle/bands.
         assert_eq!(get("tmbundle_bands", bundle), Some(4.0));
     }

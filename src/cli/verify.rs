@@ -38,6 +38,8 @@ pub struct Checked {
     /// In seconds since 1970.
     pub ended: i64,
     pub took: Duration,
+    /// Bytes read from bands or image.
+    pub read: u64,
     /// `None` if it could not be examined.
     pub outcome: Option<Outcome>,
     /// Why it could not be examined.
@@ -60,6 +62,7 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
         printer: Printer::new(args, names),
         checked: Vec::new(),
         worst: Exit::Ok,
+        read_before: 0,
     };
     for (path, error) in targets.failed {
         let name = output::last_part(&path);
@@ -81,6 +84,8 @@ struct Run<'a> {
     printer: Printer,
     checked: Vec<Checked>,
     worst: Exit,
+    /// What the meter said before the source at hand.
+    read_before: u64,
 }
 
 impl Run<'_> {
@@ -115,7 +120,10 @@ impl Run<'_> {
         outcome: tmbundle::Result<Outcome>,
     ) -> anyhow::Result<()> {
         let ended = jiff::Timestamp::now().as_second();
-        let mut checked = Checked { path, name, ended, took, outcome: None, error: String::new() };
+        let total = self.access.meter.bytes();
+        let read = total - std::mem::replace(&mut self.read_before, total);
+        let mut checked =
+            Checked { path, name, ended, took, read, outcome: None, error: String::new() };
         match outcome {
             Ok(outcome) => {
                 if fails(&outcome, self.args.fail_on) {
