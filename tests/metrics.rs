@@ -153,6 +153,9 @@ fn the_file_says_what_json_says_of_good_bad_and_unreadable_bundles() {
             assert!(n >= Some(1.0), "{bundle} {code}");
         }
         assert_eq!(get("tmbundle_size_bytes", bundle), source["size"].as_f64());
+        // At least the 30 nodes of 4 KiB of the catalog, at most all four bands twice.
+        let read = get("tmbundle_read_bytes", bundle).unwrap();
+        assert!((30.0 * 4096.0..8.0 * 1048576.0).contains(&read), "{read}");
         // The demo's bands: testdata/Demo.sparsebundle/bands.
         assert_eq!(get("tmbundle_bands", bundle), Some(4.0));
     }
@@ -231,4 +234,18 @@ fn nothing_is_written_into_a_source_or_where_there_is_no_folder() {
     tmbundle(&["verify", "--metrics", image, image]).expect(2, &["would be written into"]);
     assert_eq!(fs::metadata(image).unwrap().len(), 1 << 20);
     assert!(!bundle.join("tm.prom").exists());
+}
+
+/// The sample rules of the page, as Prometheus reads them.
+#[test]
+fn the_rules_on_the_page_are_rules() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/monitoring.md");
+    let page = fs::read_to_string(page).unwrap();
+    let rules = page.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    let file = tempfile::NamedTempFile::with_suffix(".yml").unwrap();
+    fs::write(file.path(), rules).unwrap();
+    match Command::new("promtool").args(["check", "rules"]).arg(file.path()).output() {
+        Err(e) => eprintln!("SKIPPED promtool check rules: {e}"),
+        Ok(out) => assert!(out.status.success(), "{out:?}"),
+    }
 }

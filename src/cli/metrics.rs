@@ -80,6 +80,11 @@ const METRICS: &[Metric] = &[
         help: "How long the verification took.",
         samples: |c, emit| when_verified(c, &mut |_| emit(&[], &c.took.as_secs_f64())),
     },
+    Metric {
+        name: "tmbundle_read_bytes",
+        help: "Bytes that the verification read from bands or image.",
+        samples: |c, emit| when_verified(c, &mut |_| emit(&[], &c.read)),
+    },
     metric!(
         "tmbundle_not_checked",
         "Parts that could not or were not to be checked.",

@@ -54,6 +54,11 @@ pub fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
+/// Whether standard error is a terminal.
+pub fn is_terminal_stderr() -> bool {
+    io::stderr().is_terminal()
+}
+
 /// Write one JSON document.
 pub fn json(schema: &str, document: &impl Serialize) -> anyhow::Result<()> {
     #[derive(Serialize)]

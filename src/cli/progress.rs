@@ -1,55 +1,141 @@
-//! Progress on standard error: a bar on a terminal, nothing elsewhere; and the
-//! wish to stop, from the keyboard or a signal.
+//! Progress on standard error: two lines on a terminal, nothing elsewhere.
 
-use super::stop;
-use indicatif::{ProgressBar, ProgressStyle};
-use std::sync::{Mutex, PoisonError};
+use super::{output, stop, text};
+use indicatif::{
+    HumanBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle,
+};
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tmbundle::io::Meter;
 use tmbundle::report::{Progress, Unit};
 
-/// Work that takes less than this shows no bar.
+/// Work that takes less than this shows nothing.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// Between two looks at what was read, while nothing else is told.
+const TICK: Duration = Duration::from_millis(250);
 
-/// Shows progress with indicatif.
+/// Shows progress with indicatif: what is being done, and how far it is.
 pub struct Bars {
     started: Instant,
-    current: Mutex<Option<Phase>>,
+    current: Mutex<Current>,
     hidden: bool,
+    /// Counts what is read, where somebody counts.
+    meter: Option<Arc<Meter>>,
+}
+
+#[derive(Default)]
+struct Current {
+    /// The bundle, of several.
+    source: Option<String>,
+    phase: Option<Phase>,
 }
 
 struct Phase {
     bar: ProgressBar,
     shown: bool,
+    beside: Arc<AtomicU64>,
+}
+
+impl Phase {
+    /// Show it from now on, if enough time has passed.
+    fn show(&mut self, started: Instant) {
+        if !self.shown && started.elapsed() > PATIENCE {
+            self.shown = true;
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+            self.bar.enable_steady_tick(TICK);
+        }
+    }
 }
 
 impl Bars {
     /// Listen for signals; `quiet` shows no bar.
     pub fn new(quiet: bool) -> Self {
         stop::listen();
-        let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-        let hidden = quiet || !terminal;
-        Self { started: Instant::now(), current: Mutex::new(None), hidden }
+        let hidden = quiet || !output::is_terminal_stderr();
+        Self { started: Instant::now(), current: Mutex::default(), hidden, meter: None }
     }
 
-    /// Remove the bar.
+    /// Show the bytes this counts.
+    pub fn with_meter(mut self, meter: Arc<Meter>) -> Self {
+        self.meter = Some(meter);
+        self
+    }
+
+    /// Name a source, the `n`th of `of`, before the phases to come.
+    pub fn source(&self, name: &str, n: usize, of: usize) {
+        let name = text::name(name, true);
+        self.lock().source = (of > 1).then(|| format!("[{n}/{of}] {name}"));
+    }
+
+    /// Remove the lines.
     pub fn clear(&self) {
-        let phase = self.current.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(phase) = phase {
+        if let Some(phase) = self.lock().phase.take() {
             phase.bar.finish_and_clear();
         }
     }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-fn style(total: u64, unit: Unit) -> ProgressStyle {
-    let template = match (unit, total) {
-        (Unit::Bytes, 0) => "{msg}\n  {bytes} {binary_bytes_per_sec}, {elapsed}",
-        (Unit::Bytes, _) => {
-            "{msg}\n  {wide_bar} {bytes}/{total_bytes} {binary_bytes_per_sec}, {eta} left"
-        }
-        (Unit::Items, 0) => "{msg}\n  {human_pos} {per_sec}, {elapsed}",
-        (Unit::Items, _) => "{msg}\n  {wide_bar} {human_pos}/{human_len} {per_sec}, {eta} left",
+/// The two lines: phase; then bar, items, bytes, rate, time left, as far as known.
+fn template(total: u64, unit: Unit, meter: bool) -> String {
+    let (done, rate) = match unit {
+        Unit::Bytes => ("{bytes}", "{binary_bytes_per_sec}"),
+        Unit::Items => ("{human_pos}", "{per_sec}"),
     };
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+    let whole = match unit {
+        Unit::Bytes => "{total_bytes}",
+        Unit::Items => "{human_len}",
+    };
+    let mut parts = match total {
+        0 => vec![done.to_owned()],
+        _ => vec![format!("{{bar:20}} {done}/{whole}")],
+    };
+    match unit {
+        Unit::Items if meter => parts.push("{read}".into()),
+        Unit::Items => parts.push(rate.into()),
+        Unit::Bytes => parts.extend(["{items}".to_owned(), rate.into()]),
+    }
+    parts.push(if total == 0 { "{elapsed}".into() } else { "{left}".into() });
+    format!("{{wide_msg}}\n  {}", parts.join(" · "))
+}
+
+fn style(
+    total: u64,
+    unit: Unit,
+    meter: Option<&Arc<Meter>>,
+    beside: Arc<AtomicU64>,
+) -> ProgressStyle {
+    let text = template(total, unit, meter.is_some());
+    let Ok(style) = ProgressStyle::with_template(&text) else {
+        return ProgressStyle::default_bar();
+    };
+    let meter = meter.cloned();
+    let before = meter.as_ref().map_or(0, |m| m.bytes());
+    let items = beside.clone();
+    let read = move |state: &ProgressState, out: &mut dyn Write| {
+        let metered = meter.as_ref().map_or(0, |m| m.bytes() - before);
+        // What nobody metered was told beside the items, or not at all.
+        let bytes = metered.max(beside.load(Ordering::Relaxed));
+        let rate = bytes as f64 / state.elapsed().as_secs_f64().max(0.001);
+        let _ = write!(out, "{} · {}/s", HumanBytes(bytes), HumanBytes(rate as u64));
+    };
+    let items = move |_: &ProgressState, out: &mut dyn Write| {
+        let n = items.load(Ordering::Relaxed);
+        let _ = write!(out, "{}", text::plural(n, "item", "items"));
+    };
+    // Nothing is known of the time left before something is done.
+    let left = |state: &ProgressState, out: &mut dyn Write| {
+        let _ = match state.pos() {
+            0 => write!(out, "…"),
+            _ => write!(out, "{:#} left", HumanDuration(state.eta())),
+        };
+    };
+    style.with_key("read", read).with_key("items", items).with_key("left", left)
 }
 
 impl Progress for Bars {
@@ -59,24 +145,36 @@ impl Progress for Bars {
             return;
         }
         let bar = if total == 0 { ProgressBar::no_length() } else { ProgressBar::new(total) };
-        bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
-        bar.set_style(style(total, unit));
-        bar.set_message(name.to_owned());
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        *current = Some(Phase { bar, shown: false });
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+        let beside = Arc::new(AtomicU64::new(0));
+        bar.set_style(style(total, unit, self.meter.as_ref(), beside.clone()));
+        let mut current = self.lock();
+        let message = match &current.source {
+            Some(source) => format!("{source} · {name}"),
+            None => name.to_owned(),
+        };
+        bar.set_message(message);
+        let mut phase = Phase { bar, shown: false, beside };
+        phase.show(self.started);
+        current.phase = Some(phase);
     }
 
     fn advance(&self, n: u64) {
         if self.hidden {
             return;
         }
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(phase) = &mut *current {
-            if !phase.shown && self.started.elapsed() > PATIENCE {
-                phase.shown = true;
-                phase.bar.set_draw_target(indicatif::ProgressDrawTarget::stderr());
-            }
+        if let Some(phase) = &mut self.lock().phase {
+            phase.show(self.started);
             phase.bar.inc(n);
+        }
+    }
+
+    fn beside(&self, n: u64) {
+        if self.hidden {
+            return;
+        }
+        if let Some(phase) = &self.lock().phase {
+            phase.beside.fetch_add(n, Ordering::Relaxed);
         }
     }
 
@@ -92,5 +190,25 @@ impl Progress for Bars {
 impl Drop for Bars {
     fn drop(&mut self) {
         self.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_template_is_two_lines_that_can_be_drawn() {
+        for (total, unit, meter, has) in [
+            (9, Unit::Items, true, "{human_pos}/{human_len} · {read} · {left}"),
+            (9, Unit::Bytes, true, "{bytes}/{total_bytes} · {items} · {binary_bytes_per_sec}"),
+            (0, Unit::Items, false, "{human_pos} · {per_sec} · {elapsed}"),
+            (0, Unit::Bytes, false, "{bytes} · {items} · {binary_bytes_per_sec} · {elapsed}"),
+        ] {
+            let text = template(total, unit, meter);
+            assert!(text.contains(has), "{text}");
+            assert_eq!(text.lines().count(), 2);
+            assert!(ProgressStyle::with_template(&text).is_ok());
+        }
     }
 }

@@ -38,6 +38,8 @@ pub struct Checked {
     /// In seconds since 1970.
     pub ended: i64,
     pub took: Duration,
+    /// Bytes read from bands or image.
+    pub read: u64,
     /// `None` if it could not be examined.
     pub outcome: Option<Outcome>,
     /// Why it could not be examined.
@@ -52,19 +54,23 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
         metrics::check(file, targets.all.iter().map(|t| t.path.as_path()))?;
     }
     let names = targets.several.then(|| targets.all.iter().map(|t| t.name.as_str()));
+    let access = args.access.access();
     let mut run = Run {
         args,
-        access: args.access.access(),
-        bars: Bars::new(args.quiet),
+        bars: Bars::new(args.quiet).with_meter(access.meter.clone()),
+        access,
         printer: Printer::new(args, names),
         checked: Vec::new(),
         worst: Exit::Ok,
+        read_before: 0,
     };
     for (path, error) in targets.failed {
         let name = output::last_part(&path);
         run.result(Target { path, name }, Duration::ZERO, Err(error))?;
     }
-    for target in targets.all {
+    let of = targets.all.len();
+    for (n, target) in targets.all.into_iter().enumerate() {
+        run.bars.source(&target.name, n + 1, of);
         run.source(target)?;
     }
     run.end()
@@ -78,6 +84,8 @@ struct Run<'a> {
     printer: Printer,
     checked: Vec<Checked>,
     worst: Exit,
+    /// What the meter said before the source at hand.
+    read_before: u64,
 }
 
 impl Run<'_> {
@@ -112,7 +120,10 @@ impl Run<'_> {
         outcome: tmbundle::Result<Outcome>,
     ) -> anyhow::Result<()> {
         let ended = jiff::Timestamp::now().as_second();
-        let mut checked = Checked { path, name, ended, took, outcome: None, error: String::new() };
+        let total = self.access.meter.bytes();
+        let read = total - std::mem::replace(&mut self.read_before, total);
+        let mut checked =
+            Checked { path, name, ended, took, read, outcome: None, error: String::new() };
         match outcome {
             Ok(outcome) => {
                 if fails(&outcome, self.args.fail_on) {

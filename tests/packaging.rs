@@ -1,0 +1,60 @@
+//! The systemd units, as systemd itself reads them.
+
+#![allow(clippy::print_stderr)]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+#[test]
+fn systemd_accepts_the_units() {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging");
+    let dir = tempfile::tempdir().unwrap();
+    let mut units = Vec::new();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let text = fs::read_to_string(entry.path()).unwrap();
+        let text = text.replace("/usr/bin/tmbundle", env!("CARGO_BIN_EXE_tmbundle"));
+        let name = entry.file_name().into_string().unwrap();
+        fs::write(dir.path().join(&name), text).unwrap();
+        // An instance, for the share /srv/tm.
+        let instance = dir.path().join(name.replace('@', "@srv-tm"));
+        std::os::unix::fs::symlink(&name, &instance).unwrap();
+        units.push(instance);
+    }
+    assert_eq!(units.len(), 3);
+    let out = Command::new("systemd-analyze")
+        .args(["verify", "--man=no"])
+        .args(&units)
+        .env("SYSTEMD_UNIT_PATH", format!("{}:", dir.path().display()))
+        .output();
+    match out {
+        Err(e) => eprintln!("SKIPPED systemd_accepts_the_units: systemd-analyze: {e}"),
+        Ok(out) => {
+            let said = String::from_utf8_lossy(&out.stderr);
+            assert!(out.status.success() && !said.contains("tmbundle"), "{said}");
+        }
+    }
+}
+
+/// The command in the unit, with its specifiers filled in, is one that the program takes.
+#[test]
+fn the_command_of_the_unit_runs() {
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/tmbundle-verify@.service");
+    let text = fs::read_to_string(unit).unwrap();
+    let command =
+        text.lines().find_map(|l| l.strip_prefix("ExecStart=/usr/bin/tmbundle ")).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    common::copy_demo(&dir.path().join("Demo.sparsebundle"));
+    let folder = dir.path().to_str().unwrap();
+    let command = command
+        .replace("/var/lib/prometheus/node-exporter", folder)
+        .replace("%i", "srv-tm")
+        .replace("%f", folder);
+    let out =
+        Command::new(env!("CARGO_BIN_EXE_tmbundle")).args(command.split(' ')).output().unwrap();
+    assert!(out.status.success(), "{out:?}");
+    assert!(dir.path().join("tmbundle-srv-tm.prom").exists());
+}
