@@ -41,7 +41,6 @@ const NOT_STRUCTURE: &[&str] = &[
     "decmpfs-",
     "checksum-",
     "dataless",
-    "symlink-type",
     "symlink-length",
     "composed-name",
     "deleted-while-open",

@@ -5,8 +5,10 @@
 
 mod code;
 mod finding;
+mod fsck;
 mod progress;
 
 pub use code::{Code, CodeInfo};
 pub use finding::{Collector, Cost, Finding, Ignore, Reporter, Severity, Where};
+pub use fsck::{FsckError, Maps};
 pub use progress::{NoProgress, Progress, Unit};

@@ -6,7 +6,7 @@ use super::links::{self, Private};
 use super::objects::Collected;
 use super::spec::TreeSpec;
 use super::tree::{self, LeafVisitor};
-use super::{Checked, hierarchy, totals, unused};
+use super::{Checked, hierarchy, straddle, totals, unused};
 use crate::error::{Error, Place, Result};
 use crate::hfsplus::btree::{BTree, read_header};
 use crate::hfsplus::catalog::{Catalog, Record};
@@ -217,6 +217,7 @@ impl<'a> Contents<'a> {
                 let erased = self.header.attributes & VOL_UNUSED_NODES_ZERO != 0
                     || self.header.create_date >= NODES_ERASED_SINCE;
                 unused::check(&summary, &file, erased, self.reporter, self.progress)?;
+                self.straddle(spec.name, cnid, fork, summary.node_size);
                 let whole = summary.whole;
                 done.trees.push(summary);
                 Ok(whole)
@@ -226,6 +227,17 @@ impl<'a> Contents<'a> {
                 done.not_checked.push((format!("{} tree", spec.name), e.to_string()));
                 Ok(false)
             }
+        }
+    }
+
+    /// Nodes must not straddle two extents.
+    fn straddle(&self, name: &'static str, cnid: u32, fork: &ForkData, node_size: u16) {
+        let runs = runs_of(self.extents.as_ref(), cnid, ForkType::Data, fork).unwrap_or_default();
+        if let Some(block) = straddle::first(self.header, fork, &runs, node_size) {
+            let at = self.volume.locate(u64::from(block) * u64::from(self.header.block_size));
+            let text = format!("{name} file: the extent at block {block} cuts a node in two");
+            let place = Where::of(name).block(block).at(at);
+            self.reporter.report(Finding::new(Code::BtreeSplit, place, text));
         }
     }
 
