@@ -57,6 +57,7 @@ impl<'a> Contents<'a> {
             &mut |_, _, record| collect_overflow(record, &mut overflow),
         )?;
         overflow.sort();
+        overflow.lacking = !extents_whole;
         let mut blocks = Blocks::new(h, &**self.volume, self.reporter);
         self.special_files(&mut blocks, &mut overflow);
 
@@ -96,12 +97,8 @@ impl<'a> Contents<'a> {
             )?
         };
         attributes.finish(&mut c.blocks, self.reporter);
-        self.join(
-            c,
-            attributes,
-            Whole { extents: extents_whole, catalog: catalog_whole, attributes: attributes_whole },
-            done,
-        )
+        attributes.broken |= !attributes_whole;
+        self.join(c, attributes, Whole { extents: extents_whole, catalog: catalog_whole }, done)
     }
 
     /// What the trees must agree on. Of a tree with a broken branch records are
@@ -119,15 +116,14 @@ impl<'a> Contents<'a> {
             return Ok(());
         }
         hierarchy::check(&mut c, self.header.is_hfsx());
-        if whole.attributes && !attributes.broken {
+        if !attributes.broken {
             attributes.compare(&c.objects, self.reporter);
         }
         links::check(&c, self.private(), &attributes);
         if whole.extents {
             c.overflow.report_unused(self.reporter);
         }
-        let claims_known =
-            whole.extents && whole.attributes && !c.blocks.broken && !attributes.broken;
+        let claims_known = whole.extents && !c.blocks.broken && !attributes.broken;
         let mut free = None;
         if claims_known {
             let file = self.file(ALLOCATION_FILE, &self.header.allocation_file);
@@ -267,7 +263,6 @@ impl<'a> Contents<'a> {
 struct Whole {
     extents: bool,
     catalog: bool,
-    attributes: bool,
 }
 
 fn collect_overflow(record: &[u8], overflow: &mut Overflow) {
