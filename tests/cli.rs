@@ -180,6 +180,9 @@ fn extract_does_not_leave_its_folder_through_a_link() {
 #[test]
 fn explain_completions_and_man() {
     tmbundle(&["explain", "band-not-file"]).expect(0, &["BAND-NOT-FILE (damage)", "→"]);
+    tmbundle(&["explain", "560"]).expect(0, &["E_InvalidID", "HFS-CATALOG-ID"]);
+    tmbundle(&["explain", "e_badvalence"]).expect(2, &["there is no code"]);
+    tmbundle(&["explain", "E_DiskFull"]).expect(0, &["562", "No finding stands for it"]);
     tmbundle(&["explain", "nope"]).expect(2, &["there is no code 'nope'"]);
     tmbundle(&["completions", "bash"]).expect(0, &["_tmbundle"]);
     let dir = tempfile::tempdir().unwrap();

@@ -37,15 +37,8 @@ fn judge(name: &str, fsck: &[u16], found: &[Finding]) -> Option<String> {
 /// checksums, a link's target), which only reading them shows, and what neither our
 /// readers nor Apple's mind (a composed name is found by comparing; a file deleted
 /// while open is normal after a crash).
-const NOT_STRUCTURE: &[&str] = &[
-    "decmpfs-",
-    "checksum-",
-    "dataless",
-    "symlink-type",
-    "symlink-length",
-    "composed-name",
-    "deleted-while-open",
-];
+const NOT_STRUCTURE: &[&str] =
+    &["decmpfs-", "checksum-", "dataless", "symlink-length", "composed-name", "deleted-while-open"];
 
 #[test]
 fn every_named_damage_is_found() {

@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 use std::path::Path;
-use tmbundle::report::Code;
+use tmbundle::report::{Code, FsckError, Maps};
 
 fn page() -> String {
     let mut text = String::from(
@@ -29,6 +29,20 @@ fn page() -> String {
             info.remedy,
             fsck.join(", ")
         );
+    }
+    text.push_str(
+        "\n## The errors of Apple's fsck_hfs\n\n\
+         Every error number of `fsck_hfs` and what stands for it here; `tmbundle explain 560` and\n\
+         `tmbundle explain E_InvalidID` print the same.\n\n\
+         | Error | Meaning | Reported as |\n|---|---|---|\n",
+    );
+    for error in FsckError::ALL {
+        let codes = match error.maps {
+            Maps::Codes(codes) => codes.iter().map(|c| c.name()).collect::<Vec<_>>().join(", "),
+            Maps::Reason(reason) => format!("– {reason}"),
+        };
+        let _ =
+            writeln!(text, "| {} {} | {} | {codes} |", error.number, error.symbol, error.meaning);
     }
     text
 }
@@ -56,5 +70,32 @@ fn names_are_unique_and_well_formed() {
         assert!(name.bytes().all(|b| b.is_ascii_uppercase() || b == b'-'), "{name}");
         assert_eq!(Code::by_name(name), Some(*code));
         assert!(code.info().meaning.ends_with('.') && code.info().remedy.ends_with('.'), "{name}");
+    }
+}
+
+#[test]
+fn every_error_of_fsck_is_mapped_and_the_lists_agree() {
+    let numbers: Vec<u16> = FsckError::ALL.iter().map(|e| e.number).collect();
+    assert_eq!(numbers, (500..=618).collect::<Vec<u16>>());
+    for error in FsckError::ALL {
+        let FsckError { number, symbol, meaning, maps } = *error;
+        assert!(symbol.starts_with("E_") && meaning.ends_with('.'), "{number}");
+        assert_eq!(FsckError::find(symbol).unwrap().number, number);
+        assert_eq!(FsckError::find(&format!("-{number}")).unwrap().number, number);
+        let listed: Vec<Code> =
+            Code::ALL.iter().copied().filter(|c| c.info().fsck.contains(&number)).collect();
+        match maps {
+            Maps::Codes(codes) => {
+                let mut codes = codes.to_vec();
+                codes.sort_unstable();
+                assert_eq!(codes, listed, "{number}");
+            }
+            Maps::Reason(reason) => {
+                assert!(reason.ends_with('.') && listed.is_empty(), "{number}: {listed:?}");
+            }
+        }
+    }
+    for code in Code::ALL {
+        assert!(code.info().fsck.iter().all(|n| (500..=618).contains(n)), "{code}");
     }
 }

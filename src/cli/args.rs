@@ -259,7 +259,8 @@ pub struct LocateArgs {
 /// Say what a finding's code means and what to do
 #[derive(Args)]
 pub struct ExplainArgs {
-    /// A code, as verify prints it; all codes if none is given
+    /// A code as verify prints it, or an error number or symbol of Apple's fsck_hfs (560,
+    /// E_InvalidID); all codes if none is given
     pub code: Option<String>,
 }
 

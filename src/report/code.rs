@@ -149,7 +149,7 @@ codes! {
     VolumeNone "VOLUME-NONE" Damage []
         "No volume was found on the disk."
         => "The image was never formatted, or its first band is lost.";
-    HeaderPrimary "HFS-HEADER" Damage [554, 555, 561, 564]
+    HeaderPrimary "HFS-HEADER" Damage [555, 561, 564]
         "The volume header is broken; the alternate was used."
         => "Let a Mac repair the volume (fsck_hfs).";
     HeaderAlternate "HFS-HEADER-ALTERNATE" Damage [555, 564]
@@ -275,7 +275,7 @@ codes! {
     CatalogRecord "HFS-CATALOG-RECORD" Damage [528, 529, 530, 531, 537]
         "A catalog record has an unknown type or an impossible length."
         => "The file or folder it described is lost in this snapshot; let a Mac repair the volume.";
-    CatalogName "HFS-CATALOG-NAME" Damage [503, 536, 548, 571]
+    CatalogName "HFS-CATALOG-NAME" Damage [503, 536, 571]
         "A name in the catalog is empty, too long or not allowed."
         => "Let a Mac repair the volume (fsck_hfs).";
     CatalogId "HFS-CATALOG-ID" Damage [560]
@@ -293,7 +293,7 @@ codes! {
     CatalogDepth "HFS-CATALOG-DEPTH" Warning [545]
         "Folders are nested more than 100 deep."
         => "Harmless to read; old versions of macOS cannot.";
-    CatalogFlags "HFS-CATALOG-FLAGS" Warning [546, 547]
+    CatalogFlags "HFS-CATALOG-FLAGS" Warning [546, 547, 551]
         "Flags of a catalog record that must be clear are set."
         => "Let a Mac repair the volume (fsck_hfs).";
     CatalogMode "HFS-CATALOG-MODE" Warning [569]
@@ -311,7 +311,7 @@ codes! {
     ForkExtent "HFS-FORK-EXTENT" Damage [510]
         "A fork claims blocks that the volume does not have, or its extents are garbled."
         => "The file's contents are lost from there on; look for the file in another snapshot.";
-    ForkBlocks "HFS-FORK-BLOCKS" Damage [500]
+    ForkBlocks "HFS-FORK-BLOCKS" Damage [500, 543, 544]
         "A fork's block count is not the sum of its extents."
         => "Part of the file may be out of reach; look for it in another snapshot.";
     ForkSize "HFS-FORK-SIZE" Damage [501]
@@ -323,7 +323,7 @@ codes! {
     OverflowOrphan "HFS-OVERFLOW-ORPHAN" Warning [552]
         "The extents file has extents for a fork that does not need them or does not exist."
         => "Harmless to read; let a Mac repair the volume (fsck_hfs).";
-    LinkOrphan "HFS-LINK-ORPHAN" Damage [603, 604]
+    LinkOrphan "HFS-LINK-ORPHAN" Damage [584, 596, 603, 604]
         "A hard link leads to an inode that does not exist: the file or folder is lost under this name."
         => "Look for it in another snapshot.";
     InodeOrphan "HFS-INODE-ORPHAN" Warning [605, 606]

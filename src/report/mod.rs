@@ -5,9 +5,11 @@
 
 mod code;
 mod finding;
+mod fsck;
 mod progress;
 pub mod words;
 
 pub use code::{Code, CodeInfo};
 pub use finding::{Affected, Collector, Cost, Finding, Ignore, Reporter, Severity, Where};
+pub use fsck::{FsckError, Maps};
 pub use progress::{NoProgress, Progress, Silently, Unit};

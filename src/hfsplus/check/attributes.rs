@@ -31,7 +31,7 @@ pub struct AttributeFacts {
     first_links: BTreeMap<u32, u32>,
     forks: BTreeMap<(u32, String), Open>,
     stray_extents: Vec<(u32, String, u32, ExtentRecord)>,
-    /// Whether some record could not be taken in.
+    /// Whether some record could not be taken in, so that others may be missing.
     pub broken: bool,
 }
 

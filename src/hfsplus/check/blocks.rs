@@ -43,6 +43,8 @@ impl Owner<'_> {
 #[derive(Default)]
 pub struct Overflow {
     records: Vec<(Key, ExtentRecord, bool)>,
+    /// Whether part of the extents file is missing, so that a fork's may be.
+    pub lacking: bool,
 }
 
 impl Overflow {
@@ -211,6 +213,11 @@ impl<'a> Blocks<'a> {
             }
             sum += more;
             full = was_full;
+        }
+        if overflow.lacking && full && sum < u64::from(fork.total_blocks) {
+            // The rest is in the part that is missing: told there.
+            self.broken = true;
+            return;
         }
         self.sums(owner, fork, sum);
     }

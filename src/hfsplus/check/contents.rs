@@ -6,7 +6,7 @@ use super::links::{self, Private};
 use super::objects::Collected;
 use super::spec::TreeSpec;
 use super::tree::{self, LeafVisitor};
-use super::{Checked, hierarchy, totals, unused};
+use super::{Checked, hierarchy, straddle, totals, unused};
 use crate::error::{Error, Place, Result};
 use crate::hfsplus::btree::{BTree, read_header};
 use crate::hfsplus::catalog::{Catalog, Record};
@@ -57,6 +57,7 @@ impl<'a> Contents<'a> {
             &mut |_, _, record| collect_overflow(record, &mut overflow),
         )?;
         overflow.sort();
+        overflow.lacking = !extents_whole;
         let mut blocks = Blocks::new(h, &**self.volume, self.reporter);
         self.special_files(&mut blocks, &mut overflow);
 
@@ -96,12 +97,8 @@ impl<'a> Contents<'a> {
             )?
         };
         attributes.finish(&mut c.blocks, self.reporter);
-        self.join(
-            c,
-            attributes,
-            Whole { extents: extents_whole, catalog: catalog_whole, attributes: attributes_whole },
-            done,
-        )
+        attributes.broken |= !attributes_whole;
+        self.join(c, attributes, Whole { extents: extents_whole, catalog: catalog_whole }, done)
     }
 
     /// What the trees must agree on. Of a tree with a broken branch records are
@@ -119,7 +116,7 @@ impl<'a> Contents<'a> {
             return Ok(());
         }
         hierarchy::check(&mut c, self.header.is_hfsx());
-        let known = whole.attributes && !attributes.broken;
+        let known = !attributes.broken;
         if known {
             attributes.compare(&c.objects, self.reporter);
         }
@@ -127,8 +124,7 @@ impl<'a> Contents<'a> {
         if whole.extents {
             c.overflow.report_unused(self.reporter);
         }
-        let claims_known =
-            whole.extents && whole.attributes && !c.blocks.broken && !attributes.broken;
+        let claims_known = whole.extents && !c.blocks.broken && !attributes.broken;
         let mut free = None;
         if claims_known {
             let file = self.file(ALLOCATION_FILE, &self.header.allocation_file);
@@ -218,6 +214,7 @@ impl<'a> Contents<'a> {
                 let erased = self.header.attributes & VOL_UNUSED_NODES_ZERO != 0
                     || self.header.create_date >= NODES_ERASED_SINCE;
                 unused::check(&summary, &file, erased, self.reporter, self.progress)?;
+                self.straddle(spec.name, cnid, fork, summary.node_size);
                 let whole = summary.whole;
                 done.trees.push(summary);
                 Ok(whole)
@@ -227,6 +224,17 @@ impl<'a> Contents<'a> {
                 done.not_checked.push((format!("{} tree", spec.name), e.to_string()));
                 Ok(false)
             }
+        }
+    }
+
+    /// Nodes must not straddle two extents.
+    fn straddle(&self, name: &'static str, cnid: u32, fork: &ForkData, node_size: u16) {
+        let runs = runs_of(self.extents.as_ref(), cnid, ForkType::Data, fork).unwrap_or_default();
+        if let Some(block) = straddle::first(self.header, fork, &runs, node_size) {
+            let at = self.volume.locate(u64::from(block) * u64::from(self.header.block_size));
+            let text = format!("{name} file: the extent at block {block} cuts a node in two");
+            let place = Where::of(name).block(block).at(at);
+            self.reporter.report(Finding::new(Code::BtreeSplit, place, text));
         }
     }
 
@@ -256,7 +264,6 @@ impl<'a> Contents<'a> {
 struct Whole {
     extents: bool,
     catalog: bool,
-    attributes: bool,
 }
 
 fn collect_overflow(record: &[u8], overflow: &mut Overflow) {

@@ -12,6 +12,7 @@ mod hierarchy;
 mod links;
 mod objects;
 mod spec;
+mod straddle;
 mod totals;
 mod tree;
 mod unused;

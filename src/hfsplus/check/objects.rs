@@ -14,6 +14,11 @@ use crate::io::bytes::{be16, be32};
 use crate::report::{Code, Finding, Reporter, Severity, Where};
 use std::hash::{Hash, Hasher};
 
+/// Finder type and creator of a symbolic link: `slnk`, `rhap`.
+const SYMLINK: (u32, u32) = (0x736C_6E6B, 0x7268_6170);
+/// Finder flag: the name is locked.
+const NAME_LOCKED: u16 = 0x1000;
+
 /// What an object is, as far as the joins care.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
@@ -223,6 +228,11 @@ impl Collected<'_> {
             let text = format!("folder {} has flags {:#06x}", c.id, c.flags);
             self.report(Code::CatalogFlags, node, index, Some(c.id), text);
         }
+        let locked = be16(&c.finder_info, 8).unwrap_or(0) & NAME_LOCKED != 0;
+        if object.cnid == ROOT && locked {
+            let text = "the name of the root folder is locked".into();
+            self.report(Code::CatalogFlags, node, index, Some(c.id), text);
+        }
         let kind = c.bsd.file_mode & 0o170_000;
         if c.bsd.file_mode != 0 && kind != 0o040_000 {
             let text = format!("folder {} has mode {:06o}", c.id, c.bsd.file_mode);
@@ -279,6 +289,13 @@ impl Collected<'_> {
         if c.bsd.file_mode != 0 && !known.contains(&mode_kind) {
             let text = format!("file {} has mode {:06o}", c.id, c.bsd.file_mode);
             self.report(Code::CatalogMode, node, index, Some(c.id), text);
+        }
+        if mode_kind == 0o120_000 && kind != SYMLINK {
+            // The mode decides; Apple's fsck looks at the rest only when debugging.
+            let text = format!("symbolic link {} has another file's Finder type", c.id);
+            let place = Where::of("catalog").node(node).record(index).cnid(c.id);
+            let finding = Finding::new(Code::SymlinkBad, place, text);
+            self.reporter.report(finding.severity(Severity::Info));
         }
         if mode_kind == 0o120_000
             && (f.data_fork.logical_size == 0 || f.data_fork.logical_size > 1024)

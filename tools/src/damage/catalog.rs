@@ -62,6 +62,10 @@ pub(super) const TABLE: &[Row] = &[
         let at = t.folder()?.at(3);
         t.flip(at, 0x01)
     }),
+    ("root-name-locked", "the name of the root folder is locked", &[551], |t| {
+        let at = t.layout.record(t.image, 2)?.data + 56;
+        t.flip(at, 0x10)
+    }),
     ("file-thread-flag", "a file lacks the flag for its thread", &[546], |t| {
         let at = t.file()?.at(3);
         t.flip(at, 0x02)

@@ -43,6 +43,8 @@ pub struct VolumeOptions {
     pub catalog_pieces: u32,
     /// Number of extents of the attributes file.
     pub attributes_pieces: u32,
+    /// Let the pieces of those files end within a node, which the writers of macOS avoid.
+    pub split_nodes: bool,
     /// Make the catalog at least this many nodes long.
     pub catalog_nodes: u32,
     /// Make the extents tree at least this many nodes long.
@@ -78,6 +80,7 @@ impl Default for VolumeOptions {
             private_directories: true,
             catalog_pieces: 1,
             attributes_pieces: 1,
+            split_nodes: false,
             catalog_nodes: 0,
             extents_nodes: 0,
             attributes_nodes: 0,

@@ -138,6 +138,9 @@ impl VolumeBuilder {
 
     /// Blocks that must stay together so that no node straddles two extents.
     fn grain(&self, plan: &Plan) -> u32 {
+        if self.options.split_nodes {
+            return 1;
+        }
         (plan.node_size as u32 / self.options.block_size).max(1)
     }
 
