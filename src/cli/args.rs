@@ -65,7 +65,7 @@ pub struct VerifyArgs {
     #[arg(long)]
     pub quick: bool,
     /// Damage if the last completed backup is older, such as 36h or 3d
-    #[arg(long, value_name = "AGE", value_parser = super::busy::duration)]
+    #[arg(long, value_name = "AGE", value_parser = tmbundle::verify::duration)]
     pub max_age: Option<std::time::Duration>,
     /// Exit with 1 from this severity on
     #[arg(long, value_enum, default_value = "damage")]

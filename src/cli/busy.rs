@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tmbundle::bundle::busy;
 use tmbundle::disk::Disk;
 use tmbundle::report::Progress;
+use tmbundle::verify::duration;
 use tmbundle::{Error, Result};
 
 /// `--if-busy`
@@ -31,21 +32,6 @@ impl FromStr for IfBusy {
             _ => Err("expected check, skip or wait[=DURATION]".into()),
         }
     }
-}
-
-/// A duration such as `90s`, `30m`, `2h`, `3d`.
-pub fn duration(text: &str) -> std::result::Result<Duration, String> {
-    let wrong = || format!("'{text}' is not a duration such as 90s, 30m, 2h or 3d");
-    let unit = text.chars().last().ok_or_else(wrong)?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3600,
-        'd' => 86400,
-        _ => return Err(wrong()),
-    };
-    let number: u64 = text.trim_end_matches(unit).parse().map_err(|_| wrong())?;
-    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
 }
 
 /// Look whether the source is in use and do as told.
@@ -84,6 +70,5 @@ mod tests {
         assert_eq!("skip".parse(), Ok(IfBusy::Skip));
         assert_eq!("wait=30m".parse(), Ok(IfBusy::Wait(Duration::from_secs(1800))));
         assert!("wait=soon".parse::<IfBusy>().is_err() && "x".parse::<IfBusy>().is_err());
-        assert!(duration("").is_err() && duration("5").is_err());
     }
 }

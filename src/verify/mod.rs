@@ -3,8 +3,10 @@
 
 mod bands;
 mod outcome;
+mod subset;
 
 pub use outcome::{Layer, LayerState, NotChecked, Outcome, Verdict};
+pub use subset::{Subset, duration};
 
 use crate::bundle::{BandListing, Bundle, busy};
 use crate::disk::{Container, Disk};
