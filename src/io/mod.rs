@@ -140,6 +140,6 @@ mod tests {
         assert!(read_vec(&m, 1, 3).is_err());
         assert!(read_vec(&m, u64::MAX, usize::MAX).is_err());
         assert_eq!(read_up_to(&m, 2, 100).unwrap(), [3]);
-        assert_eq!(read_up_to(&m, 9, 100).unwrap(), []);
+        assert!(read_up_to(&m, 9, 100).unwrap().is_empty());
     }
 }
