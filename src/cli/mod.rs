@@ -10,6 +10,7 @@ mod info;
 #[cfg(feature = "mount")]
 mod log;
 mod ls;
+mod memory;
 #[cfg(feature = "mount")]
 mod mount;
 mod output;

@@ -2,12 +2,14 @@
 
 use super::args::{FailOn, VerifyArgs};
 use super::busy;
+use super::memory::Memory;
 use super::output::{self, Exit, stdout};
 use super::password::Prompt;
 use super::progress::Bars;
 use super::text;
 use serde::Serialize;
 use std::io::{self, Write};
+use std::path::Path;
 use std::time::Instant;
 use tmbundle::Error;
 use tmbundle::report::{Code, Finding, Severity};
@@ -30,22 +32,14 @@ struct Failure {
 }
 
 pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
+    let memory = Memory::new(args)?;
     let bars = Bars::new(args.quiet);
     let mut document = Document { sources: Vec::new(), errors: Vec::new() };
     let mut worst = Exit::Ok;
     let mut out = stdout();
     for source in &args.sources {
         let started = Instant::now();
-        let prompt = if args.quick { Prompt::No } else { Prompt::Yes };
-        let checked = match busy::settle(source, args.if_busy, &bars) {
-            Ok(()) => {
-                let opened = args.password.open(source, prompt);
-                verify(source, opened, options(args), &bars)
-            }
-            Err(e @ Error::Busy(_)) => Ok(skipped(source, &e.to_string())),
-            Err(e) => Err(e),
-        };
-        match checked {
+        match check(source, args, &memory, &bars) {
             Ok(outcome) => {
                 bars.clear();
                 if fails(&outcome, args.fail_on) {
@@ -76,9 +70,35 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
     Ok(worst)
 }
 
+/// Check one source, unless it is in use.
+fn check(
+    source: &Path,
+    args: &VerifyArgs,
+    memory: &Memory<'_>,
+    bars: &Bars,
+) -> tmbundle::Result<Outcome> {
+    let mut remembered = memory.of(source)?;
+    let free = remembered.lock().and_then(|()| busy::settle(source, args.if_busy, bars));
+    match free {
+        Ok(()) => {}
+        Err(e @ Error::Busy(_)) => {
+            return Ok(skipped(source, &e.to_string(), remembered.unverified()));
+        }
+        Err(e) => return Err(e),
+    }
+    let prompt = if args.quick { Prompt::No } else { Prompt::Yes };
+    let opened = args.password.open(source, prompt);
+    let options =
+        Options { manifest: remembered.manifest(), before: remembered.problem(), ..options(args) };
+    let outcome = verify(source, opened, options, bars)?;
+    remembered.verified(outcome.verdict);
+    Ok(outcome)
+}
+
 fn options(args: &VerifyArgs) -> Options {
     let max_age = args.max_age.and_then(|age| i64::try_from(age.as_secs()).ok());
-    Options { quick: args.quick, max_age, now: jiff::Timestamp::now().as_second() }
+    let now = jiff::Timestamp::now().as_second();
+    Options { quick: args.quick, max_age, now, ..Options::default() }
 }
 
 fn fails(outcome: &Outcome, from: FailOn) -> bool {

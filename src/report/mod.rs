@@ -6,6 +6,7 @@
 mod code;
 mod finding;
 mod progress;
+pub mod words;
 
 pub use code::{Code, CodeInfo};
 pub use finding::{Collector, Cost, Finding, Ignore, Reporter, Severity, Where};

@@ -70,9 +70,10 @@ impl Identity {
     }
 
     /// Whether both are of one bundle: the strongest kind of mark that both have
-    /// decides. `None`: they have no kind in common.
+    /// decides. `None`: they have no kind in common. A path tells nothing.
     pub fn matches(&self, other: &Self) -> Option<bool> {
-        self.marks.iter().find_map(|mark| {
+        let mut marks = self.marks.iter().filter(|m| !matches!(m, Mark::Path(_)));
+        marks.find_map(|mark| {
             let counterpart = other.marks.iter().find(|m| m.same_kind(mark))?;
             Some(mark == counterpart)
         })
@@ -159,6 +160,7 @@ mod tests {
         assert_eq!(a.matches(&marks(&[("image", "2"), ("host", "H")])), Some(false));
         assert_eq!(a.matches(&marks(&[("host", "H")])), Some(true));
         assert_eq!(a.matches(&marks(&[("disk", "D")])), None);
+        assert_eq!(marks(&[("path", "/a")]).matches(&marks(&[("path", "/b")])), None);
         assert_eq!(a.id(), marks(&[("image", "1")]).id());
         assert_ne!(a.id(), marks(&[("disk", "1")]).id());
         assert_eq!(a.id().len(), 16);

@@ -4,6 +4,7 @@ use super::place::{make_private, refuse_inside};
 use super::{Identity, write_atomically};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
+use crate::report::{Code, Finding, Where};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
@@ -101,9 +102,26 @@ impl Session {
         &self.record
     }
 
-    /// What was wrong with the record, if it had to be begun anew.
-    pub fn problem(&self) -> Option<&str> {
-        self.problem.as_deref()
+    /// A finding if the record was damaged and had to be begun anew.
+    pub fn problem(&self) -> Option<Finding> {
+        let text = self.problem.clone()?;
+        Some(Finding::new(Code::ManifestRestarted, Where::of("record"), text))
+    }
+
+    /// A finding if the last verification, or if there was none the day the bundle was
+    /// first seen, is longer ago than `limit` seconds.
+    pub fn unverified(&self, now: i64, limit: i64) -> Option<Finding> {
+        let since = self.record.verified.unwrap_or(self.record.first_seen);
+        let ago = now.saturating_sub(since);
+        if ago <= limit {
+            return None;
+        }
+        let (ago, limit) = (span(ago), span(limit));
+        let text = match self.record.verified {
+            Some(_) => format!("it was last verified {ago} ago, more than {limit}"),
+            None => format!("it was first seen {ago} ago, more than {limit}, and never verified"),
+        };
+        Some(Finding::new(Code::BundleUnverified, Where::of("bundle"), text))
     }
 
     /// Note that the bundle was verified.
@@ -117,6 +135,15 @@ impl Session {
         let text = serde_json::to_vec_pretty(&self.record)
             .map_err(|e| Error::io("cannot write the record", e))?;
         write_atomically(&self.folder.join(RECORD), &text, 0o600)
+    }
+}
+
+/// Seconds in words: `19 days`, `5 hours`.
+fn span(seconds: i64) -> String {
+    match seconds {
+        172_800.. => format!("{} days", seconds / 86400),
+        7200.. => format!("{} hours", seconds / 3600),
+        _ => format!("{} minutes", seconds.max(0) / 60),
     }
 }
 

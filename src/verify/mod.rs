@@ -2,6 +2,7 @@
 //! in order and summed up.
 
 mod bands;
+pub mod manifest;
 mod outcome;
 mod subset;
 
@@ -19,9 +20,10 @@ use crate::report::{Code, Collector, Finding, Progress, Reporter, Severity, Wher
 use crate::timemachine::check::{Known, last_completed};
 use crate::timemachine::{self, Archive, Backup};
 use crate::volume::{self, Kind, Volume};
+use manifest::ManifestRun;
 
 /// What to check.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Only what needs no walk of the trees.
     pub quick: bool,
@@ -29,6 +31,10 @@ pub struct Options {
     pub max_age: Option<i64>,
     /// Now, in seconds since 1970.
     pub now: i64,
+    /// Keep a hash of each band of a bundle.
+    pub manifest: Option<manifest::Options>,
+    /// What the caller found before, to be reported with the rest.
+    pub before: Vec<Finding>,
 }
 
 /// Verify a source.
@@ -56,14 +62,23 @@ pub fn verify(
         Err(e) => return Err(e),
     };
     outcome.describe(&disk);
+    for finding in &options.before {
+        collector.report(finding.clone());
+    }
     let before = disk.bundle().map(busy::stamp);
     let mut signs = disk.bundle().map(busy::signs).unwrap_or_default();
     let job = Job { reporter: &collector, progress, options };
-    if let Container::Bundle(bundle) = disk.container() {
-        job.bundle(bundle, &mut outcome)?;
-    }
+    let listing = match disk.container() {
+        Container::Bundle(bundle) => Some(job.bundle(bundle, &mut outcome)?),
+        Container::Raw(_) => None,
+    };
+    // Before the long work, so that a wrong file is told at once.
+    let manifest = job.open_manifest(&disk, listing.as_ref(), &mut outcome)?;
     job.disk(&disk, &mut outcome)?;
     job.time_machine(&disk, &mut outcome)?;
+    if let Some(run) = manifest {
+        finish_manifest(run, &mut outcome)?;
+    }
     crate::disk::check::check_chunks(&disk, &collector);
     if disk.bundle().map(busy::stamp) != before {
         signs.push("it changed while it was checked".into());
@@ -76,15 +91,28 @@ pub fn verify(
     Ok(outcome)
 }
 
-/// The outcome for a bundle that was left alone because it is in use.
-pub fn skipped(path: &std::path::Path, why: &str) -> Outcome {
+/// The outcome for a bundle that was left alone because it is in use. `unverified`: that
+/// this goes on for too long.
+pub fn skipped(path: &std::path::Path, why: &str, unverified: Option<Finding>) -> Outcome {
     let mut outcome = Outcome::new(path);
     let collector = Collector::default();
     let text = format!("{why}; it was not checked");
     collector.report(Finding::new(Code::BundleSkipped, Where::of("bundle"), text));
+    if let Some(finding) = unverified {
+        collector.report(finding);
+    }
     outcome.skip("everything", why);
     outcome.finish(collector, false);
     outcome
+}
+
+/// Compare the bands with what earlier runs read.
+fn finish_manifest(run: ManifestRun<'_>, outcome: &mut Outcome) -> Result<()> {
+    let (counts, worst) = run.finish()?;
+    let (state, text) = (LayerState::of(worst), counts.text());
+    outcome.layers.push(Layer { name: "manifest", state, text });
+    outcome.manifest = Some(counts);
+    Ok(())
 }
 
 struct Job<'a> {
@@ -108,13 +136,29 @@ impl Job<'_> {
         Ok(())
     }
 
-    fn bundle(&self, bundle: &Bundle, outcome: &mut Outcome) -> Result<()> {
+    fn bundle(&self, bundle: &Bundle, outcome: &mut Outcome) -> Result<BandListing> {
         let listing = bundle.bands().list()?;
         self.layer(outcome, "bundle", |reporter| {
             crate::bundle::check(bundle, &listing, reporter);
             bands::check(bundle, &listing, reporter, self.progress)?;
             Ok(bands_text(bundle, &listing))
-        })
+        })?;
+        Ok(listing)
+    }
+
+    /// Open the manifest of the bands, if one is to be kept, and choose what to read.
+    fn open_manifest(
+        &self,
+        disk: &Disk,
+        listing: Option<&BandListing>,
+        outcome: &mut Outcome,
+    ) -> Result<Option<ManifestRun<'_>>> {
+        let Some(options) = &self.options.manifest else { return Ok(None) };
+        let Some(listing) = listing else {
+            outcome.skip("manifest", "only a bundle has bands");
+            return Ok(None);
+        };
+        ManifestRun::new(disk, listing, options, self.reporter, self.progress).map(Some)
     }
 
     fn disk(&self, disk: &Disk, outcome: &mut Outcome) -> Result<()> {

@@ -121,9 +121,15 @@ pub fn tmbundle(args: &[&str]) -> Ran {
 }
 
 /// Run the program with these variables in its environment.
+///
+/// Its state goes into a folder of its own, unless the variables name one: tests that
+/// verify the same bundle at the same time must not lock each other out.
 pub fn tmbundle_with(variables: &[(&str, &str)], args: &[&str]) -> Ran {
+    let state = tempfile::tempdir().unwrap();
     let out = std::process::Command::new(env!("CARGO_BIN_EXE_tmbundle"))
         .args(args)
+        .env_remove("STATE_DIRECTORY")
+        .env("XDG_STATE_HOME", state.path())
         .envs(variables.iter().copied())
         .env("NO_COLOR", "1")
         .env("TZ", "UTC")
