@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! verify  mount  extract  query      the jobs: no terminal, no knowledge of one another
-//! timemachine                        computers, snapshots, volumes, history
+//! timemachine  state                 computers, snapshots, volumes, history; what we remember
 //! volume                             what is in this partition?
 //! hfsplus                            the HFS Plus / HFSX format
 //! disk                               SOURCE to one disk of bytes
@@ -35,6 +35,7 @@ pub mod mount;
 pub mod partition;
 pub mod query;
 pub mod report;
+pub mod state;
 pub mod timemachine;
 pub mod verify;
 pub mod volume;

@@ -100,6 +100,7 @@ fn cat_gives_the_bytes_of_every_file() {
     for (path, want) in manifest(base) {
         let (Some(sha), true) = (want["sha256"].as_str(), seen < 40) else { continue };
         let out = std::process::Command::new(env!("CARGO_BIN_EXE_tmbundle"))
+            .env("XDG_STATE_HOME", common::state_home())
             .args(["cat", &demo(), &format!("latest:/{path}")])
             .output()
             .unwrap();
@@ -194,6 +195,7 @@ fn explain_completions_and_man() {
 fn a_reader_that_goes_away_is_no_error() {
     use std::process::{Command, Stdio};
     let mut child = Command::new(env!("CARGO_BIN_EXE_tmbundle"))
+        .env("XDG_STATE_HOME", common::state_home())
         .args(["ls", "-R", &demo(), "volume:"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

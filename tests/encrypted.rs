@@ -106,6 +106,7 @@ fn every_container_opens_and_reads() {
         ("HFS+-UDZO-password-data.dmg", "password"),
     ] {
         let ran = Command::new(env!("CARGO_BIN_EXE_tmbundle"))
+            .env("XDG_STATE_HOME", common::state_home())
             .args(["cat", image(&data, name).to_str().unwrap(), "volume:/test.txt"])
             .env("TMBUNDLE_PASSWORD", password)
             .output()

@@ -243,12 +243,9 @@ fn lost_chunks_are_told_with_their_band_and_partial_ones_are_damage() {
     let dir = tempfile::tempdir().unwrap();
     let (path, _) = bundle(dir.path(), Encryption::with_password("pw"));
     let verify = || {
-        let out = std::process::Command::new(env!("CARGO_BIN_EXE_tmbundle"))
-            .args(["verify", path.to_str().unwrap()])
-            .env("TMBUNDLE_PASSWORD", "pw")
-            .output()
-            .unwrap();
-        (out.status.code(), String::from_utf8_lossy(&out.stdout).into_owned())
+        let arguments = ["verify", path.to_str().unwrap()];
+        let ran = common::tmbundle_with(&[("TMBUNDLE_PASSWORD", "pw")], &arguments);
+        (ran.code, ran.out)
     };
     assert_eq!(verify().0, Some(0));
     let band = path.join("bands/0");

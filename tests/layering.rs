@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// other.
 const ROOMS: &[&[&str]] = &[
     &["verify", "mount", "extract", "query"],
-    &["timemachine"],
+    &["timemachine", "state"],
     &["volume"],
     &["hfsplus", "apfs"],
     &["disk"],

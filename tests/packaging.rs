@@ -53,8 +53,11 @@ fn the_command_of_the_unit_runs() {
         .replace("/var/lib/prometheus/node-exporter", folder)
         .replace("%i", "srv-tm")
         .replace("%f", folder);
-    let out =
-        Command::new(env!("CARGO_BIN_EXE_tmbundle")).args(command.split(' ')).output().unwrap();
+    let out = Command::new(env!("CARGO_BIN_EXE_tmbundle"))
+        .env("XDG_STATE_HOME", common::state_home())
+        .args(command.split(' '))
+        .output()
+        .unwrap();
     assert!(out.status.success(), "{out:?}");
     assert!(dir.path().join("tmbundle-srv-tm.prom").exists());
 }

@@ -18,6 +18,7 @@ use tools::bundle::{BundleOptions, Encryption};
 fn start(args: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_tmbundle"))
         .args(args)
+        .env("XDG_STATE_HOME", common::state_home())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

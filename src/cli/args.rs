@@ -116,7 +116,32 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "HOW", default_value = "check")]
     pub if_busy: IfBusy,
     #[command(flatten)]
+    pub memory: MemoryArgs,
+    #[command(flatten)]
     pub access: AccessArgs,
+}
+
+/// What verify keeps between runs.
+#[derive(Args)]
+pub struct MemoryArgs {
+    /// Keep a hash of each band and find what rots between runs
+    ///
+    /// Each run reads the bands that changed, and a part of the others
+    /// (--manifest-read). The first run reads all. FILE is for a single bundle; without
+    /// it the manifest lies in the state directory, under the bundle's own identity.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, conflicts_with = "quick")]
+    pub manifest: Option<Option<PathBuf>>,
+    /// How much to read of the bands that did not change, those unread for longest first:
+    /// all, 25%, 1/7, 200G or 2h
+    #[arg(long, value_name = "SUBSET", default_value = "1/7", requires = "manifest")]
+    pub manifest_read: tmbundle::verify::Subset,
+    /// Damage if a bundle is skipped and was last verified longer ago
+    #[arg(long, value_name = "AGE", default_value = "14d", value_parser = tmbundle::verify::duration)]
+    pub max_unverified: std::time::Duration,
+    /// Where to keep what is known between runs [default: $STATE_DIRECTORY,
+    /// $XDG_STATE_HOME/tmbundle, ~/.local/state/tmbundle or /var/lib/tmbundle]
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
 }
 
 /// How sources are read.

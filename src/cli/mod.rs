@@ -14,6 +14,7 @@ mod locate;
 #[cfg(feature = "mount")]
 mod log;
 mod ls;
+mod memory;
 mod metrics;
 #[cfg(feature = "mount")]
 mod mount;

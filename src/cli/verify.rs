@@ -2,6 +2,7 @@
 
 use super::args::{FailOn, VerifyArgs};
 use super::busy;
+use super::memory::Memory;
 use super::metrics;
 use super::output::{self, Exit, stdout};
 use super::password::Prompt;
@@ -48,6 +49,7 @@ pub struct Checked {
 
 pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
     let targets = targets::find(args);
+    let memory = Memory::new(args, targets.all.len())?;
     stop::listen();
     stop::enforce();
     if let Some(file) = &args.metrics {
@@ -57,6 +59,7 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
     let access = args.access.access();
     let mut run = Run {
         args,
+        memory,
         bars: Bars::new(args.quiet).with_meter(access.meter.clone()),
         access,
         printer: Printer::new(args, names),
@@ -79,6 +82,7 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
 /// One call of the command: bundle after bundle, the worst of all counts.
 struct Run<'a> {
     args: &'a VerifyArgs,
+    memory: Memory<'a>,
     access: Access,
     bars: Bars,
     printer: Printer,
@@ -99,16 +103,30 @@ impl Run<'_> {
         self.result(target, started.elapsed(), outcome)
     }
 
+    /// Check one source, unless it is in use.
     fn check(&self, path: &Path) -> tmbundle::Result<Outcome> {
-        let prompt = if self.args.quick { Prompt::No } else { Prompt::Yes };
-        match busy::settle(path, self.args.if_busy, &self.bars) {
-            Ok(()) => {
-                let opened = self.args.password.open_how(path, prompt, &self.access);
-                verify(path, opened, options(self.args), &self.bars)
+        let mut remembered = self.memory.of(path)?;
+        let free =
+            remembered.lock().and_then(|()| busy::settle(path, self.args.if_busy, &self.bars));
+        match free {
+            Ok(()) => {}
+            Err(e @ Error::Busy(_)) => {
+                return Ok(skipped(path, &e.to_string(), remembered.unverified()));
             }
-            Err(e @ Error::Busy(_)) => Ok(skipped(path, &e.to_string())),
-            Err(e) => Err(e),
+            Err(e) => return Err(e),
         }
+        let prompt = if self.args.quick { Prompt::No } else { Prompt::Yes };
+        let opened = self.args.password.open_how(path, prompt, &self.access);
+        let options = Options {
+            manifest: remembered.manifest(),
+            before: remembered.problem(),
+            ..options(self.args)
+        };
+        let outcome = verify(path, opened, options, &self.bars)?;
+        // What was cut short by a signal is not a verification.
+        self.bars.check()?;
+        remembered.verified(outcome.verdict);
+        Ok(outcome)
     }
 
     /// Print and keep what came of a source. One that cannot be examined does not stop
@@ -182,6 +200,7 @@ fn options(args: &VerifyArgs) -> Options {
         jobs: args.access.jobs(),
         now: jiff::Timestamp::now().as_second(),
         read_data: args.read_data,
+        ..Options::default()
     }
 }
 

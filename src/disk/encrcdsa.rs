@@ -5,6 +5,7 @@
 //! marked V was verified on real images.
 
 use super::secret::Secret;
+use crate::bundle::Token;
 use crate::error::{Error, Result};
 use crate::io::bytes::{array, be32, be64, to_usize, usize32};
 use des::cipher::{BlockModeDecrypt, KeyIvInit, block_padding::NoPadding};
@@ -55,6 +56,17 @@ pub struct Keys {
     /// AES-128 or AES-256 by its length.
     pub(super) aes: Key,
     pub(super) hmac: Key,
+}
+
+/// The image's own identity: the UUID in a bundle's token, of either version
+/// (`formats/encrcdsa.md` sections 2 and 7), read even where the rest is damaged.
+pub fn image_uuid(token: &Token) -> Option<uuid::Uuid> {
+    let bytes: [u8; 16] = match token {
+        Token::EncrCdsa(t) => array(t, 36)?,
+        Token::CdsaEncr(t) => array(t, t.len().checked_sub(V1_LEN)?)?,
+        Token::Missing | Token::Empty | Token::Unknown(_) => return None,
+    };
+    Some(uuid::Uuid::from_bytes(bytes)).filter(|u| !u.is_nil())
 }
 
 fn damaged(text: impl Into<String>) -> Error {

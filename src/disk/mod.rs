@@ -12,6 +12,7 @@ mod sparseimage;
 mod udif;
 mod xz;
 
+pub use encrcdsa::image_uuid;
 pub use secret::Secret;
 
 use crate::bundle::{Bundle, Token};

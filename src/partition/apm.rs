@@ -45,6 +45,7 @@ pub(super) fn scan(disk: &dyn ReadAt, reporter: &dyn Reporter) -> Result<Option<
         sector_size: block,
         partitions,
         from_backup: false,
+        disk_guid: None,
     }))
 }
 

@@ -199,5 +199,6 @@ fn into_map(table: Table, from_backup: bool) -> PartitionMap {
         sector_size: table.sector,
         partitions: table.entries,
         from_backup,
+        disk_guid: Some(table.disk_guid).filter(|g| *g != [0; 16]),
     }
 }

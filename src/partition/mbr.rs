@@ -37,7 +37,13 @@ pub(super) fn scan(disk: &dyn ReadAt) -> Result<Option<PartitionMap>> {
     if partitions.is_empty() || only_protective {
         return Ok(None);
     }
-    Ok(Some(PartitionMap { scheme: Scheme::Mbr, sector_size: 512, partitions, from_backup: false }))
+    Ok(Some(PartitionMap {
+        scheme: Scheme::Mbr,
+        sector_size: 512,
+        partitions,
+        from_backup: false,
+        disk_guid: None,
+    }))
 }
 
 fn purpose(kind: u8) -> Purpose {

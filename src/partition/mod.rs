@@ -79,6 +79,8 @@ pub struct PartitionMap {
     pub partitions: Vec<Partition>,
     /// Whether the backup copy had to be used.
     pub from_backup: bool,
+    /// The disk's own identity, as stored (GPT only).
+    pub disk_guid: Option<[u8; 16]>,
 }
 
 /// Find the partition map of a disk; report what is wrong with it.
@@ -107,7 +109,13 @@ fn whole(disk: &dyn ReadAt) -> PartitionMap {
         name: String::new(),
     };
     let partitions = vec![partition];
-    PartitionMap { scheme: Scheme::None, sector_size: 512, partitions, from_backup: false }
+    PartitionMap {
+        scheme: Scheme::None,
+        sector_size: 512,
+        partitions,
+        from_backup: false,
+        disk_guid: None,
+    }
 }
 
 /// Report partitions that leave the disk or overlap; cut those that leave it.

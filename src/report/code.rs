@@ -81,7 +81,7 @@ codes! {
         "A Mac is using the bundle, or it changed while it was checked; findings on its contents may come from that and are graded as warnings."
         => "Verify again when no Mac is connected, or a snapshot of the server's file system.";
     BundleSkipped "BUNDLE-SKIPPED" Info []
-        "The bundle was in use and left for another time, as --if-busy asked."
+        "The bundle was in use and left for another time, as --if-busy asked, or because another tmbundle was verifying it."
         => "Nothing, if it is checked another time.";
     BundleStray "BUNDLE-STRAY" Info []
         "A file that macOS did not write lies in the bundle."
@@ -119,6 +119,24 @@ codes! {
     BandMany "BAND-MANY" Info []
         "The bundle has so many bands that listing and copying it is slow on most file servers."
         => "Harmless; a new bundle with larger bands (hdiutil create -imagekey sparse-band-size) is easier on the server.";
+    BandRot "BAND-ROT" Damage []
+        "A band's bytes differ from those of an earlier run (--manifest), though its size and times say that nobody wrote to it: the server's disk, memory or cable changed them."
+        => "Restore the band from another copy of the bundle or a snapshot of the server's file system; look at the disk's health now.";
+    BandRewritten "BAND-REWRITTEN" Warning []
+        "A band's bytes differ from those of an earlier run under the same size and modification time, but its inode was changed: something rewrote it and set the time back, or it is rotten and its owner or attributes were changed, too."
+        => "If a copy or a restore of the bundle explains it, nothing; else compare the band with another copy.";
+    BandGone "BAND-GONE" Warning []
+        "A band that was there at an earlier run is gone, though nothing else in the bundle changed: a Mac that drops a band writes to others, too."
+        => "If nobody compacted the image, ask the server's disk and file system what happened to the band.";
+    ManifestRestarted "MANIFEST-RESTARTED" Warning []
+        "What was kept of earlier runs (the manifest of bands, or the bundle's record) is damaged; it was put aside and begun anew, so what changed since then cannot be told."
+        => "Look at the disk that holds the state directory; the next runs compare again.";
+    ManifestUnwritten "MANIFEST-UNWRITTEN" Warning []
+        "The manifest of bands could not be written at the end of the run, so the next run compares with an older one."
+        => "Look whether the disk of the state directory is full or read-only.";
+    BundleUnverified "BUNDLE-UNVERIFIED" Damage []
+        "The bundle was skipped again, and its last verification is longer ago than --max-unverified allows; nobody knows how it is."
+        => "Verify it when no Mac is connected, with --if-busy=wait or check, or on a snapshot of the server's file system.";
     DiskUnreadable "DISK-UNREADABLE" Damage []
         "The part of the disk that holds the partition map or the start of a volume cannot be read."
         => "See the finding on the band that holds it; of a raw disk, look at its health now.";

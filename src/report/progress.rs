@@ -50,6 +50,9 @@ impl Progress for NoProgress {}
 pub struct Silently<'a>(pub &'a dyn Progress);
 
 impl Progress for Silently<'_> {
+    fn saving(&self, now: bool) {
+        self.0.saving(now);
+    }
     fn interrupted(&self) -> bool {
         self.0.interrupted()
     }

@@ -5,6 +5,7 @@ mod bands;
 pub mod contents;
 mod costs;
 mod losses;
+pub mod manifest;
 mod opened;
 mod outcome;
 mod subset;
@@ -17,13 +18,14 @@ use crate::bundle::{BandListing, Bundle, busy, mapped};
 use crate::disk::{Container, Disk};
 use crate::error::{Error, Result};
 use crate::io::bytes::to_u64;
-use crate::report::{Code, Collector, Finding, Progress, Reporter, Severity, Where};
+use crate::report::{Code, Collector, Finding, Progress, Reporter, Severity, Silently, Where};
 use crate::timemachine::check::{Known, last_completed};
 use crate::timemachine::{self, Archive, Backup};
 use bands::Written;
+use manifest::ManifestRun;
 
 /// What to check.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Only what needs no walk of the trees.
     pub quick: bool,
@@ -35,6 +37,10 @@ pub struct Options {
     pub now: i64,
     /// How much of the files' contents to read; `None` for nothing.
     pub read_data: Option<Subset>,
+    /// Keep a hash of each band of a bundle.
+    pub manifest: Option<manifest::Options>,
+    /// What the caller found before, to be reported with the rest.
+    pub before: Vec<Finding>,
 }
 
 /// Verify a source.
@@ -63,18 +69,31 @@ pub fn verify(
         Err(e) => return Err(e),
     };
     outcome.describe(&disk);
+    for finding in &options.before {
+        collector.report(finding.clone());
+    }
     let before = disk.bundle().map(busy::stamp);
     let mut signs = disk.bundle().map(busy::signs).unwrap_or_default();
-    let job = Job { reporter: &collector, progress, options };
-    let written = match disk.container() {
-        Container::Bundle(bundle) => job.bundle(bundle, &mut outcome)?,
-        _ => Written::default(),
-    };
+    let quick = options.quick;
+    let silently = &Silently(progress);
+    let job = Job { reporter: &collector, progress, silently, options };
+    let (mut listing, mut written) = (None, Written::default());
+    if let Container::Bundle(bundle) = disk.container() {
+        let bands = bundle.bands().list()?;
+        written = job.bundle(bundle, &bands, &mut outcome)?;
+        listing = Some(bands);
+    }
+    // Before the long work, so that a wrong file is told at once.
+    let manifest = job.open_manifest(&disk, listing.as_ref(), &mut outcome)?;
     job.disk(&disk, &mut outcome)?;
-    let archive = if options.quick { None } else { Archive::open(&disk).ok() };
+    let archive = if quick { None } else { Archive::open(&disk).ok() };
     job.time_machine(&disk, archive.as_ref(), written, &mut outcome)?;
-    if let Some(archive) = &archive {
-        job.contents(archive, &mut outcome)?;
+    let manifest = match &archive {
+        Some(archive) => job.contents(archive, manifest, &mut outcome)?,
+        None => manifest,
+    };
+    if let Some(run) = manifest {
+        finish_manifest(run, &mut outcome)?;
     }
     crate::disk::check::check_chunks(&disk, &collector);
     let (mut findings, more) = collector.into_findings();
@@ -92,20 +111,32 @@ pub fn verify(
     Ok(outcome)
 }
 
-/// The outcome for a bundle that was left alone because it is in use.
-pub fn skipped(path: &std::path::Path, why: &str) -> Outcome {
+/// The outcome for a bundle that was left alone because it is in use. `unverified`: that
+/// this goes on for too long.
+pub fn skipped(path: &std::path::Path, why: &str, unverified: Option<Finding>) -> Outcome {
     let mut outcome = Outcome::new(path);
     let text = format!("{why}; it was not checked");
-    let finding = Finding::new(Code::BundleSkipped, Where::of("bundle"), text);
+    let mut findings = vec![Finding::new(Code::BundleSkipped, Where::of("bundle"), text)];
+    findings.extend(unverified);
     outcome.skip("everything", why);
     outcome.busy = true;
-    outcome.finish(vec![finding], Vec::new(), false);
+    outcome.finish(findings, Vec::new(), false);
     outcome
+}
+
+/// Compare the bands with what earlier runs read.
+fn finish_manifest(run: ManifestRun<'_>, outcome: &mut Outcome) -> Result<()> {
+    let (counts, worst) = run.finish()?;
+    let (state, text) = (LayerState::of(worst), counts.text());
+    outcome.layers.push(Layer { name: "manifest", state, text });
+    outcome.manifest = Some(counts);
+    Ok(())
 }
 
 struct Job<'a> {
     reporter: &'a Collector,
     progress: &'a dyn Progress,
+    silently: &'a dyn Progress,
     options: Options,
 }
 
@@ -124,17 +155,41 @@ impl Job<'_> {
         Ok(())
     }
 
-    fn bundle(&self, bundle: &Bundle, outcome: &mut Outcome) -> Result<Written> {
+    fn bundle(
+        &self,
+        bundle: &Bundle,
+        listing: &BandListing,
+        outcome: &mut Outcome,
+    ) -> Result<Written> {
         let mut written = Written::default();
-        let listing = bundle.bands().list()?;
         outcome.bands_present = Some(to_u64(listing.present.len()));
         self.layer(outcome, "bundle", |reporter| {
-            crate::bundle::check(bundle, &listing, reporter);
-            written = bands::check(bundle, &listing, reporter, self.progress)?;
-            mapped::check(bundle, &listing, reporter, self.progress)?;
-            Ok(bands_text(bundle, &listing))
+            crate::bundle::check(bundle, listing, reporter);
+            written = bands::check(bundle, listing, reporter, self.progress)?;
+            mapped::check(bundle, listing, reporter, self.progress)?;
+            Ok(bands_text(bundle, listing))
         })?;
         Ok(written)
+    }
+
+    /// Open the manifest of the bands, if one is to be kept, and choose what to read.
+    fn open_manifest<'a>(
+        &'a self,
+        disk: &Disk,
+        listing: Option<&BandListing>,
+        outcome: &mut Outcome,
+    ) -> Result<Option<ManifestRun<'a>>> {
+        let Some(options) = &self.options.manifest else { return Ok(None) };
+        let Some(listing) = listing else {
+            outcome.skip("manifest", "only a bundle has bands");
+            return Ok(None);
+        };
+        // Beside the reading of the files it has nothing to show of its own.
+        let progress = match self.options.read_data {
+            Some(_) => self.silently,
+            None => self.progress,
+        };
+        ManifestRun::new(disk, listing, options, self.reporter, progress).map(Some)
     }
 
     /// The state of the backups, from the bundle and, if it opens, from the volume.

@@ -1,6 +1,8 @@
 //! What is asked of the volumes once they are open: the files' contents, what was lost
 //! under them, and what all findings cost.
 
+use super::contents::ReadAlong;
+use super::manifest::ManifestRun;
 use super::volumes::OfPartition;
 use super::{Job, Outcome, Subset, contents, costs as pricing, losses};
 use crate::bundle::Bundle;
@@ -10,20 +12,37 @@ use crate::report::{Code, Finding, Progress};
 use crate::timemachine::{Appearances, Archive, OpenVolume};
 use std::sync::{Mutex, PoisonError};
 
+/// Hashes the bands ahead of who reads the files.
+struct Along<'m>(Mutex<ManifestRun<'m>>);
+
+impl ReadAlong for Along<'_> {
+    fn before(&self, offset: u64) -> Result<()> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).advance_to(offset)
+    }
+}
+
 impl Job<'_> {
-    /// Read the files of all volumes, if that was asked for.
-    pub(super) fn contents(&self, archive: &Archive, outcome: &mut Outcome) -> Result<()> {
-        let Some(subset) = self.options.read_data else { return Ok(()) };
+    /// Read the files of all volumes, if that was asked for; the run over the bands goes
+    /// along, so that what both need is read from the disk once.
+    pub(super) fn contents<'m>(
+        &self,
+        archive: &Archive,
+        manifest: Option<ManifestRun<'m>>,
+        outcome: &mut Outcome,
+    ) -> Result<Option<ManifestRun<'m>>> {
+        let Some(subset) = self.options.read_data else { return Ok(manifest) };
+        let along = manifest.map(|run| Along(Mutex::new(run)));
         for volume in &archive.open {
-            self.contents_of(volume, subset, outcome)?;
+            self.contents_of(volume, subset, along.as_ref(), outcome)?;
         }
-        Ok(())
+        Ok(along.map(|a| a.0.into_inner().unwrap_or_else(PoisonError::into_inner)))
     }
 
     fn contents_of(
         &self,
         volume: &OpenVolume,
         subset: Subset,
+        along: Option<&Along<'_>>,
         outcome: &mut Outcome,
     ) -> Result<()> {
         let header = volume.hfs.header();
@@ -41,7 +60,7 @@ impl Job<'_> {
             subset,
             day: u64::try_from(self.options.now / 86400).unwrap_or(0),
             jobs: self.options.jobs,
-            along: None,
+            along: along.map(|a| a as &dyn ReadAlong),
         };
         let number = volume.volume.partition.number;
         let mut done = contents::Done::default();

@@ -29,6 +29,17 @@ pub enum LayerState {
     Damage,
 }
 
+impl Verdict {
+    /// `ok`, `warning` or `damage`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Damage => "damage",
+        }
+    }
+}
+
 impl LayerState {
     /// From the worst finding of a layer.
     pub fn of(worst: Option<Severity>) -> Self {
@@ -95,6 +106,9 @@ pub struct Outcome {
     pub contents: Option<Contents>,
     /// What was left out.
     pub not_checked: Vec<NotChecked>,
+    /// The bands beside what earlier runs read, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<super::manifest::Bands>,
     /// Findings of each severity, those left out of the list included.
     pub counts: Counts,
     /// The findings, worst first.
@@ -135,6 +149,7 @@ impl Outcome {
             layers: Vec::new(),
             contents: None,
             not_checked: Vec::new(),
+            manifest: None,
             counts: Counts::default(),
             findings: Vec::new(),
             more: Vec::new(),

@@ -123,9 +123,15 @@ pub fn tmbundle(args: &[&str]) -> Ran {
 }
 
 /// Run the program with these variables in its environment.
+///
+/// Its state goes into a folder of its own, unless the variables name one: tests that
+/// verify the same bundle at the same time must not lock each other out.
 pub fn tmbundle_with(variables: &[(&str, &str)], args: &[&str]) -> Ran {
+    let state = tempfile::tempdir().unwrap();
     let out = std::process::Command::new(env!("CARGO_BIN_EXE_tmbundle"))
         .args(args)
+        .env_remove("STATE_DIRECTORY")
+        .env("XDG_STATE_HOME", state.path())
         .envs(variables.iter().copied())
         .env("NO_COLOR", "1")
         .env("TZ", "UTC")
@@ -137,6 +143,11 @@ pub fn tmbundle_with(variables: &[(&str, &str)], args: &[&str]) -> Ran {
         out: String::from_utf8_lossy(&out.stdout).into_owned(),
         err: String::from_utf8_lossy(&out.stderr).into_owned(),
     }
+}
+
+/// Where the program keeps its state in tests, instead of in the user's home.
+pub fn state_home() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("state")
 }
 
 /// What a run of the program gave.

@@ -1,0 +1,170 @@
+//! Reading and hashing bands, several at a time, in the order they are given.
+
+use super::file::Stamp;
+use crate::bundle::Bands;
+use crate::error::{Error, Result};
+use crate::io::bytes::{to_u64, to_usize};
+use crate::report::Progress;
+use rustix::fs::{Advice, Stat, fadvise, fstat};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Instant;
+
+/// Bytes read at once: few calls, yet the wish to stop is heeded at once, and what was
+/// read is still in the processor's cache when it is hashed.
+const PIECE: usize = 1 << 20;
+
+/// The time, counted on from when the run began: a clock that is set does not matter.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Clock {
+    /// Seconds since 1970 when the run began.
+    pub began: i64,
+    pub started: Instant,
+}
+
+impl Clock {
+    /// Nanoseconds since 1970.
+    fn now(self) -> i64 {
+        let since = i64::try_from(self.started.elapsed().as_nanos()).unwrap_or(i64::MAX);
+        self.began.saturating_mul(1_000_000_000).saturating_add(since)
+    }
+}
+
+/// Size and times in a file's status.
+pub(super) fn stamp(stat: &Stat) -> Stamp {
+    let time = |seconds: i64, nanos| {
+        let nanos = i64::try_from(nanos).unwrap_or(0);
+        seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+    };
+    Stamp {
+        size: u64::try_from(stat.st_size).unwrap_or(0),
+        mtime: time(stat.st_mtime, stat.st_mtime_nsec),
+        ctime: time(stat.st_ctime, stat.st_ctime_nsec),
+    }
+}
+
+/// What reading a band came to.
+pub(super) enum Read {
+    /// It was read whole and stood still meanwhile.
+    Done {
+        stamp: Stamp,
+        hash: [u8; 32],
+        /// When reading began, nanoseconds since 1970.
+        began: i64,
+        bytes: u64,
+    },
+    /// It changed, appeared or vanished meanwhile.
+    Moved,
+    /// It cannot be opened.
+    Unopened,
+    /// A part of it cannot be read.
+    Failed(Error),
+}
+
+/// Reads bands and hashes them.
+#[derive(Clone)]
+pub(super) struct Hasher<'a> {
+    pub bands: Arc<Bands>,
+    pub jobs: usize,
+    pub clock: Clock,
+    pub progress: &'a dyn Progress,
+}
+
+impl Hasher<'_> {
+    /// Hash these bands; `take` gets what came of each, in no certain order, on the
+    /// caller's thread.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`]; what was finished by then has been taken.
+    pub fn run(&self, bands: &[u64], mut take: impl FnMut(u64, Read)) -> Result<()> {
+        let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let (sender, results) = mpsc::channel();
+        let work = |sender: mpsc::Sender<_>| {
+            let mut buf = vec![0; PIECE];
+            while let Some(&index) = bands.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let read = self.band(index, &mut buf, &stop);
+                let ended = read.is_err();
+                if sender.send((index, read)).is_err() || ended {
+                    break;
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..self.jobs.clamp(1, bands.len().max(1)) {
+                let (work, sender) = (&work, sender.clone());
+                scope.spawn(move || work(sender));
+            }
+            drop(sender);
+            let mut result = Ok(());
+            for (index, read) in results {
+                match read {
+                    Ok(read) => take(index, read),
+                    Err(e) => {
+                        stop.store(true, Ordering::Relaxed);
+                        result = Err(e);
+                    }
+                }
+            }
+            result
+        })
+    }
+
+    /// Hash one band. Only the wish to stop is an error.
+    fn band(&self, index: u64, buf: &mut [u8], stop: &AtomicBool) -> Result<Read> {
+        let began = self.clock.now();
+        let file = match self.bands.open_band(index) {
+            Ok(Some((file, _))) => file,
+            Ok(None) => return Ok(Read::Moved),
+            Err(_) => return Ok(Read::Unopened),
+        };
+        let failed = |e| Ok(Read::Failed(Error::io(format!("cannot read band {index:x}"), e)));
+        let before = match fstat(&file) {
+            Ok(stat) => stamp(&stat),
+            Err(e) => return failed(e.into()),
+        };
+        // What lies beyond a band's size is no part of the disk (BAND-TOO-LONG).
+        let len = before.size.min(self.bands.band_size());
+        // Advice only: without it, it is a little slower.
+        let _ = fadvise(&file, 0, None, Advice::Sequential);
+        let mut hasher = blake3::Hasher::new();
+        let mut at = 0;
+        while at < len {
+            if stop.load(Ordering::Relaxed) {
+                return Err(Error::Interrupted);
+            }
+            self.progress.check()?;
+            let wanted = buf.len().min(to_usize(len - at));
+            let piece = buf.get_mut(..wanted).unwrap_or_default();
+            match read_some(&file, piece, at) {
+                // Shorter than it was.
+                Ok(0) => return Ok(Read::Moved),
+                Ok(n) => {
+                    hasher.update(piece.get(..n).unwrap_or_default());
+                    at += to_u64(n);
+                    self.bands.meter().take(n)?;
+                    self.progress.advance(to_u64(n));
+                }
+                Err(e) => return failed(e),
+            }
+        }
+        match fstat(&file) {
+            Ok(after) if stamp(&after) == before => {
+                let hash = *hasher.finalize().as_bytes();
+                Ok(Read::Done { stamp: before, hash, began, bytes: len })
+            }
+            Ok(_) => Ok(Read::Moved),
+            Err(e) => failed(e.into()),
+        }
+    }
+}
+
+fn read_some(file: &File, buf: &mut [u8], at: u64) -> std::io::Result<usize> {
+    loop {
+        match file.read_at(buf, at) {
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}

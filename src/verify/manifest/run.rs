@@ -1,0 +1,395 @@
+//! One run over the bands.
+
+use super::file::{Entry, Found, Header, Manifest, Stamp, put_aside};
+use super::hash::{Clock, Hasher, Read, stamp};
+use super::judge::{Change, Reading, judge};
+use super::plan::Plan;
+use super::{Bands as Counts, Options, threads};
+use crate::bundle::{BandListing, Bands};
+use crate::disk::Disk;
+use crate::error::{Error, Result};
+use crate::io::bytes::to_u64;
+use crate::report::{Code, Finding, Progress, Reporter, Severity, Unit, Where};
+use crate::state::{Identity, refuse_inside};
+use crate::verify::Subset;
+use rustix::fs::{AtFlags, FileType, statat};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// What was read is kept at least this often.
+const KEEP: Duration = Duration::from_secs(30);
+/// Bytes of bands that are read together, so that several threads have work, when
+/// somebody else's reading sets the pace; and between two looks at the clock.
+const TOGETHER: u64 = 128 << 20;
+/// How often a band is read that changes meanwhile.
+const ATTEMPTS: u32 = 3;
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A run over the bands of a bundle: [`ManifestRun::new`] chooses what to read,
+/// [`ManifestRun::advance_to`] reads it up to a place on the disk, so that another pass
+/// that reads in disk order finds in the server's cache what was read here, and
+/// [`ManifestRun::finish`] reads the rest and keeps the result. Whatever ends it, what
+/// was read by then is kept.
+pub struct ManifestRun<'a> {
+    hasher: Hasher<'a>,
+    reporter: &'a dyn Reporter,
+    path: PathBuf,
+    header: Header,
+    entries: BTreeMap<u64, Entry>,
+    /// The bands that are there.
+    present: BTreeMap<u64, Stamp>,
+    /// Bands that are something else than files, or that the system tells nothing of.
+    odd: Vec<u64>,
+    plan: Plan,
+    /// How many of the plan's due bands were read.
+    done: usize,
+    /// Bands that changed while they were read.
+    moved: Vec<u64>,
+    /// How long to read what did not change, and from when on.
+    time: Option<Duration>,
+    reading_since: Option<Instant>,
+    kept: Instant,
+    counts: Counts,
+    worst: Option<Severity>,
+}
+
+impl<'a> ManifestRun<'a> {
+    /// Read the manifest, look at all bands, and choose those to read.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a file that lies in the bundle, is no manifest, or is
+    /// another bundle's; [`Error::Io`], [`Error::Unsupported`], [`Error::Interrupted`].
+    pub fn new(
+        disk: &Disk,
+        listing: &BandListing,
+        options: &Options,
+        reporter: &'a dyn Reporter,
+        progress: &'a dyn Progress,
+    ) -> Result<Self> {
+        let (Some(bundle), Some(identity)) = (disk.bundle(), Identity::of(disk)) else {
+            return Err(Error::Invalid(format!("{}: only a bundle has bands", disk.name())));
+        };
+        // A link that the user named shall lead there still afterwards.
+        let path = std::fs::canonicalize(&options.file).unwrap_or_else(|_| options.file.clone());
+        refuse_inside(&path, bundle.path())?;
+        let bands = bundle.bands();
+        let path_only = identity.is_path_only();
+        let head = Header { identity, band_size: bands.band_size(), run: 0 };
+        let (mut manifest, opened) = open(&path, options.ours, head)?;
+        manifest.header.run = manifest.header.run.saturating_add(1);
+        let (present, odd) = look(&bands, listing, progress)?;
+        let plan = Plan::new(&present, &manifest.entries, options.read);
+        let started = Instant::now();
+        let time = match options.read {
+            Subset::Time(time) => Some(time),
+            _ => None,
+        };
+        let clock = Clock { began: options.now, started };
+        let counts = Counts {
+            file: path.display().to_string(),
+            path_only,
+            bands: to_u64(listing.present.len()),
+            unreadable: to_u64(odd.len()),
+            ..Counts::default()
+        };
+        let mut run = Self {
+            hasher: Hasher { bands, jobs: threads(options.jobs), clock, progress },
+            reporter,
+            path,
+            header: manifest.header,
+            entries: manifest.entries,
+            present,
+            odd,
+            plan,
+            done: 0,
+            moved: Vec::new(),
+            time,
+            reading_since: None,
+            kept: started,
+            counts,
+            worst: None,
+        };
+        match opened {
+            Opened::Known => {}
+            // Better now than after hours that it cannot be written.
+            Opened::New => run.keep()?,
+            Opened::Restarted(why) => {
+                run.report(Code::ManifestRestarted, Where::of("manifest"), why)
+            }
+        }
+        Ok(run)
+    }
+
+    /// Read the bands that are due up to the one that holds the byte at `offset` of the
+    /// disk, and a little further. Costs nothing when there are none.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`]; what was read by then is kept.
+    pub fn advance_to(&mut self, offset: u64) -> Result<()> {
+        let size = self.hasher.bands.band_size();
+        let left = self.plan.due.get(self.done..).unwrap_or_default();
+        let Some(first) = left.first().filter(|first| **first <= offset / size) else {
+            return Ok(());
+        };
+        let last = (offset / size).max(first.saturating_add(TOGETHER / size));
+        let batch: Vec<u64> = left.iter().copied().take_while(|i| *i <= last).collect();
+        self.done += batch.len();
+        self.read(&batch)
+    }
+
+    /// Read what is left, judge what is gone, and keep the result. Given with it is how
+    /// bad the worst is that was reported.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`]; what was read by then is kept.
+    pub fn finish(mut self) -> Result<(Counts, Option<Severity>)> {
+        let left = self.plan.due.get(self.done..).unwrap_or_default().to_vec();
+        self.read(&left)?;
+        self.spare()?;
+        self.again()?;
+        self.gone();
+        if let Err(e) = self.keep() {
+            self.report(Code::ManifestUnwritten, Where::of("manifest"), e.to_string());
+        }
+        let known = self.present.keys().map(|i| self.entries.get(i).map(|e| e.read));
+        self.counts.oldest_read = known.min().flatten();
+        Ok((self.counts, self.worst))
+    }
+
+    /// Write the manifest as it stands: for a caller that gives up without finishing.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn keep(&mut self) -> Result<()> {
+        self.kept = Instant::now();
+        let entries = std::mem::take(&mut self.entries);
+        let manifest = Manifest { header: self.header.clone(), entries };
+        self.hasher.progress.saving(true);
+        let written = manifest.write(&self.path);
+        self.hasher.progress.saving(false);
+        self.entries = manifest.entries;
+        written
+    }
+
+    fn read(&mut self, batch: &[u64]) -> Result<()> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        if self.reading_since.is_none() {
+            self.reading_since = Some(Instant::now());
+            let due = self.plan.due.iter().filter_map(|i| self.present.get(i));
+            let bytes = due.map(|stamp| stamp.size).fold(0, u64::saturating_add);
+            self.hasher.progress.phase("hashing the bands", bytes, Unit::Bytes);
+        }
+        let hasher = self.hasher.clone();
+        let result = hasher.run(batch, |index, read| self.take(index, read));
+        if result.is_err() {
+            self.keep_or_warn();
+        }
+        result
+    }
+
+    /// Keep what was read by now. The end of the run tells if that is not possible.
+    fn keep_or_warn(&mut self) {
+        if let Err(e) = self.keep() {
+            tracing::warn!("{e}");
+        }
+    }
+
+    /// While there is time, read those unread for longest.
+    fn spare(&mut self) -> Result<()> {
+        let since = self.reading_since.unwrap_or_else(Instant::now);
+        let Some(deadline) = self.time.and_then(|time| since.checked_add(time)) else {
+            return Ok(());
+        };
+        let spare = std::mem::take(&mut self.plan.spare);
+        if !spare.is_empty() && Instant::now() < deadline {
+            self.hasher.progress.phase("hashing the bands", 0, Unit::Bytes);
+        }
+        let together = TOGETHER / self.hasher.bands.band_size();
+        let round = crate::io::bytes::to_usize(together).max(self.hasher.jobs);
+        for part in spare.chunks(round) {
+            if Instant::now() >= deadline {
+                break;
+            }
+            let mut part = part.to_vec();
+            part.sort_unstable();
+            self.read(&part)?;
+        }
+        Ok(())
+    }
+
+    /// Read those again that changed while they were read.
+    fn again(&mut self) -> Result<()> {
+        for _ in 1..ATTEMPTS {
+            let mut moved = std::mem::take(&mut self.moved);
+            if moved.is_empty() {
+                return Ok(());
+            }
+            let until = Instant::now() + PAUSE;
+            while Instant::now() < until {
+                std::thread::sleep(PAUSE / 20);
+                if let Err(stopped) = self.hasher.progress.check() {
+                    self.keep_or_warn();
+                    return Err(stopped);
+                }
+            }
+            moved.sort_unstable();
+            self.read(&moved)?;
+        }
+        self.counts.moving = to_u64(self.moved.len());
+        Ok(())
+    }
+
+    fn take(&mut self, index: u64, read: Read) {
+        match read {
+            Read::Done { stamp, hash, began, bytes } => {
+                let reading = Reading { index, stamp, hash, began, run: self.header.run };
+                let (change, entry) = judge(self.entries.get(&index), reading);
+                self.count(index, change, bytes);
+                self.entries.insert(index, entry);
+            }
+            Read::Moved => self.moved.push(index),
+            // The check of the bundle opens every band, too, and reports it.
+            Read::Unopened => self.counts.unreadable += 1,
+            Read::Failed(e) => {
+                self.counts.unreadable += 1;
+                self.report_band(Code::BandUnreadable, index, e.to_string());
+            }
+        }
+        if self.kept.elapsed() >= KEEP {
+            self.keep_or_warn();
+        }
+    }
+
+    fn count(&mut self, index: u64, change: Change, bytes: u64) {
+        let counts = &mut self.counts;
+        counts.read += 1;
+        counts.read_bytes += bytes;
+        match change {
+            Change::Same => {}
+            Change::New => counts.new += 1,
+            Change::Touched => counts.touched += 1,
+            Change::Changed => counts.changed += 1,
+            Change::Healed => counts.healed += 1,
+            Change::Rewritten => {
+                counts.rewritten += 1;
+                let text = "other bytes under the same size and modification time, but its time of \
+                            change differs: it was rewritten";
+                self.report_band(Code::BandRewritten, index, format!("band {index:x}: {text}"));
+            }
+            Change::Rotten => {
+                counts.rotten += 1;
+                let text = "its bytes differ from those read before, though nobody wrote to it: \
+                            size and times are the same";
+                self.report_band(Code::BandRot, index, format!("band {index:x}: {text}"));
+            }
+        }
+    }
+
+    /// Forget the bands that are no longer there, unless nothing else changed: a Mac
+    /// that drops bands writes to others.
+    fn gone(&mut self) {
+        let quiet = !self.plan.written && self.moved.is_empty();
+        let (mut gone, present, odd) = (Vec::new(), &self.present, &self.odd);
+        self.entries.retain(|index, _| {
+            let here = present.contains_key(index) || odd.binary_search(index).is_ok();
+            if !here {
+                gone.push(*index);
+            }
+            here || quiet
+        });
+        self.counts.gone = to_u64(gone.len());
+        if quiet {
+            for index in gone {
+                let text = "it was there at an earlier run and is gone, though nothing else in the \
+                            bundle changed";
+                self.report_band(Code::BandGone, index, format!("band {index:x}: {text}"));
+            }
+        }
+    }
+
+    /// Report something about a whole band.
+    fn report_band(&mut self, code: Code, index: u64, text: String) {
+        let size = self.hasher.bands.band_size();
+        let mut place = Where::of("band").band(Bands::name(index));
+        place.offset = index.checked_mul(size);
+        place.length = Some(size);
+        self.report(code, place, text);
+    }
+
+    fn report(&mut self, code: Code, place: Where, text: String) {
+        let finding = Finding::new(code, place, text);
+        self.worst = self.worst.max(Some(finding.severity));
+        self.reporter.report(finding);
+    }
+}
+
+/// How a manifest was found.
+enum Opened {
+    Known,
+    New,
+    /// It could not be used; why, and what became of it.
+    Restarted(String),
+}
+
+/// Size and times of every band that is a regular file; and the others, which are the
+/// business of the bundle's own check.
+fn look(
+    bands: &Bands,
+    listing: &BandListing,
+    progress: &dyn Progress,
+) -> Result<(BTreeMap<u64, Stamp>, Vec<u64>)> {
+    let (mut present, mut odd) = (BTreeMap::new(), Vec::new());
+    for (n, index) in listing.present.iter().enumerate() {
+        if n.is_multiple_of(1024) {
+            progress.check()?;
+        }
+        let stat = statat(bands.dir(), Bands::name(*index), AtFlags::SYMLINK_NOFOLLOW);
+        if let Ok(stat) = stat
+            && FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+        {
+            present.insert(*index, stamp(&stat));
+        } else {
+            odd.push(*index);
+        }
+    }
+    Ok((present, odd))
+}
+
+/// Read the manifest, or begin one with `head`. One that cannot be used is put aside.
+/// `ours`: the user did not name the file.
+fn open(path: &Path, ours: bool, head: Header) -> Result<(Manifest, Opened)> {
+    let shown = path.display();
+    let why = match Manifest::read(path)? {
+        Found::Nothing => None,
+        Found::Damaged(why) => Some(why),
+        Found::Foreign if ours => Some("it is not a manifest".into()),
+        Found::Foreign => {
+            let text = format!("{shown} is not a manifest of bands; it was left as it is");
+            return Err(Error::Invalid(text));
+        }
+        Found::Manifest(m) if m.header.identity.matches(&head.identity) == Some(false) => {
+            return Err(Error::Invalid(format!("{shown} is the manifest of another bundle")));
+        }
+        Found::Manifest(mut m) if m.header.band_size == head.band_size => {
+            m.header.identity = head.identity.with(&m.header.identity);
+            return Ok((m, Opened::Known));
+        }
+        Found::Manifest(m) => {
+            let (had, has) = (m.header.band_size, head.band_size);
+            Some(format!("it is of bands of {had} bytes, and the bundle now has {has}"))
+        }
+    };
+    let opened = match why {
+        None => Opened::New,
+        Some(why) => {
+            let aside = put_aside(path)?;
+            let aside = aside.display();
+            Opened::Restarted(format!("{shown}: {why}; it was put aside as {aside} and begun anew"))
+        }
+    };
+    Ok((Manifest { header: head, entries: BTreeMap::new() }, opened))
+}
