@@ -119,7 +119,7 @@ fn every_run_prints_what_the_schema_says() {
     let (mut verdicts, mut codes) = (BTreeSet::new(), BTreeSet::new());
     let mut errors = 0;
     for source in sources(dir.path()) {
-        for more in [&[][..], &["--quick"], &["--max-age", "1d"]] {
+        for more in [&["--read-data", "--manifest"][..], &["--quick"], &["--max-age", "1d"]] {
             let mut args = vec!["verify", "--json"];
             args.extend(more);
             args.push(source.to_str().unwrap());

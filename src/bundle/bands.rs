@@ -145,6 +145,37 @@ impl Bands {
         Ok(wanted)
     }
 
+    /// Show the first `len` bytes of an open band to `visit`, in pieces of the size of
+    /// `buf`; returns how many there were, fewer if the file was shortened. Never
+    /// through a map: what is read once is not faster that way.
+    ///
+    /// # Errors
+    /// What `visit` returns, and [`Error::Io`].
+    pub fn stream(
+        &self,
+        file: &File,
+        len: u64,
+        buf: &mut [u8],
+        visit: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> Result<u64> {
+        let mut at = 0;
+        while at < len {
+            let wanted = buf.len().min(to_usize(len - at));
+            let piece = buf.get_mut(..wanted).unwrap_or_default();
+            match file.read_at(piece, at) {
+                Ok(0) => break,
+                Ok(n) => {
+                    at += to_u64(n);
+                    self.meter.take(n)?;
+                    visit(piece.get(..n).unwrap_or_default())?;
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(Error::io("cannot read the band", e)),
+            }
+        }
+        Ok(at)
+    }
+
     /// Parts of `range`, each within one band: band, start in it, start and end
     /// on the disk.
     fn parts(&self, range: Range<u64>) -> impl Iterator<Item = (u64, u64, Range<u64>)> + use<> {
