@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::print_stderr)]
 
 pub mod manifest;
+pub mod patched;
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};

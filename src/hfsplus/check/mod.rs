@@ -11,6 +11,7 @@ mod header;
 mod hierarchy;
 mod links;
 mod objects;
+mod ring;
 mod spec;
 mod straddle;
 mod totals;
@@ -103,6 +104,7 @@ fn check_journal(
         }
         JournalState::None | JournalState::Empty | JournalState::NeedsInit => {}
     }
+    ring::check(source, header, &journal, reporter);
     let volume = journal.overlay(source.clone());
     done.journal = Some(journal.state);
     volume
