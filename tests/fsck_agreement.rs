@@ -5,39 +5,14 @@
 
 mod common;
 
+use common::patched::Patched;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
-use tmbundle::Result;
 use tmbundle::hfsplus::check;
-use tmbundle::io::{Memory, ReadAt, Slice, Source};
+use tmbundle::io::{Memory, Slice, Source};
 use tmbundle::report::{Collector, Finding, NoProgress, Severity};
-
-/// A volume with some bytes replaced.
-struct Patched {
-    base: Source,
-    patches: Vec<(u64, Vec<u8>)>,
-}
-
-impl ReadAt for Patched {
-    fn len(&self) -> u64 {
-        self.base.len()
-    }
-
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
-        self.base.read_at(buf, offset)?;
-        let end = offset + buf.len() as u64;
-        for (at, bytes) in &self.patches {
-            let (from, to) = (offset.max(*at), end.min(at + bytes.len() as u64));
-            if from < to {
-                let source = &bytes[(from - at) as usize..(to - at) as usize];
-                buf[(from - offset) as usize..(to - offset) as usize].copy_from_slice(source);
-            }
-        }
-        Ok(())
-    }
-}
 
 fn base(data: &Path, spec: &Value) -> Source {
     let bytes = common::gunzip(&data.join(spec["file"].as_str().unwrap()));

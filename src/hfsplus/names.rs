@@ -2,7 +2,7 @@
 
 use super::HfsPlus;
 use super::catalog::{Record, is_dir_link, is_file_link};
-use super::check::{TreeSpec, inode_number, scan};
+use super::check::inode_number;
 use super::format::{CatalogFile, ROOT, decode, record_type};
 use super::node::split;
 use super::unicode::display;
@@ -61,8 +61,7 @@ impl HfsPlus {
     /// What `take` finds in all records of the catalog, sorted.
     fn collect<T: Ord>(&self, take: impl Fn(&[u8]) -> Option<T>) -> Result<Vec<T>> {
         let mut found = Vec::new();
-        let spec = TreeSpec::catalog(self.catalog().folds_case());
-        scan(&spec, self.catalog().tree(), &NoProgress, &mut |_, _, r| found.extend(take(r)))?;
+        self.scan_catalog(&NoProgress, &mut |_, _, r| found.extend(take(r)))?;
         found.sort_unstable();
         Ok(found)
     }

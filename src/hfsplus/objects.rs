@@ -2,7 +2,6 @@
 
 use super::HfsPlus;
 use super::catalog::{Key, Record, is_dir_link, is_file_link};
-use super::check::{TreeSpec, scan};
 use super::format::{
     CatalogCommon, CatalogFile, FLAG_HAS_ATTRIBUTES, FLAG_HAS_SECURITY, ForkData, ROOT,
     UF_COMPRESSED, decode, record_type,
@@ -22,8 +21,7 @@ impl HfsPlus {
         visit: &mut dyn FnMut(Object),
     ) -> Result<bool> {
         progress.phase("listing the files", 0, Unit::Items);
-        let spec = TreeSpec::catalog(self.catalog().folds_case());
-        scan(&spec, self.catalog().tree(), progress, &mut |_, _, record| {
+        self.scan_catalog(progress, &mut |_, _, record| {
             if let Some(object) = self.object(record) {
                 visit(object);
                 progress.advance(1);

@@ -180,7 +180,7 @@ codes! {
         "A field of the volume header cannot be right."
         => "Let a Mac repair the volume (fsck_hfs).";
     JournalBad "HFS-JOURNAL-BAD" Damage [574]
-        "The journal's header or a transaction in it is not valid; what came before it was replayed in memory."
+        "The journal, or what leads to it, is not valid; the transactions before the bad one were replayed in memory."
         => "Let the Mac attach the image and repair it; the last moments of the last backup may be missing.";
     JournalDirty "HFS-JOURNAL-DIRTY" Info [611]
         "The journal held unfinished work; it was replayed in memory. Normal after a lost connection."
@@ -378,7 +378,7 @@ codes! {
         "An access control list cannot be decoded."
         => "The object is restored without it.";
     AttributeFlags "HFS-ATTRIBUTE-FLAGS" Warning [575, 576]
-        "An object's flags do not say truly whether it has extended attributes or an access control list."
+        "An object's flags do not say truly whether it has extended attributes, an access control list or compressed contents."
         => "Harmless to read; let a Mac repair the volume (fsck_hfs).";
     BitmapUnder "HFS-BITMAP-UNDER" Damage [556]
         "Blocks in use are marked free: the next write to the volume may overwrite them."

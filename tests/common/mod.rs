@@ -3,6 +3,7 @@
 
 pub mod contents;
 pub mod manifest;
+pub mod patched;
 pub mod schema;
 
 use std::fs::File;

@@ -9,6 +9,7 @@ pub mod cksum;
 pub mod damage;
 pub mod decmpfs;
 pub mod demo;
+pub mod fields;
 pub mod hfs;
 pub mod image;
 pub mod journal;

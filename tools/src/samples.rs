@@ -316,14 +316,19 @@ fn old_links(v: &mut VolumeBuilder) {
     }
 }
 
+/// Snapshots on a big volume.
+const SNAPSHOTS: usize = 10;
+
 /// A volume of about `files` files, a hundred to a folder, with contents of zeros; every tenth
-/// folder has a directory link and every hundredth file a hard link.
+/// folder is shared by all of ten snapshots, and every hundredth file has a hard link.
 pub fn big(files: u32) -> VolumeBuilder {
     let size = (u64::from(files) * 8192 + (1 << 30)).next_multiple_of(1 << 20);
     let options = VolumeOptions { size, journal_size: 8 << 20, ..VolumeOptions::default() };
     let mut v = VolumeBuilder::new(options);
     let root = v.root();
     let linked = v.mkdir(root, "linked", Meta::dir());
+    let snapshots: [u32; SNAPSHOTS] =
+        std::array::from_fn(|n| v.mkdir(root, &format!("snapshot {n}"), Meta::dir()));
     let mut shelf = root;
     for folder in 0..files.div_ceil(100) {
         if folder % 100 == 0 {
@@ -338,7 +343,9 @@ pub fn big(files: u32) -> VolumeBuilder {
             }
         }
         if folder % 10 == 0 {
-            v.dir_link(dir, linked, &format!("folder {folder}"));
+            for snapshot in snapshots {
+                v.dir_link(dir, snapshot, &format!("folder {folder}"));
+            }
         }
     }
     v

@@ -2,18 +2,19 @@
 //! (section 11).
 
 use super::blocks::{Blocks, Owner};
-use super::objects::Object;
+use super::objects::{Object, Shape};
+use crate::decmpfs;
 use crate::error::Place;
 use crate::hfsplus::acl::Acl;
 use crate::hfsplus::attributes::{Key, record_type};
 use crate::hfsplus::format::{
     ExtentRecord, FIRST_LINK_XATTR, FIRST_USER_CNID, FLAG_HAS_ATTRIBUTES, FLAG_HAS_SECURITY,
-    ForkData, ROOT, SECURITY_XATTR, decode,
+    ForkData, ROOT, SECURITY_XATTR, UF_COMPRESSED, decode,
 };
 use crate::hfsplus::node::split;
 use crate::hfsplus::unicode::raw_string;
 use crate::io::bytes::{be32, usize32};
-use crate::report::{Code, Finding, Reporter, Where};
+use crate::report::{Code, Finding, Reporter, Severity, Where};
 use std::collections::BTreeMap;
 
 /// A fork that is still being put together: its data, blocks seen so far.
@@ -23,16 +24,44 @@ struct Open {
     records: BTreeMap<u32, ExtentRecord>,
 }
 
+/// Known kinds among an object's attributes.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Kinds {
+    /// An access control list.
+    acl: bool,
+    /// A header of compressed contents.
+    compressed: bool,
+}
+
+impl Kinds {
+    fn add(&mut self, other: Self) {
+        self.acl |= other.acl;
+        self.compressed |= other.compressed;
+    }
+}
+
 /// What the attributes file says about objects.
 #[derive(Default)]
 pub struct AttributeFacts {
-    /// CNIDs with any attribute, and whether one is an access control list.
-    with: Vec<(u32, bool)>,
+    /// CNIDs with any attribute, and which of them are of a known kind.
+    with: Vec<(u32, Kinds)>,
     first_links: BTreeMap<u32, u32>,
     forks: BTreeMap<(u32, String), Open>,
     stray_extents: Vec<(u32, String, u32, ExtentRecord)>,
     /// Whether some record could not be taken in, so that others may be missing.
     pub broken: bool,
+}
+
+/// Bytes of an attribute record of its type.
+fn expected_len(data: &[u8]) -> Option<usize> {
+    match be32(data, 0)? {
+        record_type::INLINE => {
+            usize32(be32(data, 12)?).checked_next_multiple_of(2)?.checked_add(16)
+        }
+        record_type::FORK => Some(88),
+        record_type::EXTENTS => Some(72),
+        _ => None,
+    }
 }
 
 impl AttributeFacts {
@@ -64,6 +93,15 @@ impl AttributeFacts {
             self.broken = true;
         };
         let data = parts.data;
+        if let Some(expected) = expected_len(data).filter(|n| *n < data.len()) {
+            let place = Where::of("attributes").node(node).record(index).cnid(key.file);
+            let text = format!(
+                "attributes node {node} record {index}: {} bytes, {expected} would do",
+                data.len()
+            );
+            let finding = Finding::new(Code::AttributeRecord, place.at(locate(node)), text);
+            reporter.report(finding.severity(Severity::Warning));
+        }
         match be32(data, 0) {
             Some(record_type::INLINE) => {
                 let size = usize32(be32(data, 12).unwrap_or(u32::MAX));
@@ -112,9 +150,10 @@ impl AttributeFacts {
                 reporter.report(Finding::new(Code::AclBad, place, text));
             }
         }
+        let kinds = Kinds { acl, compressed: name == decmpfs::XATTR };
         match self.with.last_mut() {
-            Some(last) if last.0 == key.file => last.1 |= acl,
-            _ => self.with.push((key.file, acl)),
+            Some(last) if last.0 == key.file => last.1.add(kinds),
+            _ => self.with.push((key.file, kinds)),
         }
     }
 
@@ -159,7 +198,9 @@ impl AttributeFacts {
         self.with.sort_unstable();
         self.with.dedup_by(|b, a| {
             let same = a.0 == b.0;
-            a.1 |= same && b.1;
+            if same {
+                a.1.add(b.1);
+            }
             same
         });
         let say = |cnid: u32, text: String| {
@@ -169,7 +210,8 @@ impl AttributeFacts {
         let find = |cnid: u32| self.with.binary_search_by_key(&cnid, |w| w.0).ok();
         for o in objects {
             let found = find(o.cnid).and_then(|at| self.with.get(at));
-            let (any, acl) = found.map_or((false, false), |w| (true, w.1));
+            let kinds = found.map(|w| w.1).unwrap_or_default();
+            let (any, acl) = (found.is_some(), kinds.acl);
             if (o.flags & FLAG_HAS_ATTRIBUTES != 0) != any {
                 let (says, has) = if any { ("none", "some") } else { ("some", "none") };
                 say(
@@ -186,6 +228,15 @@ impl AttributeFacts {
                         o.cnid
                     ),
                 );
+            }
+            let marked = o.owner_flags & UF_COMPRESSED != 0;
+            if marked != kinds.compressed && o.shape == Shape::File {
+                let (says, but) = if marked {
+                    ("is marked as compressed", "has no header of compressed contents")
+                } else {
+                    ("is not marked as compressed", "has compressed contents")
+                };
+                say(o.cnid, format!("file {} {says}, but {but}", o.cnid));
             }
         }
         for (cnid, _) in &self.with {

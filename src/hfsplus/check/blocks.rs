@@ -2,7 +2,9 @@
 //! go on in the extents file (sections 3 and 10).
 
 use crate::hfsplus::extents::{ForkType, Key};
-use crate::hfsplus::format::{Extent, ExtentRecord, FIRST_USER_CNID, ForkData, VolumeHeader};
+use crate::hfsplus::format::{
+    BAD_BLOCK_FILE, Extent, ExtentRecord, FIRST_USER_CNID, ForkData, VolumeHeader,
+};
 use crate::io::ReadAt;
 use crate::io::bytes::usize32;
 use crate::report::{Code, Finding, Reporter, Severity, Where};
@@ -78,15 +80,23 @@ impl Overflow {
         }
     }
 
-    /// The extents of the bad block file, which has no other record.
-    pub fn bad_blocks(&mut self) -> Vec<Extent> {
-        let bad = crate::hfsplus::format::BAD_BLOCK_FILE;
-        let mine = self.records.iter_mut().filter(|r| r.0.file == bad);
-        mine.flat_map(|r| {
-            r.2 = true;
-            r.1.into_iter().filter(|e| e.count > 0)
-        })
-        .collect()
+    /// The extents of the bad block file, which has no other record. Reports records that
+    /// do not follow each other.
+    pub fn bad_blocks(&mut self, reporter: &dyn Reporter) -> Vec<Extent> {
+        let mut all = Vec::new();
+        let mut next = 0u32;
+        for (key, record, used) in self.records.iter_mut().filter(|r| r.0.file == BAD_BLOCK_FILE) {
+            *used = true;
+            if (key.fork, key.start) != (ForkType::Data.code(), next) {
+                let text = format!("bad blocks from block {} on, expected {next}", key.start);
+                let place = Where::of("extents").cnid(BAD_BLOCK_FILE);
+                reporter.report(Finding::new(Code::OverflowOrphan, place, text));
+            }
+            let extents = record.iter().filter(|e| e.count > 0);
+            next = extents.clone().fold(key.start, |n, e| n.saturating_add(e.count));
+            all.extend(extents);
+        }
+        all
     }
 }
 

@@ -77,7 +77,7 @@ impl<'a> Contents<'a> {
             reporter: self.reporter,
             locate: &locate,
         };
-        let spec = TreeSpec::catalog(self.folds());
+        let spec = TreeSpec::catalog(self.folds(), h.is_hfsx());
         let catalog_whole =
             self.tree(&spec, CATALOG_FILE, &h.catalog_file, done, &mut |n, i, r| {
                 c.record(n, i, r);
@@ -255,7 +255,7 @@ impl<'a> Contents<'a> {
             }
             blocks.fork(cnid, ForkType::Data, fork, overflow);
         }
-        for e in overflow.bad_blocks() {
+        for e in overflow.bad_blocks(self.reporter) {
             blocks.claim(Owner::Fixed("bad blocks"), e.start, e.count);
         }
     }

@@ -234,6 +234,15 @@ fn folder_links(job: &Job<'_>, private: Private, attributes: Option<&AttributeFa
     for inode in &inodes {
         folder_inode(job, inode, &links);
     }
+    let astray = |o: &&Object| {
+        let chained = o.shape == Shape::Folder && o.flags & FLAG_LINK_CHAIN != 0;
+        chained && Some(o.parent) != private.folders
+    };
+    for o in job.objects.iter().filter(astray) {
+        let text =
+            format!("folder {} is marked as a linked one, but is not where they are", o.cnid);
+        job.say(Code::InodePlace, o.cnid, text);
+    }
     cycles(job, private, &links);
 }
 

@@ -11,12 +11,14 @@ mod header;
 mod hierarchy;
 mod links;
 mod objects;
+mod ring;
 mod spec;
 mod straddle;
 mod totals;
 mod tree;
 mod unused;
 
+use super::HfsPlus;
 use super::btree::BTree;
 use super::format::VolumeHeader;
 use super::journal::{Journal, JournalState};
@@ -106,9 +108,26 @@ fn check_journal(
         }
         JournalState::None | JournalState::Empty | JournalState::NeedsInit => {}
     }
+    ring::check(source, header, &journal, reporter);
     let volume = journal.overlay(source.clone());
     done.journal = Some(journal.state);
     volume
+}
+
+impl HfsPlus {
+    /// The rules of this volume's catalog.
+    pub(super) fn catalog_spec(&self) -> TreeSpec {
+        TreeSpec::catalog(self.catalog().folds_case(), self.header().is_hfsx())
+    }
+
+    /// Visit every sound record of the catalog; see [`scan`].
+    pub(super) fn scan_catalog(
+        &self,
+        progress: &dyn Progress,
+        visit: tree::LeafVisitor<'_>,
+    ) -> Result<bool> {
+        scan(&self.catalog_spec(), self.catalog().tree(), progress, visit)
+    }
 }
 
 /// Visit every sound leaf record of a tree in the order of the file: node, record

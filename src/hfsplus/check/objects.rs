@@ -16,6 +16,8 @@ use std::hash::{Hash, Hasher};
 
 /// Finder type and creator of a symbolic link: `slnk`, `rhap`.
 const SYMLINK: (u32, u32) = (0x736C_6E6B, 0x7268_6170);
+/// Bytes of a thread record with a name of 255 units.
+const LONGEST_THREAD: usize = 520;
 /// Finder flag: the name is locked.
 const NAME_LOCKED: u16 = 0x1000;
 
@@ -135,7 +137,7 @@ impl Collected<'_> {
             Some(record_type::FOLDER) if data.len() == 88 => self.folder(node, index, key, data),
             Some(record_type::FILE) if data.len() == 248 => self.file(node, index, key, data),
             Some(kind @ (record_type::FOLDER_THREAD | record_type::FILE_THREAD))
-                if (8..=520).contains(&data.len()) =>
+                if (8..=LONGEST_THREAD).contains(&data.len()) =>
             {
                 self.thread(node, index, key, data, kind == record_type::FOLDER_THREAD);
             }
@@ -166,6 +168,15 @@ impl Collected<'_> {
             self.report(Code::CatalogName, node, index, cnid, text);
             return;
         };
+        // Old systems left threads as long as the longest; else they end with the name.
+        let exact = 10 + name.len();
+        if data.len() != exact && data.len() != LONGEST_THREAD {
+            let text = format!("{} bytes for a thread of {exact}", data.len());
+            let place = Where::of("catalog").node(node).record(index).cnid(key.parent);
+            let text = format!("catalog node {node} record {index}: {text}");
+            let finding = Finding::new(Code::CatalogRecord, place.at((self.locate)(node)), text);
+            self.reporter.report(finding.severity(Severity::Info));
+        }
         let key_of = key_hash(parent, name);
         self.threads.push(Thread { cnid: key.parent, key: key_of, parent, folder });
     }
@@ -286,8 +297,14 @@ impl Collected<'_> {
         }
         let mode_kind = c.bsd.file_mode & 0o170_000;
         let known = [0o100_000, 0o120_000, 0o020_000, 0o060_000, 0o010_000, 0o140_000];
-        if c.bsd.file_mode != 0 && !known.contains(&mode_kind) {
+        let is_known = known.contains(&mode_kind);
+        if c.bsd.file_mode != 0 && !is_known {
             let text = format!("file {} has mode {:06o}", c.id, c.bsd.file_mode);
+            self.report(Code::CatalogMode, node, index, Some(c.id), text);
+        }
+        let keeps_data = mode_kind == 0o100_000 || mode_kind == 0o120_000;
+        if c.bsd.file_mode != 0 && is_known && !keeps_data && f.data_fork.total_blocks > 0 {
+            let text = format!("file {} has contents and mode {:06o}", c.id, c.bsd.file_mode);
             self.report(Code::CatalogMode, node, index, Some(c.id), text);
         }
         if mode_kind == 0o120_000 && kind != SYMLINK {

@@ -18,6 +18,8 @@ pub struct TreeSpec {
     pub max_key_length: u16,
     /// Order of two keys (without their length fields).
     pub compare: CompareKeys,
+    /// What `keyCompareType` may be; empty where nobody reads it.
+    pub orders: &'static [u8],
     /// What is wrong with a key's length, if anything.
     pub key_problem: fn(&[u8]) -> Option<String>,
 }
@@ -29,14 +31,16 @@ impl TreeSpec {
             name: "extents",
             max_key_length: 10,
             compare: compare_extents,
+            orders: &[],
             key_problem: extents_key,
         }
     }
 
-    /// The catalog; `folds`: case does not count.
-    pub fn catalog(folds: bool) -> Self {
+    /// The catalog; `folds`: case does not count; `hfsx`: the header says whether.
+    pub fn catalog(folds: bool, hfsx: bool) -> Self {
+        let orders: &[u8] = if hfsx { &[0xBC, 0xCF] } else { &[] };
         let compare = if folds { compare_catalog_folded } else { compare_catalog_binary };
-        Self { name: "catalog", max_key_length: 516, compare, key_problem: catalog_key }
+        Self { name: "catalog", max_key_length: 516, compare, orders, key_problem: catalog_key }
     }
 
     /// The attributes tree.
@@ -45,6 +49,7 @@ impl TreeSpec {
             name: "attributes",
             max_key_length: 266,
             compare: compare_attributes,
+            orders: &[],
             key_problem: attributes_key,
         }
     }

@@ -5,7 +5,7 @@ use super::spec::TreeSpec;
 use crate::error::{Error, Result};
 use crate::hfsplus::btree::read_header;
 use crate::hfsplus::format::BTreeHeader;
-use crate::hfsplus::node::{Node, kind, split};
+use crate::hfsplus::node::{DESCRIPTOR, Node, kind, split};
 use crate::io::bytes::{be32, bit, to_u64, to_usize, usize32};
 use crate::io::{Presence, ReadAt, read_vec};
 use crate::report::{Code, Finding, Progress, Reporter, Severity, Unit, Where};
@@ -157,6 +157,12 @@ impl Checker<'_> {
         if h.attributes & !7 != 0 || h.attributes & 2 == 0 {
             self.grade_header(Severity::Warning, format!("attributes {:#x}", h.attributes));
         }
+        let orders = self.spec.orders;
+        if !orders.is_empty() && !orders.contains(&h.key_compare_type) {
+            let text =
+                format!("order of names {:#04x}, expected {orders:02x?}", h.key_compare_type);
+            self.grade_header(Severity::Warning, text);
+        }
         if h.btree_type != 0 {
             self.grade_header(Severity::Warning, format!("tree type {}, expected 0", h.btree_type));
         }
@@ -231,11 +237,15 @@ impl Checker<'_> {
             self.grade_header(Severity::Info, format!("previous node {}", node.backward));
         }
         self.header_constants();
-        if let Some(problem) = node.offsets_problem() {
-            self.report_header(problem);
-        }
         // Whatever the offsets say, Apple's code finds the map at 248.
         let end = to_usize(self.size()) - 8;
+        let offsets: Vec<usize> = (0..4).filter_map(|i| node.offset(i)).collect();
+        if let Some(problem) = node.offsets_problem() {
+            self.report_header(problem);
+        } else if offsets != [14, 120, 248, end] {
+            let text = format!("its records begin at {offsets:?}, expected 14, 120, 248, {end}");
+            self.grade_header(Severity::Warning, text);
+        }
         self.map = node.bytes().get(248..end).unwrap_or_default().to_vec();
         self.map_nodes(node.forward);
         Ok(())
@@ -256,14 +266,17 @@ impl Checker<'_> {
                 self.summary.whole = false;
                 return;
             }
-            match node.record(0) {
-                Some(more) if node.records == 1 => self.map.extend_from_slice(more),
-                _ => self.report(
-                    Code::BtreeMap,
-                    n,
-                    format!("{} records in a map node", node.records),
-                ),
+            // Two bytes before the two offsets stay free.
+            let end = to_usize(self.size()) - 6;
+            let offsets = (node.offset(0), node.offset(1));
+            if node.records != 1 || offsets != (Some(DESCRIPTOR), Some(end)) {
+                let text = format!(
+                    "{} records in a map node, the first from {:?} to {:?}",
+                    node.records, offsets.0, offsets.1
+                );
+                self.report(Code::BtreeMap, n, text);
             }
+            self.map.extend_from_slice(node.bytes().get(DESCRIPTOR..end).unwrap_or_default());
             (from, n) = (n, node.forward);
         }
         if self.map.len() < usize32(self.header.total_nodes).div_ceil(8) {
@@ -415,6 +428,15 @@ impl Checker<'_> {
                 self.summary.whole = false;
                 continue;
             };
+            if record.data.len() != 4 {
+                let text = format!(
+                    "{} node {n}: index record {i} has {} bytes behind its key, expected 4",
+                    self.spec.name,
+                    record.data.len()
+                );
+                let finding = Finding::new(Code::BtreeNode, self.place(n), text);
+                self.reporter.report(finding.severity(Severity::Warning));
+            }
             if self.reach(next, n) {
                 below.push(Child { node: next, key: Some(record.key.into()) });
             }

@@ -85,8 +85,7 @@ pub(super) fn visit(
     if let Some(tree) = &fs.extents {
         scan(&TreeSpec::extents(), tree, progress, &mut |_, _, r| files.overflow(r))?;
     }
-    let spec = TreeSpec::catalog(fs.catalog().folds_case());
-    scan(&spec, fs.catalog().tree(), progress, &mut |node, _, record| {
+    fs.scan_catalog(progress, &mut |node, _, record| {
         files.catalog(record);
         files::describe(record, node, &mut catalog, &mut extents, &mut attributes);
     })?;

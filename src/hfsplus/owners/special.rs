@@ -31,14 +31,13 @@ pub(super) enum Tree {
 impl Tree {
     fn parts(self, fs: &HfsPlus) -> (Option<&BTree>, u32, &ForkData, TreeSpec) {
         let h = fs.header();
-        let folds = fs.catalog().folds_case();
         match self {
             Self::Extents => {
                 (fs.extents.as_ref(), EXTENTS_FILE, &h.extents_file, TreeSpec::extents())
             }
             Self::Catalog => {
                 let tree = fs.catalog().tree();
-                (Some(tree), CATALOG_FILE, &h.catalog_file, TreeSpec::catalog(folds))
+                (Some(tree), CATALOG_FILE, &h.catalog_file, fs.catalog_spec())
             }
             Self::Attributes => {
                 let tree = fs.attributes().map(|a| a.tree());

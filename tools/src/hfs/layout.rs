@@ -132,6 +132,12 @@ pub struct Layout {
     pub private: (Cnid, Cnid),
     /// A block that is free.
     pub free_block: u32,
+    /// Whether the volume is HFSX.
+    pub hfsx: bool,
+    /// Whether case does not count in names.
+    pub folds: bool,
+    /// The bits of the encodings bitmap that names on the volume need.
+    pub encodings: u64,
     pub(crate) placements: Placements,
     /// Catalog entries in key order: (CNID, is a thread).
     pub(crate) entries: Vec<(Cnid, bool)>,
@@ -149,6 +155,11 @@ impl Layout {
     /// Byte offset of the alternate volume header.
     pub fn alternate(&self) -> u64 {
         self.base + self.len - 1024
+    }
+
+    /// The largest CNID in use.
+    pub fn largest_cnid(&self) -> Cnid {
+        self.entries.iter().map(|e| e.0).max().unwrap_or(0)
     }
 
     /// Byte offset of an allocation block.

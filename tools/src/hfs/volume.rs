@@ -73,6 +73,9 @@ impl VolumeBuilder {
             attributes: attributes_plan.as_ref().map(|p| layout_of(p, &special.attributes)),
             private: (self.file_private, self.dir_private),
             free_block: alloc.cursor(),
+            hfsx: options.hfsx,
+            folds: options.order() == super::names::NameOrder::Folded,
+            encodings: catalog::encodings(self),
             placements,
             entries: catalog
                 .entries
