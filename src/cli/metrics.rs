@@ -2,11 +2,11 @@
 //! collector. One table of metrics; the rest is the format.
 //! Source: prometheus.io, "Exposition formats", text format 0.0.4.
 
-use super::atomic;
 use super::verify::Checked;
 use std::collections::HashSet;
 use std::fmt::{Display, Write};
 use std::path::Path;
+use tmbundle::state::{folder_of, write_atomically};
 use tmbundle::verify::{Outcome, Verdict};
 use tmbundle::{Error, Result};
 
@@ -127,7 +127,7 @@ fn when_verified(checked: &Checked, f: &mut dyn FnMut(&Outcome)) {
 /// # Errors
 /// [`Error::Invalid`] if not.
 pub fn check<'a>(file: &Path, sources: impl Iterator<Item = &'a Path>) -> Result<()> {
-    let folder = atomic::folder(file);
+    let folder = folder_of(file);
     let invalid = |why: String| Error::Invalid(format!("--metrics {}: {why}", file.display()));
     let folder = std::fs::canonicalize(folder).map_err(|e| invalid(e.to_string()))?;
     let Some(name) = file.file_name().filter(|_| folder.is_dir() && !file.is_dir()) else {
@@ -146,8 +146,7 @@ pub fn check<'a>(file: &Path, sources: impl Iterator<Item = &'a Path>) -> Result
 /// # Errors
 /// [`Error::Io`].
 pub fn write(file: &Path, all: &[Checked], exit: u8, now: i64) -> Result<()> {
-    atomic::write(file, page(all, exit, now).as_bytes())
-        .map_err(|e| Error::io(format!("cannot write {}", file.display()), e))
+    write_atomically(file, page(all, exit, now).as_bytes(), 0o644)
 }
 
 fn page(all: &[Checked], exit: u8, now: i64) -> String {

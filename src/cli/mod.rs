@@ -2,7 +2,6 @@
 
 mod access;
 mod args;
-mod atomic;
 mod busy;
 mod cat;
 mod cost;

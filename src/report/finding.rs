@@ -142,7 +142,8 @@ pub struct Cost {
     /// an intact one. Absent where there is nothing to compare.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub intact_elsewhere: Option<u64>,
-    /// The files and folders, sorted by address.
+    /// The files and folders: a user's before Time Machine's own, those in the newest
+    /// snapshot first.
     pub affected: Vec<Affected>,
     /// How many more there are that are not listed.
     #[serde(skip_serializing_if = "is_zero")]
@@ -156,7 +157,8 @@ fn is_zero(n: &u64) -> bool {
 /// A file or folder that a finding hits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Affected {
-    /// Its address in the newest snapshot it appears in: `SNAPSHOT:/PATH`, or
+    /// Its address in the newest snapshot it appears in, if possible a completed one:
+    /// `SNAPSHOT:/PATH`, or
     /// `volume:/PATH`.
     pub address: String,
     /// The snapshots it appears in, oldest first.

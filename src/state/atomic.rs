@@ -1,11 +1,10 @@
 //! Files that are there whole or not at all.
 
 use crate::error::{Error, Result};
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Permissions};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Write `bytes` as the file `path` with permissions `mode`: under another name in the
 /// same folder, to the disk, then renamed. Whoever looks, also after a crash, sees
@@ -14,38 +13,28 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// # Errors
 /// [`Error::Io`]; the old contents are then still there.
 pub fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let failed = |e: std::io::Error| Error::io(format!("cannot write {}", path.display()), e);
-    let (Some(name), Some(folder)) = (path.file_name(), path.parent()) else {
-        return Err(failed(std::io::ErrorKind::InvalidInput.into()));
+    let write = || -> std::io::Result<()> {
+        let folder = folder(path);
+        // The ending keeps those away who read all files of another (`*.prom`).
+        let mut file =
+            tempfile::Builder::new().prefix(".tmbundle-").suffix(".tmp").tempfile_in(folder)?;
+        file.write_all(bytes)?;
+        file.as_file().set_permissions(Permissions::from_mode(mode))?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        File::open(folder)?.sync_all()
     };
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let unique = COUNT.fetch_add(1, Ordering::Relaxed);
-    let mut temporary = std::ffi::OsString::from(".");
-    temporary.push(name);
-    temporary.push(format!(".{}-{unique}.tmp", std::process::id()));
-    let temporary = folder.join(temporary);
-    // What a killed process of the same number may have left.
-    let _ = std::fs::remove_file(&temporary);
-    let written = write_new(&temporary, bytes, mode)
-        .and_then(|()| std::fs::rename(&temporary, path))
-        .and_then(|()| File::open(folder)?.sync_all());
-    written.map_err(|e| {
-        let _ = std::fs::remove_file(&temporary);
-        failed(e)
-    })
+    write().map_err(|e| Error::io(format!("cannot write {}", path.display()), e))
 }
 
-fn write_new(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+/// The folder a file is to lie in.
+pub fn folder(path: &Path) -> &Path {
+    path.parent().filter(|p| *p != Path::new("")).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn a_file_is_replaced_whole_and_nothing_else_is_left() {

@@ -10,7 +10,7 @@ mod identity;
 mod place;
 mod record;
 
-pub use atomic::write_atomically;
+pub use atomic::{folder as folder_of, write_atomically};
 pub use identity::{Identity, Mark};
 pub use place::{Environment, find_dir, refuse_inside};
 pub use record::{Record, Session};

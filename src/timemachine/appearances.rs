@@ -20,7 +20,8 @@ pub type Set = Arc<[usize]>;
 pub struct Appearance {
     /// The snapshots it appears in.
     pub snapshots: Set,
-    /// Its address in the newest of them, as the other commands take it.
+    /// Its address in the newest of them, if possible a completed one, as the other
+    /// commands take it.
     pub address: String,
     /// That snapshot and the path in it.
     pub newest: Option<(usize, String)>,
@@ -30,6 +31,7 @@ struct Known {
     name: String,
     computer: usize,
     node: NodeId,
+    whole: bool,
 }
 
 /// Finds where objects of a volume appear. Remembers what it found of folders.
@@ -53,7 +55,7 @@ impl<'a> Appearances<'a> {
                 c.snapshots.iter().map(move |s| {
                     let name =
                         if several { format!("{}/{}", c.name, s.name) } else { s.name.clone() };
-                    Known { name, computer: i, node: s.node }
+                    Known { name, computer: i, node: s.node, whole: s.state.is_whole() }
                 })
             })
             .collect();
@@ -75,7 +77,9 @@ impl<'a> Appearances<'a> {
     /// Where an object appears.
     pub fn of(&mut self, node: NodeId) -> Appearance {
         let snapshots = self.set_of(node);
-        let newest = snapshots.last().map(|i| (*i, self.path(node, Some(*i))));
+        let whole = |i: &&usize| self.snapshots.get(**i).is_some_and(|s| s.whole);
+        let newest = snapshots.iter().rev().find(whole).or(snapshots.last()).copied();
+        let newest = newest.map(|i| (i, self.path(node, Some(i))));
         let address = match &newest {
             Some((i, path)) => format!("{}:{path}", self.snapshot_name(*i)),
             None => format!("{VOLUME}:{}", self.path(node, None)),

@@ -6,6 +6,7 @@ use crate::bundle::Bands;
 use crate::error::Result;
 use crate::fs::{FileSystem, Kind, NodeId, Owned, Owner};
 use crate::io::{Presence, Ranges};
+use crate::report::words::binary;
 use crate::report::{Affected, Code, Cost, Finding, Progress, Severity, Unit, Where};
 use crate::timemachine::{Appearances, OpenVolume};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -197,10 +198,17 @@ fn price(volume: &OpenVolume, probes: &mut [Probe], progress: &dyn Progress) -> 
         let name = |i: Option<&usize>| i.map(|i| at.snapshot_name(*i).to_owned());
         cost.first_snapshot = name(snapshots.first());
         cost.last_snapshot = name(snapshots.last());
-        cost.affected.sort_by(|a, b| a.address.cmp(&b.address));
+        cost.affected.sort_by_cached_key(telling);
         probe.finding.cost = Some(cost);
     }
     Ok(())
+}
+
+/// Orders what is hit for people: a user's files before Time Machine's own (`/.…`),
+/// those in the newest snapshot first.
+fn telling(a: &Affected) -> (bool, std::cmp::Reverse<Option<String>>, String) {
+    let own = a.address.contains(":/.");
+    (own, std::cmp::Reverse(a.snapshots.last().cloned()), a.address.clone())
 }
 
 struct Pricing<'a> {
@@ -245,7 +253,7 @@ impl Pricing<'_> {
 
 /// Text and severity of what was lost, now that it is known whose it is.
 fn judge(probe: &mut Probe, fs: &dyn FileSystem) {
-    let bytes: u64 = probe.nodes.values().sum();
+    let bytes = binary(probe.nodes.values().sum());
     let band = probe.finding.place.band.clone().unwrap_or_default();
     let text = match probe.loss {
         None => {
@@ -257,13 +265,13 @@ fn judge(probe: &mut Probe, fs: &dyn FileSystem) {
             return;
         }
         Some(Presence::Hole) => {
-            format!("holes in bands lie under {bytes} bytes of file data, which read as zeros")
+            format!("holes in bands lie under {bytes} of file data, which read as zeros")
         }
         Some(Presence::Missing) => {
-            format!("band {band} is missing, but the volume has {bytes} bytes of file data there")
+            format!("band {band} is missing, but the volume has {bytes} of file data there")
         }
         Some(_) => {
-            format!("band {band} ends before {bytes} bytes of file data that the volume has there")
+            format!("band {band} ends before {bytes} of file data that the volume has there")
         }
     };
     probe.finding.message = text;

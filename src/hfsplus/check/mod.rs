@@ -16,6 +16,7 @@ mod spec;
 mod straddle;
 mod totals;
 mod tree;
+mod tree_map;
 mod unused;
 
 use super::HfsPlus;

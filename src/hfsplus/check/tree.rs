@@ -5,14 +5,14 @@ use super::spec::TreeSpec;
 use crate::error::{Error, Result};
 use crate::hfsplus::btree::read_header;
 use crate::hfsplus::format::BTreeHeader;
-use crate::hfsplus::node::{DESCRIPTOR, Node, kind, split};
+use crate::hfsplus::node::{Node, kind, split};
 use crate::io::bytes::{be32, bit, to_u64, to_usize, usize32};
 use crate::io::{Presence, ReadAt, read_vec};
 use crate::report::{Code, Finding, Progress, Reporter, Severity, Unit, Where};
 use std::cmp::Ordering;
 
 /// Deepest tree that fsck accepts.
-const MAX_DEPTH: u16 = 8;
+pub(super) const MAX_DEPTH: u16 = 8;
 /// Bytes of leaves that are read at a time.
 pub(super) const BATCH: u64 = 1 << 20;
 
@@ -45,15 +45,16 @@ struct Child {
     key: Option<Box<[u8]>>,
 }
 
-struct Checker<'a> {
-    spec: &'a TreeSpec,
-    file: &'a dyn ReadAt,
-    reporter: &'a dyn Reporter,
-    progress: &'a dyn Progress,
-    header: BTreeHeader,
-    map: Vec<u8>,
-    seen: Vec<u8>,
-    summary: TreeSummary,
+/// The check of one tree.
+pub(super) struct Checker<'a> {
+    pub(super) spec: &'a TreeSpec,
+    pub(super) file: &'a dyn ReadAt,
+    pub(super) reporter: &'a dyn Reporter,
+    pub(super) progress: &'a dyn Progress,
+    pub(super) header: BTreeHeader,
+    pub(super) map: Vec<u8>,
+    pub(super) seen: Vec<u8>,
+    pub(super) summary: TreeSummary,
 }
 
 /// Check a tree; its sound leaf records go to `leaf`.
@@ -119,57 +120,33 @@ pub(super) fn absent(file: &dyn ReadAt, n: u32, size: u64) -> Option<&'static st
 }
 
 impl Checker<'_> {
-    fn size(&self) -> u64 {
+    pub(super) fn size(&self) -> u64 {
         u64::from(self.header.node_size)
     }
 
-    fn place(&self, n: u32) -> Where {
+    pub(super) fn place(&self, n: u32) -> Where {
         let at = self.file.locate(u64::from(n) * self.size());
         Where::of(self.spec.name).node(n).at(at).length(self.size())
     }
 
-    fn report(&self, code: Code, n: u32, text: impl AsRef<str>) {
+    pub(super) fn report(&self, code: Code, n: u32, text: impl AsRef<str>) {
         let text = format!("{} node {n}: {}", self.spec.name, text.as_ref());
         self.reporter.report(Finding::new(code, self.place(n), text));
     }
 
-    fn report_header(&self, text: impl AsRef<str>) {
+    pub(super) fn report_header(&self, text: impl AsRef<str>) {
         let text = format!("{} header: {}", self.spec.name, text.as_ref());
         self.reporter.report(Finding::new(Code::BtreeHeader, self.place(0), text));
     }
 
-    fn grade_header(&self, severity: Severity, text: String) {
+    pub(super) fn grade_header(&self, severity: Severity, text: String) {
         let text = format!("{} header: {text}", self.spec.name);
         let finding = Finding::new(Code::BtreeHeader, self.place(0), text);
         self.reporter.report(finding.severity(severity));
     }
 
-    /// Fields that always have the same value in this tree.
-    fn header_constants(&self) {
-        let h = &self.header;
-        if h.max_key_length != self.spec.max_key_length {
-            let text = format!(
-                "keys of up to {} bytes, expected {}",
-                h.max_key_length, self.spec.max_key_length
-            );
-            self.grade_header(Severity::Warning, text);
-        }
-        if h.attributes & !7 != 0 || h.attributes & 2 == 0 {
-            self.grade_header(Severity::Warning, format!("attributes {:#x}", h.attributes));
-        }
-        let orders = self.spec.orders;
-        if !orders.is_empty() && !orders.contains(&h.key_compare_type) {
-            let text =
-                format!("order of names {:#04x}, expected {orders:02x?}", h.key_compare_type);
-            self.grade_header(Severity::Warning, text);
-        }
-        if h.btree_type != 0 {
-            self.grade_header(Severity::Warning, format!("tree type {}, expected 0", h.btree_type));
-        }
-    }
-
     /// A node's bytes; an unreadable one is reported.
-    fn read(&mut self, n: u32) -> Option<Vec<u8>> {
+    pub(super) fn read(&mut self, n: u32) -> Option<Vec<u8>> {
         match read_vec(self.file, u64::from(n) * self.size(), to_usize(self.size())) {
             Ok(bytes) => Some(bytes),
             Err(e) => {
@@ -181,7 +158,7 @@ impl Checker<'_> {
     }
 
     /// Mark a node as reached; false if it was before or does not exist.
-    fn reach(&mut self, n: u32, from: u32) -> bool {
+    pub(super) fn reach(&mut self, n: u32, from: u32) -> bool {
         if n == 0 || n >= self.header.total_nodes {
             let text = format!(
                 "leads to node {n}, but the nodes are 1 to {}",
@@ -201,91 +178,10 @@ impl Checker<'_> {
         true
     }
 
-    fn mark(&mut self, n: u32) {
+    pub(super) fn mark(&mut self, n: u32) {
         let index = usize32(n);
         if let Some(byte) = self.seen.get_mut(index / 8) {
             *byte |= 0x80 >> (index % 8);
-        }
-    }
-
-    fn header_and_map(&mut self) -> Result<()> {
-        let h = &self.header;
-        let fits = self.file.len() / self.size();
-        if u64::from(h.total_nodes) != fits {
-            self.report_header(format!("{} nodes, but the file holds {fits}", h.total_nodes));
-        }
-        if h.tree_depth > MAX_DEPTH {
-            self.report_header(format!("depth {}, more than {MAX_DEPTH}", h.tree_depth));
-        }
-        if (h.tree_depth == 0) != (h.root_node == 0) {
-            self.report_header(format!("depth {} with root node {}", h.tree_depth, h.root_node));
-        }
-        self.mark(0);
-        let Some(bytes) = self.read(0) else {
-            return Err(Error::corrupt(self.spec.name, "no header"));
-        };
-        let Some(node) = Node::new(bytes) else {
-            return Err(Error::corrupt(self.spec.name, "no header"));
-        };
-        if node.records != 3 {
-            self.report_header(format!("{} records, expected 3", node.records));
-        }
-        if node.height != 0 {
-            self.report_header(format!("height {}", node.height));
-        }
-        if node.backward != 0 {
-            self.grade_header(Severity::Info, format!("previous node {}", node.backward));
-        }
-        self.header_constants();
-        // Whatever the offsets say, Apple's code finds the map at 248.
-        let end = to_usize(self.size()) - 8;
-        let offsets: Vec<usize> = (0..4).filter_map(|i| node.offset(i)).collect();
-        if let Some(problem) = node.offsets_problem() {
-            self.report_header(problem);
-        } else if offsets != [14, 120, 248, end] {
-            let text = format!("its records begin at {offsets:?}, expected 14, 120, 248, {end}");
-            self.grade_header(Severity::Warning, text);
-        }
-        self.map = node.bytes().get(248..end).unwrap_or_default().to_vec();
-        self.map_nodes(node.forward);
-        Ok(())
-    }
-
-    /// The map goes on in map nodes, chained from the header.
-    fn map_nodes(&mut self, first: u32) {
-        let (mut n, mut from) = (first, 0);
-        while n != 0 {
-            if !self.reach(n, from) {
-                return;
-            }
-            let Some(node) = self.read(n).and_then(Node::new) else { return };
-            if node.kind != kind::MAP || node.height != 0 {
-                let text =
-                    format!("kind {} and height {}, expected a map node", node.kind, node.height);
-                self.report(Code::BtreeMap, n, text);
-                self.summary.whole = false;
-                return;
-            }
-            // Two bytes before the two offsets stay free.
-            let end = to_usize(self.size()) - 6;
-            let offsets = (node.offset(0), node.offset(1));
-            if node.records != 1 || offsets != (Some(DESCRIPTOR), Some(end)) {
-                let text = format!(
-                    "{} records in a map node, the first from {:?} to {:?}",
-                    node.records, offsets.0, offsets.1
-                );
-                self.report(Code::BtreeMap, n, text);
-            }
-            self.map.extend_from_slice(node.bytes().get(DESCRIPTOR..end).unwrap_or_default());
-            (from, n) = (n, node.forward);
-        }
-        if self.map.len() < usize32(self.header.total_nodes).div_ceil(8) {
-            let text = format!(
-                "the map covers {} of {} nodes",
-                self.map.len() * 8,
-                self.header.total_nodes
-            );
-            self.report(Code::BtreeMap, 0, text);
         }
     }
 
@@ -530,43 +426,5 @@ impl Checker<'_> {
             );
             self.grade_header(severity, text);
         }
-    }
-
-    /// The map against what was reached.
-    fn used_and_unused(&mut self) -> Result<()> {
-        let mut free = 0u32;
-        let (mut leaked, mut first_leaked) = (0u32, 0);
-        for n in 0..self.header.total_nodes {
-            let used = bit(&self.map, usize32(n)).unwrap_or(false);
-            let reached = bit(&self.seen, usize32(n)).unwrap_or(false);
-            free += u32::from(!used);
-            self.summary.reached += u32::from(reached);
-            if reached && !used {
-                self.report(Code::BtreeMap, n, "is in use, but the map says it is free");
-            }
-            if used && !reached {
-                leaked += 1;
-                first_leaked = if leaked == 1 { n } else { first_leaked };
-            }
-        }
-        let beyond = usize32(self.header.total_nodes)..self.map.len() * 8;
-        if let Some(n) = beyond.into_iter().find(|n| bit(&self.map, *n) == Some(true)) {
-            let text =
-                format!("{} header: the map marks node {n}, which does not exist", self.spec.name);
-            let finding = Finding::new(Code::BtreeMap, self.place(0), text);
-            self.reporter.report(finding.severity(Severity::Warning));
-        }
-        if leaked > 0 && self.summary.whole {
-            let text =
-                format!("{leaked} nodes are marked used but not in the tree, from this one on");
-            self.report(Code::BtreeMap, first_leaked, text);
-        }
-        if free != self.header.free_nodes {
-            self.report_header(format!(
-                "{} free nodes, but the map has {free}",
-                self.header.free_nodes
-            ));
-        }
-        Ok(())
     }
 }
