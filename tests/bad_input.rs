@@ -69,7 +69,7 @@ fn no_permission() {
     if rustix::process::geteuid().is_root() {
         // Root may read it all the same.
         tmbundle(&["info", s.path()]).expect(0, &["geometry from Info.plist"]);
-        eprintln!("SKIPPED the refusal itself: running as root");
+        common::skipped(format_args!("the refusal itself: running as root"));
     } else {
         tmbundle(&["info", s.path()]).expect(3, &["Permission denied", "hint"]);
     }

@@ -269,7 +269,7 @@ fn holes_under_files_are_told_but_are_no_damage() {
     b.with_band(&name, punch, || {
         let bytes = std::fs::read(b.band(&name)).unwrap();
         if bytes[65_536..196_608].iter().any(|x| *x != 0) {
-            eprintln!("SKIPPED: the file system of the temporary folder has no holes");
+            common::skipped(format_args!("the file system of the temporary folder has no holes"));
             return;
         }
         let outcome = b.verify();

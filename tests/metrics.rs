@@ -91,7 +91,7 @@ fn promtool(text: &str) {
         .stderr(Stdio::piped())
         .spawn();
     let Ok(mut child) = child else {
-        eprintln!("SKIPPED promtool check metrics: it is not installed");
+        common::skipped(format_args!("promtool check metrics: it is not installed"));
         return;
     };
     child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
@@ -245,7 +245,7 @@ fn the_rules_on_the_page_are_rules() {
     let file = tempfile::NamedTempFile::with_suffix(".yml").unwrap();
     fs::write(file.path(), rules).unwrap();
     match Command::new("promtool").args(["check", "rules"]).arg(file.path()).output() {
-        Err(e) => eprintln!("SKIPPED promtool check rules: {e}"),
+        Err(e) => common::skipped(format_args!("promtool check rules: {e}")),
         Ok(out) => assert!(out.status.success(), "{out:?}"),
     }
 }

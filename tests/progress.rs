@@ -17,7 +17,7 @@ fn on_a_terminal(arguments: &str) -> Option<String> {
     match out {
         Ok(out) if out.status.code() == Some(0) => Some(String::from_utf8(out.stdout).unwrap()),
         other => {
-            eprintln!("SKIPPED: script(1) does not run here: {other:?}");
+            common::skipped(format_args!("script(1) does not run here: {other:?}"));
             None
         }
     }

@@ -10,6 +10,12 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+/// Say that something was left out. The test runner swallows what a test prints, and
+/// this should be read.
+pub fn skipped(what: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED {what}");
+}
+
 /// The folder of volumes that others wrote, if it is there. A test that needs it
 /// says so when it is not.
 pub fn shared_data(test: &str) -> Option<PathBuf> {
@@ -17,7 +23,7 @@ pub fn shared_data(test: &str) -> Option<PathBuf> {
     if path.join("CATALOG.md").exists() {
         return Some(path);
     }
-    eprintln!("SKIPPED {test}: ../shared/data is not here");
+    skipped(format_args!("{test}: ../shared/data is not here"));
     None
 }
 

@@ -19,7 +19,7 @@ pub fn possible(test: &str) -> bool {
         Ok(_) if Command::new("fusermount3").arg("-V").output().is_ok() => return true,
         Ok(_) => "fusermount3 is not installed".into(),
     };
-    eprintln!("SKIPPED {test}: {why}");
+    crate::common::skipped(format_args!("{test}: {why}"));
     false
 }
 
