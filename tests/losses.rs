@@ -304,6 +304,38 @@ fn the_record_of_written_blocks_is_evidence() {
 }
 
 #[test]
+fn rot_names_the_files_in_the_band() {
+    let b = Backups::new(&BundleOptions::default());
+    let (name, bytes) = band_of_small_files(&b);
+    let (hit, _) = marks(&bytes);
+    let manifest = b.dir.path().join("manifest");
+    let bundle = b.path();
+    let keep = format!("--manifest={}", manifest.display());
+    let run =
+        || tmbundle(&["verify", "--json", &keep, "--manifest-read=all", bundle.to_str().unwrap()]);
+    // Long enough ago for the clock of the file system to tell another write.
+    let old = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_600_000_000);
+    let dated = |path: &Path| std::fs::File::open(path).unwrap().set_modified(old).unwrap();
+    for band in std::fs::read_dir(b.path().join("bands")).unwrap() {
+        dated(&band.unwrap().path());
+    }
+    run().expect(0, &[]);
+    let flip = |band: &Path| {
+        let mut bytes = std::fs::read(band).unwrap();
+        bytes[70_000] ^= 1;
+        std::fs::write(band, bytes).unwrap();
+        dated(band);
+    };
+    b.with_band(&name, flip, || {
+        let document: Value = serde_json::from_str(&run().out).unwrap();
+        let outcome = &document["sources"][0];
+        let findings = of_code(outcome, "BAND-REWRITTEN");
+        assert_eq!(findings.len(), 1, "{outcome:#}");
+        assert_none(&compare(&b, &name, &hit, &findings));
+    });
+}
+
+#[test]
 fn locate_names_what_lies_in_a_band() {
     let b = Backups::new(&BundleOptions::default());
     let bundle = b.path();

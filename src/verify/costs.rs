@@ -105,6 +105,11 @@ fn is_about_place(code: Code) -> bool {
             | Code::BandMapped
             | Code::BandUnreadable
             | Code::BandNotFile
+            | Code::BandRot
+            | Code::BandRewritten
+            | Code::BandGone
+            | Code::ChunkZero
+            | Code::DiskUnreadable
             | Code::BtreeUnreadable
             | Code::BtreeNode
             | Code::BtreeKind
