@@ -248,3 +248,21 @@ fn zeroed_ciphertext_is_a_finding() {
     std::fs::write(&band, bytes).unwrap();
     run("pw", &["verify", bundle.to_str().unwrap()]).expect(0, &["CHUNK-ZERO"]);
 }
+
+#[test]
+fn a_token_that_is_gone_is_told_from_a_disk_that_was_never_formatted() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = encrypted(dir.path(), &Encryption::with_password("pw"), 2);
+    let verify = || common::tmbundle(&["verify", path.to_str().unwrap()]);
+    std::fs::write(path.join("token"), b"").unwrap();
+    verify().expect(1, &["TOKEN-LOST", "look encrypted"]);
+    std::fs::remove_file(path.join("token")).unwrap();
+    verify().expect(1, &["TOKEN-LOST", "BUNDLE-TOKEN-MISSING"]);
+    // Zeros are no ciphertext.
+    for band in std::fs::read_dir(path.join("bands")).unwrap() {
+        let band = band.unwrap().path();
+        std::fs::write(&band, vec![0; 1 << 20]).unwrap();
+    }
+    let ran = verify();
+    assert!(!ran.out.contains("TOKEN-LOST") && ran.code == Some(1), "{ran:#?}");
+}

@@ -39,6 +39,8 @@ const ELSEWHERE: &[(Code, &str)] = &[
     (Code::FileChecksum, "read_data.rs"),
     (Code::FileChecksumRule, "read_data.rs"),
     (Code::FileChecksumOdd, "read_data.rs"),
+    (Code::TokenLost, "encrypted.rs"),
+    (Code::TmAgeUnknown, "timemachine_state.rs"),
     (Code::TmNeverCompletes, "timemachine_state.rs"),
     (Code::TmHost, "timemachine_state.rs"),
     (Code::TmDates, "timemachine_state.rs"),

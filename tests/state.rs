@@ -229,7 +229,7 @@ fn two_runs_on_one_bundle_do_not_collide() {
     copy(&f.bundle(), &f.path("B"));
     f.verify(&["--manifest"], &f.path("B")).expect(0, &words);
     f.verify(&["-v"], &f.bundle()).expect(0, &["No damage."]);
-    f.verify(&["--quick"], &f.bundle()).expect(0, &["--quick was asked for"]);
+    f.verify(&["--quick", "-v"], &f.bundle()).expect(0, &["--quick was asked for"]);
     let json = f.verify(&["--json", "--manifest"], &f.bundle());
     assert!(json.out.contains("BUNDLE-SKIPPED"), "{json:?}");
     drop(other);

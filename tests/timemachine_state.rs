@@ -85,10 +85,14 @@ impl Made {
 
     /// The codes that `verify` gives, sorted, with their messages.
     fn findings(&self) -> Vec<(String, String, String)> {
+        self.findings_with(&[])
+    }
+
+    fn findings_with(&self, args: &[&str]) -> Vec<(String, String, String)> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("Mac.sparsebundle");
         self.write(&path);
-        let ran = tmbundle(&["verify", "--json", path.to_str().unwrap()]);
+        let ran = tmbundle(&[&["verify", "--json", path.to_str().unwrap()], args].concat());
         let document: Value = serde_json::from_str(&ran.out).unwrap();
         let text = |f: &Value, key: &str| f[key].as_str().unwrap().to_owned();
         document["sources"][0]["findings"]
@@ -181,4 +185,27 @@ fn a_computer_that_nobody_knows() {
         made.volume.set_xattr(computer, &format!("com.apple.backupd.{name}"), Vec::new());
     }
     made.gives("TM-STRUCTURE", "info", "which Mac");
+}
+
+#[test]
+fn an_age_that_nothing_tells_is_said() {
+    let quick = ["--quick", "--max-age", "20000d"];
+    let mut made = healthy();
+    assert_eq!(made.findings_with(&quick), []);
+    made.history.backups.clear();
+    let codes = |found: Vec<(String, String, String)>| -> Vec<String> {
+        found.into_iter().map(|f| f.0).collect()
+    };
+    assert_eq!(codes(made.findings_with(&quick)), ["TM-NEVER-COMPLETED"]);
+    // Without a history only the volume knows.
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("Mac.sparsebundle");
+    healthy().write(&path);
+    std::fs::remove_file(path.join("com.apple.TimeMachine.SnapshotHistory.plist")).unwrap();
+    let path = path.to_str().unwrap();
+    tmbundle(&["verify", "--max-age", "3d", path]).expect(1, &["TM-STALE"]);
+    let ran = tmbundle(&["verify", "--quick", "--max-age", "3d", path]);
+    ran.expect(0, &["TM-AGE-UNKNOWN"]);
+    assert!(!ran.out.contains("TM-NEVER"), "{ran:#?}");
+    assert_eq!(tmbundle(&["verify", "--quick", path]).out, "");
 }

@@ -49,9 +49,10 @@ pub fn check(
                 "is missing".into()
             };
             let text = format!(
-                "band {index:x} {how}, but mapped/{index:x} says that {} bytes from {} on were \
-                 written",
-                finding.written, finding.first
+                "band {index:x} {how}, but mapped/{index:x} says that {} more were written, the \
+                 first at {}",
+                crate::report::words::plural(finding.written, "byte", "bytes"),
+                finding.first
             );
             reporter.report(Finding::new(Code::BandMapped, place, text));
         }

@@ -62,7 +62,7 @@ impl Printer {
         took: Duration,
     ) -> io::Result<()> {
         self.tally.count(o);
-        if o.verdict == Verdict::Ok && o.not_checked.is_empty() && self.silent {
+        if o.verdict == Verdict::Ok && o.is_complete() && self.silent {
             return Ok(());
         }
         match self.line {
@@ -141,7 +141,8 @@ impl Printer {
             o.band_size.map(|b| format!(" in bands of {}", text::binary(b))).unwrap_or_default();
         let encrypted = if o.encrypted { " · encrypted" } else { "" };
         let name = text::name(name, self.terminal);
-        writeln!(out, "{name}   {}{bands}{encrypted}", text::bytes(o.size))?;
+        let size = if o.size > 0 { text::bytes(o.size) } else { String::new() };
+        writeln!(out, "{name}   {size}{bands}{encrypted}")?;
         for layer in o.layers.iter().filter(|_| self.layers) {
             writeln!(out, "  {:12}{:8} {}", layer.name, layer.state.as_str(), layer.text)?;
         }
@@ -149,7 +150,9 @@ impl Printer {
     }
 
     fn findings(&self, out: &mut impl Write, o: &Outcome) -> io::Result<()> {
-        let visible = |f: &&Finding| self.all || f.severity > Severity::Info;
+        // That a Mac is at work explains the rest.
+        let visible =
+            |f: &&Finding| self.all || f.severity > Severity::Info || f.code == Code::BundleBusy;
         let findings: Vec<&Finding> = o.findings.iter().filter(visible).collect();
         for group in findings.chunk_by(|a, b| a.code == b.code && a.severity == b.severity) {
             let shown = if self.all { group.len() } else { SHOWN.min(group.len()) };
@@ -208,6 +211,7 @@ fn counts(o: &Outcome) -> Vec<String> {
 
 fn summary(o: &Outcome) -> String {
     match o.verdict {
+        _ if o.skipped() && o.verdict == Verdict::Ok => "Skipped.".to_owned(),
         Verdict::Ok if o.not_checked.is_empty() => "No damage.".to_owned(),
         Verdict::Ok => "No damage in what was checked.".to_owned(),
         _ => {

@@ -227,8 +227,13 @@ impl Job<'_> {
             match volume {
                 Some(volume) => self.volume(volume, &part, progress)?,
                 None => {
-                    let name = format!("{} {}", p.type_name, p.name);
-                    self.pieces.push(self.piece(part, What::Partition, name.trim()));
+                    let mut name = format!("{} {}", p.type_name, p.name).trim().to_owned();
+                    let failed =
+                        self.archive.failed.iter().find(|f| f.0.partition.number == number);
+                    if let Some((_, why)) = failed {
+                        name = format!("{name}: {why}");
+                    }
+                    self.pieces.push(self.piece(part, What::Partition, name));
                 }
             }
             for piece in self.pieces.iter_mut().skip(before) {

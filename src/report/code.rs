@@ -68,6 +68,9 @@ codes! {
     TokenMissing "BUNDLE-TOKEN-MISSING" Warning []
         "The token file is missing; a plain bundle reads without it, an encrypted one is lost."
         => "Restore the token from another copy of the bundle.";
+    TokenLost "TOKEN-LOST" Damage []
+        "The bands look encrypted, but the token is empty or missing: without the keys in it nobody can read them."
+        => "Restore the token from another copy of the bundle: it holds the only keys.";
     HeaderEncryption "TOKEN-DAMAGED" Damage []
         "The encryption header is damaged; a right password will not open it."
         => "Restore the token from another copy of the bundle: it holds the only keys.";
@@ -230,6 +233,9 @@ codes! {
     TmStale "TM-STALE" Damage []
         "The last completed backup is older than --max-age allows."
         => "Look at the Mac: whether it is on, whether the share is full, whether its backups are blocked.";
+    TmAgeUnknown "TM-AGE-UNKNOWN" Warning []
+        "--max-age was asked for, but nothing that can be read tells when the last backup was completed."
+        => "Give the password, or verify without --quick; else find out why the history in the bundle cannot be read.";
     TmNeverCompleted "TM-NEVER-COMPLETED" Warning []
         "Time Machine has written here, but no backup was ever completed."
         => "Look whether the share is full and whether the Mac reports an error.";

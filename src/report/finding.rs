@@ -265,6 +265,11 @@ impl Collector {
         (findings, more)
     }
 
+    /// Whether something of that kind was reported and kept.
+    pub fn any(&self, of: impl Fn(&Finding) -> bool) -> bool {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).findings.iter().any(of)
+    }
+
     /// Whether nothing was reported.
     pub fn is_empty(&self) -> bool {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).findings.is_empty()

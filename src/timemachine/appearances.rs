@@ -179,9 +179,14 @@ impl<'a> Appearances<'a> {
             .filter(|i| self.snapshots.get(*i).is_some_and(|s| s.computer == computer))
             .collect();
         others.sort_by_key(|i| i.abs_diff(*newest));
+        // An unfinished snapshot has its volumes below a folder named after a UUID.
+        let path = match path.trim_start_matches('/').split_once('/') {
+            Some((first, rest)) if uuid::Uuid::try_parse(first).is_ok() => format!("/{rest}"),
+            _ => path.clone(),
+        };
         others.into_iter().find_map(|i| {
             let snapshot = self.snapshots.get(i)?;
-            let found = resolve(self.fs, snapshot.node, path).ok()?;
+            let found = resolve(self.fs, snapshot.node, &path).ok()?;
             let sound = found.id != node && found.kind != Kind::Directory && !damaged(found.id);
             sound.then(|| format!("{}:{path}", snapshot.name))
         })

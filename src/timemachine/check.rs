@@ -24,6 +24,8 @@ pub struct Known<'a> {
     pub bands_written: Option<(i64, i64)>,
     /// Bytes that are free where the bundle lies.
     pub free: Option<u64>,
+    /// Something is wrong with the volume, so that snapshots may be hidden or cut.
+    pub broken: bool,
 }
 
 struct Check<'a> {
@@ -103,7 +105,7 @@ impl Check<'_> {
             self.say(Code::TmUnfinished, "snapshots", format!("{} {how}", s.name));
             return;
         }
-        if s.volumes.is_empty() {
+        if s.volumes.is_empty() && !self.known.broken {
             let text =
                 format!("{} holds no volume: its deletion may have been interrupted", s.name);
             self.say(Code::TmIncomplete, "snapshots", text);
@@ -143,7 +145,9 @@ impl Check<'_> {
             self.say(Code::TmStructure, "Backups.backupdb", text);
         }
         let newest = c.snapshots.iter().rev().find(|s| s.state.is_whole());
-        if let (Some(link), Some(newest)) = (&c.latest_link, newest)
+        // A link whose text is lost is no word of Time Machine's.
+        let link = c.latest_link.as_ref().filter(|l| !l.contains('\0') && !self.known.broken);
+        if let (Some(link), Some(newest)) = (link, newest)
             && *link != newest.name
         {
             let text = format!(
@@ -186,6 +190,9 @@ impl Check<'_> {
         let gone: Vec<&str> =
             names.filter(|name| !backup.snapshots().any(|(_, s)| s.name == *name)).collect();
         let last = history.last().and_then(|e| e.name.as_deref());
+        if self.known.broken {
+            return;
+        }
         if let Some(last) = last.filter(|last| gone.contains(last)) {
             let text =
                 format!("the history names {last} as the last backup, which is not on the volume");
@@ -204,10 +211,16 @@ impl Check<'_> {
             format!("; {:.1} GB are free where the bundle lies", gigabytes(free))
         });
         let Some(last) = last_completed(self.known) else {
-            let machine = self.known.plists.is_some_and(|p| p.machine.is_some());
-            if self.known.backup.is_some() || machine {
+            // An empty history says so, and so does a volume that was read whole.
+            let history = self.known.plists.and_then(|p| p.history.as_ref());
+            let none = history.is_some_and(|h| h.entries.is_empty())
+                || self.known.backup.is_some() && !self.known.broken;
+            if none {
                 let text = format!("no backup was ever completed{free}");
                 self.say(Code::TmNeverCompleted, "snapshots", text);
+            } else if max_age.is_some() {
+                let text = "it is not known when the last backup was completed";
+                self.say(Code::TmAgeUnknown, "snapshots", text.into());
             }
             return;
         };

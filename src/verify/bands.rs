@@ -3,9 +3,9 @@
 
 use crate::bundle::{BandListing, Bands, Bundle};
 use crate::error::Result;
-use crate::io::bytes::to_u64;
+use crate::io::bytes::{to_u64, to_usize};
 use crate::report::{Code, Finding, Progress, Reporter, Unit, Where};
-use rustix::fs::{AtFlags, FileType, statat};
+use rustix::fs::{AtFlags, FileType, Stat, statat};
 
 /// More bands than this slow file servers down (`formats/sparsebundle.md` section 4).
 const MANY: usize = 100_000;
@@ -15,6 +15,24 @@ const MANY: usize = 100_000;
 pub struct Written {
     pub oldest: Option<i64>,
     pub newest: Option<i64>,
+    /// The newest, with nanoseconds: it grows when a Mac writes.
+    stamp: (i64, i64),
+}
+
+fn modified(stat: &Stat) -> (i64, i64) {
+    (stat.st_mtime, i64::try_from(stat.st_mtime_nsec).unwrap_or(0))
+}
+
+impl Written {
+    /// Whether a band was written since.
+    pub fn since(&self, bands: &Bands, listing: &BandListing) -> bool {
+        listing.present.iter().any(|index| {
+            statat(bands.dir(), Bands::name(*index), AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| {
+                FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+                    && modified(&stat) > self.stamp
+            })
+        })
+    }
 }
 
 /// Look at each band once. Nothing is read from it.
@@ -52,6 +70,7 @@ pub fn check(
                 }
                 written.oldest = written.oldest.min(Some(stat.st_mtime)).or(Some(stat.st_mtime));
                 written.newest = written.newest.max(Some(stat.st_mtime));
+                written.stamp = written.stamp.max(modified(&stat));
                 let len = u64::try_from(stat.st_size).unwrap_or(0);
                 if len > bands.band_size() {
                     let text = format!("{len} bytes, more than a band's {}", bands.band_size());
@@ -65,4 +84,22 @@ pub fn check(
         progress.advance(1);
     }
     Ok(written)
+}
+
+/// Whether the first band that is there begins with bytes as even as ciphertext: what
+/// begins a disk is anything but that.
+pub fn look_encrypted(bands: &Bands, listing: &BandListing) -> bool {
+    let Some(first) = listing.present.first() else { return false };
+    let mut bytes = vec![0; 64 << 10];
+    let size = to_usize(bands.band_size()).min(bytes.len());
+    let sample = bytes.get_mut(..size).unwrap_or_default();
+    let Ok(stored) = bands.read_stored(*first, sample, 0) else { return false };
+    let mut counts = [0usize; 256];
+    for byte in sample.iter().take(stored) {
+        if let Some(count) = counts.get_mut(usize::from(*byte)) {
+            *count += 1;
+        }
+    }
+    let usual = stored / 256;
+    stored >= 16 << 10 && counts.iter().all(|n| (usual / 2..usual * 2).contains(n))
 }

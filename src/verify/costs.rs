@@ -32,11 +32,13 @@ struct Probe {
 }
 
 /// Work out what findings on a volume cost, and add what was lost under files.
-/// `findings` are all there are; those of other volumes are left as they are.
+/// `findings` are all there are; those of other volumes are left as they are. `known`:
+/// bands that earlier runs have read and that are gone.
 pub(super) fn attach(
     volume: &OpenVolume,
     bands: Option<&Bands>,
     losses: Vec<Loss>,
+    known: &[u64],
     findings: &mut Vec<Finding>,
     progress: &dyn Progress,
 ) -> Result<()> {
@@ -69,7 +71,7 @@ pub(super) fn attach(
     let done = work_out(volume, &mut probes, progress);
     for mut probe in probes {
         if probe.loss.is_none() || !probe.nodes.is_empty() {
-            judge(&mut probe, volume.fs());
+            judge(&mut probe, known, volume.fs());
             others.push(probe.finding);
         }
     }
@@ -257,7 +259,7 @@ impl Pricing<'_> {
 }
 
 /// Text and severity of what was lost, now that it is known whose it is.
-fn judge(probe: &mut Probe, fs: &dyn FileSystem) {
+fn judge(probe: &mut Probe, known: &[u64], fs: &dyn FileSystem) {
     let bytes = binary(probe.nodes.values().sum());
     let band = probe.finding.place.band.clone().unwrap_or_default();
     let text = match probe.loss {
@@ -280,7 +282,9 @@ fn judge(probe: &mut Probe, fs: &dyn FileSystem) {
         }
     };
     probe.finding.message = text;
-    if probe.loss != Some(Presence::Hole) && may_be_zeros(&probe.nodes, fs) {
+    if known.iter().any(|index| Bands::name(*index) == band) {
+        probe.finding.message.push_str(", and an earlier run has read it");
+    } else if probe.loss != Some(Presence::Hole) && may_be_zeros(&probe.nodes, fs) {
         probe.finding.severity = Severity::Warning;
         probe.finding.message.push_str(
             " (all of one larger file: perhaps a stretch of zeros that was never written)",

@@ -14,7 +14,7 @@ mod volumes;
 pub use outcome::{Layer, LayerState, NotChecked, Outcome, Verdict};
 pub use subset::{Subset, duration};
 
-use crate::bundle::{BandListing, Bundle, busy, mapped};
+use crate::bundle::{BandListing, Bundle, Token, busy, mapped};
 use crate::disk::{Container, Disk};
 use crate::error::{Error, Result};
 use crate::io::bytes::to_u64;
@@ -86,6 +86,9 @@ pub fn verify(
     // Before the long work, so that a wrong file is told at once.
     let manifest = job.open_manifest(&disk, listing.as_ref(), &mut outcome)?;
     job.disk(&disk, &mut outcome)?;
+    if let Some((bundle, listing)) = disk.bundle().zip(listing.as_ref()) {
+        job.token(bundle, listing);
+    }
     let archive = if quick { None } else { Archive::open(&disk).ok() };
     job.time_machine(&disk, archive.as_ref(), written, &mut outcome)?;
     let manifest = match &archive {
@@ -98,9 +101,14 @@ pub fn verify(
     crate::disk::check::check_chunks(&disk, &collector);
     let (mut findings, more) = collector.into_findings();
     if let Some(archive) = &archive {
-        opened::costs(&disk, archive, &mut findings, progress)?;
+        let gone = outcome.manifest.as_ref().map(|m| m.gone_bands.as_slice()).unwrap_or_default();
+        opened::costs(&disk, archive, gone, &mut findings, progress)?;
     }
-    if disk.bundle().map(busy::stamp) != before {
+    let rewritten = match (disk.bundle(), &listing) {
+        (Some(bundle), Some(listing)) if !quick => written.since(&bundle.bands(), listing),
+        _ => false,
+    };
+    if disk.bundle().map(busy::stamp) != before || rewritten {
         signs.push("it changed while it was checked".into());
     }
     if !signs.is_empty() {
@@ -172,6 +180,17 @@ impl Job<'_> {
         Ok(written)
     }
 
+    /// Where no volume is found, the keys may be gone rather than the volume.
+    fn token(&self, bundle: &Bundle, listing: &BandListing) {
+        let lost = |f: &Finding| matches!(f.code, Code::VolumeNone | Code::VolumeUnknown);
+        let keyless = matches!(bundle.token(), Token::Empty | Token::Missing);
+        if keyless && self.reporter.any(lost) && bands::look_encrypted(&bundle.bands(), listing) {
+            let text = "the bands look encrypted, but the token that holds the keys is empty or \
+                        missing";
+            self.reporter.report(Finding::new(Code::TokenLost, Where::of("token"), text));
+        }
+    }
+
     /// Open the manifest of the bands, if one is to be kept, and choose what to read.
     fn open_manifest<'a>(
         &'a self,
@@ -207,11 +226,14 @@ impl Job<'_> {
             backup,
             bands_written: written.oldest.zip(written.newest),
             free: disk.bundle().and_then(Bundle::free_space),
+            broken: self
+                .reporter
+                .any(|f| f.severity == Severity::Damage && f.place.partition.is_some()),
         };
         let last = last_completed(&known);
         outcome.last_completed = last;
-        if backup.is_none() && last.is_none() && plists.as_ref().is_none_or(|p| p.machine.is_none())
-        {
+        let is_backup = backup.is_some() || plists.as_ref().is_some_and(|p| p.machine.is_some());
+        if !is_backup && last.is_none() && self.options.max_age.is_none() {
             return Ok(());
         }
         self.layer(outcome, "snapshots", |reporter| {
@@ -253,5 +275,6 @@ fn snapshots_text(backup: Option<&Backup>, known: &Known<'_>) -> String {
 
 fn bands_text(bundle: &Bundle, listing: &BandListing) -> String {
     let (present, possible) = (listing.present.len(), bundle.info().band_count());
-    format!("{present} of {possible} bands present, the rest read as zeros")
+    let rest = if to_u64(present) < possible { ", the rest read as zeros" } else { "" };
+    format!("{present} of {possible} bands present{rest}")
 }

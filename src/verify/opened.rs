@@ -81,6 +81,7 @@ impl Job<'_> {
 pub(super) fn costs(
     disk: &Disk,
     archive: &Archive,
+    gone: &[u64],
     findings: &mut Vec<Finding>,
     progress: &dyn Progress,
 ) -> Result<()> {
@@ -95,7 +96,7 @@ pub(super) fn costs(
         };
         // Of a broken volume, what could be read has been used.
         let losses = unless_interrupted(losses)?.unwrap_or_default();
-        let attached = pricing::attach(volume, bands.as_deref(), losses, findings, progress);
+        let attached = pricing::attach(volume, bands.as_deref(), losses, gone, findings, progress);
         unless_interrupted(attached)?;
     }
     Ok(())

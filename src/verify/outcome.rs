@@ -78,6 +78,9 @@ pub struct NotChecked {
     pub what: String,
     /// Why not.
     pub why: String,
+    /// The caller asked for just that.
+    #[serde(skip)]
+    pub asked: bool,
 }
 
 /// What a verification came to.
@@ -162,7 +165,15 @@ impl Outcome {
     }
 
     pub(super) fn skip(&mut self, what: &str, why: &str) {
-        let entry = NotChecked { what: what.into(), why: why.into() };
+        self.note_skipped(NotChecked { what: what.into(), why: why.into(), asked: false });
+    }
+
+    /// Leave something out that the caller did not want.
+    pub(super) fn skip_as_asked(&mut self, what: &str, why: &str) {
+        self.note_skipped(NotChecked { what: what.into(), why: why.into(), asked: true });
+    }
+
+    fn note_skipped(&mut self, entry: NotChecked) {
         if !self.not_checked.contains(&entry) {
             self.not_checked.push(entry);
         }
@@ -228,6 +239,11 @@ impl Outcome {
             *counts.entry(more.code).or_insert(0) += more.count;
         }
         counts
+    }
+
+    /// Whether all was checked that the caller asked for.
+    pub fn is_complete(&self) -> bool {
+        self.not_checked.iter().all(|n| n.asked)
     }
 
     /// The worst severity found.

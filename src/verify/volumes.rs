@@ -6,7 +6,9 @@ use crate::error::{Error, Result};
 use crate::hfsplus::check::Checked;
 use crate::hfsplus::journal::JournalState;
 use crate::io::Presence;
+use crate::io::bytes::to_u64;
 use crate::partition::{self, PartitionMap, Purpose, Scheme};
+use crate::report::words::{count, plural};
 use crate::report::{Code, Finding, Reporter, Severity, Where};
 use crate::volume::{self, Kind, Volume};
 
@@ -125,7 +127,7 @@ impl Job<'_> {
 
     fn hfs(&self, v: &Volume, outcome: &mut Outcome) -> Result<()> {
         if self.options.quick {
-            outcome.skip("volume", "--quick was asked for");
+            outcome.skip_as_asked("volume", "--quick was asked for");
             return Ok(());
         }
         let mut not_checked = Vec::new();
@@ -159,8 +161,10 @@ fn map_text(map: &PartitionMap) -> String {
     match map.scheme {
         Scheme::None => "no map: one volume fills the disk".into(),
         Scheme::Gpt if map.from_backup => "GPT, read from its backup".into(),
-        Scheme::Gpt => format!("GPT, {} partitions", map.partitions.len()),
-        other => format!("{}, {} partitions", other.name(), map.partitions.len()),
+        scheme => {
+            let n = plural(to_u64(map.partitions.len()), "partition", "partitions");
+            format!("{}, {n}", scheme.name())
+        }
     }
 }
 
@@ -173,12 +177,12 @@ fn volume_text(v: &Volume, checked: &Checked) -> String {
         _ => String::new(),
     };
     let trees: Vec<String> =
-        checked.trees.iter().map(|t| format!("{} {} nodes", t.name, t.reached)).collect();
-    format!(
-        "{}: {} files, {} folders; {}{journal}",
-        v.kind.name(),
-        h.file_count,
-        h.folder_count,
-        trees.join(", ")
-    )
+        checked.trees.iter().map(|t| format!("{} {}", t.name, count(t.reached.into()))).collect();
+    let files = plural(h.file_count.into(), "file", "files");
+    let folders = plural(h.folder_count.into(), "folder", "folders");
+    let nodes = match trees.as_slice() {
+        [] => String::new(),
+        trees => format!("; nodes: {}", trees.join(", ")),
+    };
+    format!("{}: {files}, {folders}{nodes}{journal}", v.kind.name())
 }

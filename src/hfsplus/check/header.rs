@@ -1,5 +1,6 @@
 //! The two volume headers (sections 1 and 16).
 
+use super::tree::absent_at;
 use crate::hfsplus::format::{ForkData, VOL_INCONSISTENT, VOL_UNMOUNTED, VolumeHeader};
 use crate::hfsplus::parse_header;
 use crate::io::{ReadAt, Source, read_vec};
@@ -16,7 +17,11 @@ fn read(volume: &dyn ReadAt, name: &'static str, offset: Option<u64>) -> Copy {
         None => Err("the volume is too small for one".into()),
         Some(at) => read_vec(volume, at, 512)
             .map_err(|e| e.to_string())
-            .and_then(|bytes| parse_header(&bytes, volume.len())),
+            .and_then(|bytes| parse_header(&bytes, volume.len()))
+            .map_err(|why| match absent_at(volume, at, 512) {
+                Some(how) => format!("{why}: {how} where it lies"),
+                None => why,
+            }),
     };
     Copy { name, offset, header }
 }

@@ -105,7 +105,11 @@ pub fn check(
 
 /// How the bytes of a node are absent on the server, if they are.
 pub(super) fn absent(file: &dyn ReadAt, n: u32, size: u64) -> Option<&'static str> {
-    let start = u64::from(n) * size;
+    absent_at(file, u64::from(n) * size, size)
+}
+
+/// How `size` bytes from `start` on are absent on the server, if they are.
+pub(super) fn absent_at(file: &dyn ReadAt, start: u64, size: u64) -> Option<&'static str> {
     let mut absent = None;
     let visit = &mut |_, presence| {
         absent = absent.or(match presence {

@@ -33,6 +33,7 @@ pub(super) fn kind_name(tree: Option<&BTree>, number: u32, reached: bool) -> &'s
         kind::HEADER if number == 0 => "header",
         kind::MAP => "map",
         _ if !reached => "not in use",
+        _ if crate::io::bytes::all_zero(node.bytes()) => "zeros",
         kind::LEAF => "leaf",
         kind::INDEX => "index",
         _ => "broken",

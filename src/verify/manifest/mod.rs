@@ -64,6 +64,9 @@ pub struct Bands {
     pub healed: u64,
     /// Bands that are no longer there.
     pub gone: u64,
+    /// Which these are.
+    #[serde(skip)]
+    pub gone_bands: Vec<u64>,
     /// Bands that could not be read.
     pub unreadable: u64,
     /// Bands that changed each time they were read; left for the next run.

@@ -302,6 +302,7 @@ impl<'a> ManifestRun<'a> {
             here || quiet
         });
         self.counts.gone = to_u64(gone.len());
+        self.counts.gone_bands.clone_from(&gone);
         if quiet {
             for index in gone {
                 let text = "it was there at an earlier run and is gone, though nothing else in the \
