@@ -245,3 +245,35 @@ fn a_bundle_in_use_is_told_and_can_be_left_alone() {
     drop(file);
     tmbundle(&["verify", "--if-busy", "skip", s.path()]).expect(1, &["VOLUME-NONE"]);
 }
+
+#[test]
+fn a_band_that_is_written_meanwhile_shows_a_mac_at_work() {
+    use tmbundle::report::{Code, NoProgress, Progress, Unit};
+    use tmbundle::verify::{Options, verify};
+
+    /// Writes to a band while the trees are checked, as a Mac would.
+    struct Mac(PathBuf);
+    impl Progress for Mac {
+        fn phase(&self, name: &str, _: u64, _: Unit) {
+            if name.contains("catalog") {
+                let band = File::options().append(true).open(&self.0).unwrap();
+                // The clock of the file system may stand still for some milliseconds.
+                let later = std::time::SystemTime::now() + std::time::Duration::from_secs(1);
+                band.set_modified(later).unwrap();
+            }
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let bundle = dir.path().join("Mac.sparsebundle");
+    common::copy_demo(&bundle);
+    common::zero_volume_header(&bundle);
+    let run = |progress: &dyn Progress| {
+        let disk = tmbundle::disk::Disk::open(&bundle);
+        verify(&bundle, disk, Options::default(), progress).unwrap()
+    };
+    let outcome = run(&NoProgress);
+    assert!(!outcome.busy && outcome.counts.damage > 0, "{outcome:#?}");
+    let outcome = run(&Mac(bundle.join("bands/8")));
+    assert!(outcome.busy && outcome.counts.damage == 0, "{outcome:#?}");
+    assert!(outcome.findings.iter().any(|f| f.code == Code::BundleBusy));
+}
