@@ -227,6 +227,11 @@ fn a_broken_plist_is_not_taken_for_a_geometry() {
     fs::write(s.bundle.join("Info.plist"), info_plist(1 << 20, 8 << 20)).unwrap();
     tmbundle(&["verify", s.path()])
         .expect(1, &["BUNDLE-INFO-DIFFERS", "size is 8388608 in Info.plist but 4194304"]);
+    fs::write(s.bundle.join("Info.plist"), info_plist((1 << 20) + 1, 4 << 20)).unwrap();
+    tmbundle(&["verify", s.path()]).expect(
+        1,
+        &["BUNDLE-INFO-FALLBACK", "band-size of 1048577 bytes is odd", "bands of 1 MiB"],
+    );
 }
 
 #[test]

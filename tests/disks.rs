@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tmbundle::bundle::Bundle;
 use tmbundle::disk::Disk;
 use tmbundle::io::{Memory, Presence, ReadAt, Source, read_vec};
-use tmbundle::report::{Code, Collector, Severity};
+use tmbundle::report::{Code, Collector, Finding, Severity};
 use tmbundle::{partition, volume};
 use tools::bundle::{BundleOptions, ZeroBands};
 
@@ -94,7 +94,11 @@ fn a_bundle_of_any_geometry_has_the_bytes_of_its_image() {
         let bundle = Bundle::open(&path).unwrap();
         tmbundle::bundle::check(&bundle, &bundle.bands().list().unwrap(), &found);
         let told = found.into_findings().0;
-        assert!(told.iter().all(|f| f.severity == Severity::Info), "{told:#?}");
+        // Bands of parts of sectors are read, but macOS does not make them.
+        let odd = !options.band_size.is_multiple_of(512);
+        assert_eq!(told.iter().any(|f| f.code == Code::InfoOdd), odd, "{told:#?}");
+        let mild = |f: &Finding| f.severity == Severity::Info || f.code == Code::InfoOdd;
+        assert!(told.iter().all(mild), "{told:#?}");
     }
 }
 

@@ -61,6 +61,14 @@ impl Info {
             }
             (Err(a), Err(b)) => return Err(no_info(path, dir, &a, &b)),
         };
+        // Of two that differ, the one that can be right: bands hold whole sectors.
+        if let Ok(copy) = &other
+            && !info.band_size.is_multiple_of(512)
+            && copy.band_size.is_multiple_of(512)
+        {
+            let why = format!("its band-size of {} bytes is odd", info.band_size);
+            return Ok(Self { source: InfoSource::Bckup(why), ..copy.clone() });
+        }
         match other {
             Ok(copy) => info.compare(&copy),
             Err(e) if e.missing => {}
@@ -114,6 +122,10 @@ impl Info {
     fn remark_values(&mut self) {
         if !self.size.is_multiple_of(512) {
             self.remarks.push(Remark::Odd(format!("size {} is not a multiple of 512", self.size)));
+        }
+        if !self.band_size.is_multiple_of(512) {
+            let text = format!("band-size {} is not a multiple of 512", self.band_size);
+            self.remarks.push(Remark::Odd(text));
         }
         if self.size == 0 {
             self.remarks.push(Remark::Odd("size is 0: the image was never finished".into()));

@@ -38,7 +38,6 @@ pub enum Command {
     Locate(LocateArgs),
     Explain(ExplainArgs),
     Completions(CompletionsArgs),
-    #[command(hide = true)]
     Man(ManArgs),
 }
 

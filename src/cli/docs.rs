@@ -4,6 +4,7 @@ use super::args::{Cli, CompletionsArgs, ManArgs};
 use super::output::{Exit, stdout};
 use clap::CommandFactory;
 use std::io::Write;
+use tmbundle::Error;
 
 pub fn completions(args: &CompletionsArgs) -> anyhow::Result<Exit> {
     let mut script = Vec::new();
@@ -15,7 +16,8 @@ pub fn completions(args: &CompletionsArgs) -> anyhow::Result<Exit> {
 }
 
 pub fn man(args: &ManArgs) -> anyhow::Result<Exit> {
-    std::fs::create_dir_all(&args.dir)?;
-    clap_mangen::generate_to(Cli::command(), &args.dir)?;
+    let failed = |e| Error::io(format!("cannot write manual pages to {}", args.dir.display()), e);
+    std::fs::create_dir_all(&args.dir).map_err(failed)?;
+    clap_mangen::generate_to(Cli::command(), &args.dir).map_err(failed)?;
     Ok(Exit::Ok)
 }

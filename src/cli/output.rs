@@ -124,7 +124,7 @@ fn hint(error: &Error) -> Option<&'static str> {
              or run it on a terminal to be asked",
         ),
         Error::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-            Some("run it as a user who may read the bundle, or with sudo")
+            Some("run it as a user who may do that, or with sudo")
         }
         _ => None,
     }
