@@ -7,6 +7,7 @@ use crate::io::bytes::{to_u64, to_usize};
 use crate::io::{
     Access, Meter, Presence, PresenceVisitor, ReadAt, check_range, open_untrusted_dir, visit_holes,
 };
+use crate::report::Where;
 use quick_cache::sync::Cache;
 use std::fs::File;
 use std::ops::Range;
@@ -59,6 +60,13 @@ impl Bands {
     pub fn range(&self, index: u64) -> Range<u64> {
         let start = index.saturating_mul(self.band_size).min(self.size);
         start..start.saturating_add(self.band_size).min(self.size)
+    }
+
+    /// Where a whole band is, for findings.
+    pub fn place(&self, index: u64) -> Where {
+        let range = self.range(index);
+        let place = Where::of("band").band(Self::name(index)).length(range.end - range.start);
+        Where { offset: Some(range.start), ..place }
     }
 
     /// List the directory.

@@ -28,8 +28,7 @@ static POOL: OnceLock<Option<rayon::ThreadPool>> = OnceLock::new();
 
 fn pool(jobs: usize) -> Option<&'static rayon::ThreadPool> {
     let make = || {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from).min(4);
-        let threads = if jobs == 0 { cores() } else { jobs };
+        let threads = crate::io::threads(jobs);
         let builder = rayon::ThreadPoolBuilder::new().num_threads(threads);
         (threads > 1).then(|| builder.build().ok()).flatten()
     };

@@ -23,6 +23,15 @@ pub struct Access {
     pub jobs: usize,
 }
 
+/// How many threads share a pass: as many as were asked for; for 0, as many as there
+/// are cores, but no more than slow disks have use for.
+pub fn threads(jobs: usize) -> usize {
+    match jobs {
+        0 => std::thread::available_parallelism().map_or(1, usize::from).min(4),
+        n => n,
+    }
+}
+
 /// Asked whether to give up waiting.
 type Stop = Box<dyn Fn() -> bool + Send + Sync>;
 

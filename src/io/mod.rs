@@ -13,7 +13,7 @@ mod raw;
 mod slice;
 
 pub use double::{Faulty, Memory};
-pub use meter::{Access, Meter};
+pub use meter::{Access, Meter, threads};
 pub use ranges::Ranges;
 pub use raw::{RawFile, open_untrusted, open_untrusted_dir, visit_holes};
 pub use slice::Slice;

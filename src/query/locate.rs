@@ -170,7 +170,7 @@ fn resolve(disk: &Disk, archive: &Archive, place: &Place) -> Result<Range<u64>> 
                 .or(archive.open.first())
                 .ok_or_else(|| Error::Invalid("no volume could be opened".into()))?;
             let block = u64::from(volume.hfs.header().block_size);
-            let start = volume.volume.source.locate(0).map_or(0, |p| p.offset);
+            let start = volume.volume.range().start;
             let first = first.saturating_mul(block);
             if first >= volume.volume.source.len() {
                 let last = volume.hfs.header().total_blocks.saturating_sub(1);
@@ -250,7 +250,7 @@ impl Job<'_> {
         part: &Range<u64>,
         progress: &dyn Progress,
     ) -> Result<()> {
-        let start = volume.volume.source.locate(0).map_or(0, |p| p.offset);
+        let start = volume.volume.range().start;
         let wanted = Ranges::one(part.start.saturating_sub(start)..part.end.saturating_sub(start));
         let mut owned = Vec::new();
         volume.fs().owners(&wanted, progress, &mut |o| owned.push(o))?;
@@ -297,8 +297,8 @@ impl Job<'_> {
 
 fn object(node: NodeId, at: &mut Appearances<'_>) -> Object {
     let seen = at.of(node);
-    let names = seen.snapshots.iter().map(|i| at.snapshot_name(*i).to_owned());
-    Object { id: node.0, address: seen.address, snapshots: names.collect() }
+    let snapshots = at.snapshot_names(&seen.snapshots);
+    Object { id: node.0, address: seen.address, snapshots }
 }
 
 /// What lies outside of all partitions.

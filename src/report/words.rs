@@ -54,6 +54,15 @@ pub fn plural(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(n), if n == 1 { one } else { many })
 }
 
+/// Seconds as `19 days`, `5 hours`, `30 minutes`; rounded down.
+pub fn span(seconds: i64) -> String {
+    match seconds {
+        172_800.. => format!("{} days", seconds / 86400),
+        7200.. => format!("{} hours", seconds / 3600),
+        _ => format!("{} minutes", seconds.max(0) / 60),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,7 @@ use super::place::{make_private, refuse_inside};
 use super::{Identity, write_atomically};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
+use crate::report::words::span;
 use crate::report::{Code, Finding, Where};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
@@ -135,15 +136,6 @@ impl Session {
         let text = serde_json::to_vec_pretty(&self.record)
             .map_err(|e| Error::io("cannot write the record", e))?;
         write_atomically(&self.folder.join(RECORD), &text, 0o600)
-    }
-}
-
-/// Seconds in words: `19 days`, `5 hours`.
-fn span(seconds: i64) -> String {
-    match seconds {
-        172_800.. => format!("{} days", seconds / 86400),
-        7200.. => format!("{} hours", seconds / 3600),
-        _ => format!("{} minutes", seconds.max(0) / 60),
     }
 }
 

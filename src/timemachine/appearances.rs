@@ -41,6 +41,7 @@ pub struct Appearances<'a> {
     by_node: HashMap<NodeId, usize>,
     names: HashMap<NodeId, Arc<[Name]>>,
     sets: HashMap<NodeId, Set>,
+    set_names: HashMap<Set, Arc<[String]>>,
 }
 
 impl<'a> Appearances<'a> {
@@ -60,8 +61,8 @@ impl<'a> Appearances<'a> {
             })
             .collect();
         let by_node = snapshots.iter().enumerate().map(|(i, s)| (s.node, i)).collect();
-        let (names, sets) = (HashMap::new(), HashMap::new());
-        Self { fs, snapshots, by_node, names, sets }
+        let (names, sets, set_names) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { fs, snapshots, by_node, names, sets, set_names }
     }
 
     /// How many snapshots there are.
@@ -72,6 +73,16 @@ impl<'a> Appearances<'a> {
     /// The name of a snapshot, as an address begins.
     pub fn snapshot_name(&self, index: usize) -> &str {
         self.snapshots.get(index).map_or("", |s| &s.name)
+    }
+
+    /// The names of a set's snapshots, shared by all who ask for the same set.
+    pub fn snapshot_names(&mut self, set: &Set) -> Arc<[String]> {
+        if let Some(names) = self.set_names.get(set) {
+            return names.clone();
+        }
+        let names: Arc<[String]> = set.iter().map(|i| self.snapshot_name(*i).to_owned()).collect();
+        self.set_names.insert(set.clone(), names.clone());
+        names
     }
 
     /// Where an object appears.

@@ -4,6 +4,7 @@
 
 use super::{Backup, Computer, Snapshot, State, stamp_seconds};
 use crate::bundle::TimeMachinePlists;
+use crate::report::words::{bytes, span};
 use crate::report::{Code, Finding, Reporter, Where};
 use std::collections::BTreeMap;
 
@@ -208,7 +209,7 @@ impl Check<'_> {
 
     fn age(&self, max_age: Option<i64>) {
         let free = self.known.free.map_or_else(String::new, |free| {
-            format!("; {:.1} GB are free where the bundle lies", gigabytes(free))
+            format!("; {} are free where the bundle lies", bytes(free))
         });
         let Some(last) = last_completed(self.known) else {
             // An empty history says so, and so does a volume that was read whole.
@@ -247,19 +248,5 @@ impl Check<'_> {
             );
             self.say(Code::TmNeverCompletes, "snapshots", text);
         }
-    }
-}
-
-#[allow(clippy::cast_precision_loss)]
-fn gigabytes(bytes: u64) -> f64 {
-    bytes as f64 / 1e9
-}
-
-/// Seconds in words.
-fn span(seconds: i64) -> String {
-    match seconds {
-        ..7200 => format!("{} minutes", seconds / 60),
-        7200..172_800 => format!("{} hours", seconds / HOUR),
-        _ => format!("{} days", seconds / DAY),
     }
 }

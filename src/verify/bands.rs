@@ -13,10 +13,9 @@ const MANY: usize = 100_000;
 /// When the bands were written, in seconds since 1970.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Written {
-    pub oldest: Option<i64>,
-    pub newest: Option<i64>,
-    /// The newest, with nanoseconds: it grows when a Mac writes.
-    stamp: (i64, i64),
+    oldest: Option<i64>,
+    /// With nanoseconds: it grows when a Mac writes.
+    newest: Option<(i64, i64)>,
 }
 
 fn modified(stat: &Stat) -> (i64, i64) {
@@ -24,12 +23,17 @@ fn modified(stat: &Stat) -> (i64, i64) {
 }
 
 impl Written {
+    /// The oldest and the newest date.
+    pub fn span(&self) -> Option<(i64, i64)> {
+        Some((self.oldest?, self.newest?.0))
+    }
+
     /// Whether a band was written since.
     pub fn since(&self, bands: &Bands, listing: &BandListing) -> bool {
         listing.present.iter().any(|index| {
             statat(bands.dir(), Bands::name(*index), AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| {
                 FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
-                    && modified(&stat) > self.stamp
+                    && Some(modified(&stat)) > self.newest
             })
         })
     }
@@ -53,9 +57,7 @@ pub fn check(
         progress.check()?;
         let name = Bands::name(*index);
         let report = |code, text: String| {
-            let range = bands.range(*index);
-            let mut place = Where::of("band").band(name.clone()).length(range.end - range.start);
-            place.offset = Some(range.start);
+            let place = bands.place(*index);
             reporter.report(Finding::new(code, place, format!("band {name}: {text}")));
         };
         match statat(bands.dir(), &name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -69,8 +71,7 @@ pub fn check(
                     continue;
                 }
                 written.oldest = written.oldest.min(Some(stat.st_mtime)).or(Some(stat.st_mtime));
-                written.newest = written.newest.max(Some(stat.st_mtime));
-                written.stamp = written.stamp.max(modified(&stat));
+                written.newest = written.newest.max(Some(modified(&stat)));
                 let len = u64::try_from(stat.st_size).unwrap_or(0);
                 if len > bands.band_size() {
                     let text = format!("{len} bytes, more than a band's {}", bands.band_size());

@@ -9,9 +9,8 @@ use crate::io::{Presence, Ranges};
 use crate::report::words::binary;
 use crate::report::{Affected, Code, Cost, Finding, Progress, Severity, Unit, Where};
 use crate::timemachine::{Appearances, OpenVolume};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Range;
-use std::sync::Arc;
 
 /// Files and folders that are listed in all findings together; more are counted.
 const MAX_LISTED: usize = 1_000_000;
@@ -42,8 +41,8 @@ pub(super) fn attach(
     findings: &mut Vec<Finding>,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let start = volume.volume.source.locate(0).map_or(0, |p| p.offset);
-    let bytes = start..start.saturating_add(volume.volume.source.len());
+    let bytes = volume.volume.range();
+    let start = bytes.start;
     let (mut probes, mut others) = (Vec::new(), Vec::new());
     for finding in std::mem::take(findings) {
         match target(&finding, volume.volume.partition.number, &bytes) {
@@ -127,13 +126,13 @@ fn probe_of(loss: Loss, start: u64, bands: Option<&Bands>) -> Probe {
     let first = loss.ranges.first().map_or(0, |r| r.start);
     let last = loss.ranges.last().map_or(0, |r| r.end);
     let code = if loss.how == Presence::Hole { Code::BandHole } else { Code::BandLost };
-    let mut place = Where::of("band").band(Bands::name(loss.band)).length(last - first);
-    place.offset = Some(start + first);
-    if let (Presence::Missing, Some(bands)) = (loss.how, bands) {
-        let band = bands.range(loss.band);
-        place.offset = Some(band.start);
-        place.length = Some(band.end - band.start);
-    }
+    let place = match (loss.how, bands) {
+        (Presence::Missing, Some(bands)) => bands.place(loss.band),
+        _ => {
+            let place = Where::of("band").band(Bands::name(loss.band)).length(last - first);
+            Where { offset: Some(start + first), ..place }
+        }
+    };
     let finding = Finding::new(code, place, String::new());
     let ranges = loss.ranges;
     Probe { finding, ranges, nodes: BTreeMap::new(), loss: Some(loss.how), structure: false }
@@ -191,8 +190,7 @@ fn price(volume: &OpenVolume, probes: &mut [Probe], progress: &dyn Progress) -> 
         .filter(|p| p.loss != Some(Presence::Hole))
         .flat_map(|p| p.nodes.keys().copied())
         .collect();
-    let mut pricing =
-        Pricing { fs, damaged: &damaged, names: HashMap::new(), listed: 0, compared: 0 };
+    let mut pricing = Pricing { fs, damaged: &damaged, listed: 0, compared: 0 };
     for probe in probes {
         let mut cost =
             Cost { of_snapshots: crate::io::bytes::to_u64(at.snapshot_count()), ..Cost::default() };
@@ -221,8 +219,6 @@ fn telling(a: &Affected) -> (bool, std::cmp::Reverse<Option<String>>, String) {
 struct Pricing<'a> {
     fs: &'a dyn FileSystem,
     damaged: &'a HashSet<NodeId>,
-    /// Names of the snapshots of a set, shared by all who appear in the same.
-    names: HashMap<Arc<[usize]>, Arc<[String]>>,
     listed: usize,
     compared: usize,
 }
@@ -250,10 +246,7 @@ impl Pricing<'_> {
             return;
         }
         self.listed += 1;
-        let names = self.names.entry(seen.snapshots.clone()).or_insert_with(|| {
-            seen.snapshots.iter().map(|i| at.snapshot_name(*i).to_owned()).collect()
-        });
-        let snapshots = names.clone();
+        let snapshots = at.snapshot_names(&seen.snapshots);
         cost.affected.push(Affected { address: seen.address, snapshots, folder, intact });
     }
 }

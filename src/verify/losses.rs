@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::fs::FileSystem;
 use crate::io::{Presence, Ranges, ReadAt};
 use crate::report::{Progress, Unit};
+use crate::volume::Volume;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -26,21 +27,20 @@ pub(super) struct Loss {
     pub ranges: Vec<Range<u64>>,
 }
 
-/// Find what is allocated on a volume but absent in the bands. `volume`: its bytes
-/// on the disk; `trust_bitmap`: whether the bitmap says what is in use.
+/// Find what is allocated on a volume but absent in the bands. `trust_bitmap`: whether the bitmap says what is in use.
 pub(super) fn find(
     fs: &dyn FileSystem,
-    volume: &dyn ReadAt,
+    volume: &Volume,
     bands: &Bands,
     trust_bitmap: bool,
     progress: &dyn Progress,
 ) -> Result<Vec<Loss>> {
-    let all = Ranges::one(0..volume.len());
+    let all = Ranges::one(0..volume.source.len());
     let used = if trust_bitmap { fs.allocated(&all)? } else { all };
-    let start = volume.locate(0).map_or(0, |p| p.offset);
+    let start = volume.range().start;
     let mut found: BTreeMap<(u64, u8), Loss> = BTreeMap::new();
     let mut holes = 0;
-    progress.phase("looking for lost bands", volume.len(), Unit::Bytes);
+    progress.phase("looking for lost bands", volume.source.len(), Unit::Bytes);
     let mut told = 0;
     for piece in pieces(&used, start, bands.band_size()) {
         progress.check()?;
@@ -66,7 +66,7 @@ pub(super) fn find(
             loss.ranges.extend(lost);
         };
         // A band that cannot be opened has its own finding.
-        let _ = volume.presence(piece, visit);
+        let _ = volume.source.presence(piece, visit);
     }
     let mut losses: Vec<Loss> = found.into_values().collect();
     losses.retain(|l| !l.ranges.is_empty());

@@ -224,7 +224,7 @@ impl Job<'_> {
         let known = Known {
             plists: plists.as_ref(),
             backup,
-            bands_written: written.oldest.zip(written.newest),
+            bands_written: written.span(),
             free: disk.bundle().and_then(Bundle::free_space),
             broken: self
                 .reporter

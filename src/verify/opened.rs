@@ -90,7 +90,7 @@ pub(super) fn costs(
         let losses = match &bands {
             Some(bands) => {
                 let trust = trusts_bitmap(findings, volume.volume.partition.number);
-                losses::find(volume.fs(), &*volume.volume.source, bands, trust, progress)
+                losses::find(volume.fs(), &volume.volume, bands, trust, progress)
             }
             None => Ok(Vec::new()),
         };

@@ -5,6 +5,7 @@ use crate::hfsplus::HfsPlus;
 use crate::io::bytes::{array, be16, be32};
 use crate::io::{ReadAt, Slice, Source, read_up_to};
 use crate::partition::{Partition, PartitionMap, Purpose};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// What a partition holds.
@@ -153,6 +154,12 @@ fn wrapper(head: &[u8]) -> Option<Kind> {
 }
 
 impl Volume {
+    /// The bytes of the disk that it takes.
+    pub fn range(&self) -> Range<u64> {
+        let start = self.source.locate(0).map_or(0, |p| p.offset);
+        start..start.saturating_add(self.source.len())
+    }
+
     /// Open its file system.
     ///
     /// # Errors

@@ -196,8 +196,7 @@ fn overflows(data: &[u8]) -> bool {
 }
 
 fn by_number(tree: &mut TreeNodes, cnid: u32) {
-    let in_range = |(_, low, high): &(u32, u32, u32)| (*low..=*high).contains(&cnid);
-    let nodes: Vec<u32> = tree.ranges.files().filter(in_range).map(|r| r.0).collect();
+    let nodes: Vec<u32> = tree.ranges.of_file(cnid).collect();
     for node in nodes {
         if let Some(i) = tree.index(node) {
             tree.describe(i, cnid);

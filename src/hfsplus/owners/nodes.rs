@@ -82,30 +82,33 @@ impl KeyRanges {
     }
 
     /// The nodes, one a level at most, that hold a key.
-    pub(super) fn holding(&self, key: &[u8]) -> impl Iterator<Item = u32> + '_ {
+    pub(super) fn holding<'a>(&'a self, key: &'a [u8]) -> impl Iterator<Item = u32> + 'a {
         let compare = self.compare;
-        let key: Box<[u8]> = if self.reached.is_empty() { [].into() } else { key.into() };
         self.levels.iter().filter_map(move |level| {
             let compare = compare?;
             let before = |bound: &Option<Box<[u8]>>| {
-                bound.as_ref().is_none_or(|b| compare(b, &key) != Some(Ordering::Greater))
+                bound.as_ref().is_none_or(|b| compare(b, key) != Some(Ordering::Greater))
             };
             let at = level.partition_point(|r| before(&r.low)).checked_sub(1)?;
             let range = level.get(at)?;
             let past = range
                 .high
                 .as_ref()
-                .is_some_and(|h| compare(&key, h).is_none_or(|order| order != Ordering::Less));
+                .is_some_and(|h| compare(key, h).is_none_or(|order| order != Ordering::Less));
             (!past).then_some(range.number)
         })
     }
 
-    /// The first and last file number in each node's range: of trees whose keys
-    /// have the number of a file at byte 2.
-    pub(super) fn files(&self) -> impl Iterator<Item = (u32, u32, u32)> + '_ {
+    /// The nodes whose range has keys of a file: of trees whose keys have the number of
+    /// a file at byte 2.
+    pub(super) fn of_file(&self, cnid: u32) -> impl Iterator<Item = u32> + '_ {
         let number = |key: &Option<Box<[u8]>>| key.as_ref().and_then(|k| be32(k, 2));
-        self.levels.iter().flatten().map(move |r| {
-            (r.number, number(&r.low).unwrap_or(0), number(&r.high).unwrap_or(u32::MAX))
+        self.levels.iter().flat_map(move |level| {
+            let past = level.partition_point(|r| number(&r.low).unwrap_or(0) <= cnid);
+            let before = level.get(..past).unwrap_or_default().iter().rev();
+            before
+                .take_while(move |r| number(&r.high).unwrap_or(u32::MAX) >= cnid)
+                .map(|r| r.number)
         })
     }
 }

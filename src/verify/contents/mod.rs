@@ -9,19 +9,15 @@ mod tally;
 use super::Subset;
 use crate::error::Result;
 use crate::fs::{FileSystem, NodeId};
-use crate::io::ReadAt;
+use crate::io::{ReadAt, threads};
 use crate::report::words::{bytes, count, percent, plural};
 use crate::report::{Progress, Reporter, Unit};
 use plan::{Plan, mix};
 use queue::Queue;
 use read::{Names, Reader};
 use serde::Serialize;
-use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tally::Tally;
-
-/// Most threads that read, unless told otherwise.
-const MAX_THREADS: usize = 4;
 
 /// Goes along with the pass, to use what it brings into the server's cache.
 pub trait ReadAlong: Sync {
@@ -175,11 +171,4 @@ pub fn read(pass: &Pass<'_>, reporter: &dyn Reporter, progress: &dyn Progress) -
         disagree: sums.differ,
     };
     Ok(Done { contents, whole: plan.whole })
-}
-
-fn threads(jobs: usize) -> usize {
-    match jobs {
-        0 => std::thread::available_parallelism().map_or(1, NonZero::get).min(MAX_THREADS),
-        n => n,
-    }
 }

@@ -108,16 +108,6 @@ impl Bands {
     }
 }
 
-/// Fewest processors' worth of threads that are of use to slow disks.
-const MAX_JOBS: usize = 4;
-
-fn threads(jobs: usize) -> usize {
-    match jobs {
-        0 => std::thread::available_parallelism().map_or(1, usize::from).min(MAX_JOBS),
-        n => n,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

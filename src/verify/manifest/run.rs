@@ -4,11 +4,12 @@ use super::file::{Entry, Found, Header, Manifest, Stamp, put_aside};
 use super::hash::{Clock, Hasher, Read, stamp};
 use super::judge::{Change, Reading, judge};
 use super::plan::Plan;
-use super::{Bands as Counts, Options, threads};
+use super::{Bands as Counts, Options};
 use crate::bundle::{BandListing, Bands};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::io::bytes::to_u64;
+use crate::io::threads;
 use crate::report::{Code, Finding, Progress, Reporter, Severity, Unit, Where};
 use crate::state::{Identity, refuse_inside};
 use crate::verify::Subset;
@@ -314,10 +315,7 @@ impl<'a> ManifestRun<'a> {
 
     /// Report something about a whole band.
     fn report_band(&mut self, code: Code, index: u64, text: String) {
-        let size = self.hasher.bands.band_size();
-        let mut place = Where::of("band").band(Bands::name(index));
-        place.offset = index.checked_mul(size);
-        place.length = Some(size);
+        let place = self.hasher.bands.place(index);
         self.report(code, place, text);
     }
 
