@@ -61,7 +61,7 @@ pub struct Corrupt {
     /// The structure, e.g. `catalog node 418`.
     pub structure: String,
     /// Where it lies, if known.
-    pub place: Option<Place>,
+    pub place: Option<Locus>,
     /// Found and expected.
     pub problem: String,
 }
@@ -78,23 +78,23 @@ impl fmt::Display for Corrupt {
 
 /// A byte's address: its offset on the disk, and where the server keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Place {
+pub struct Locus {
     /// Byte offset from the start of the disk.
     pub offset: u64,
     /// The band file that holds it (its name), where the source is a bundle.
-    pub band: Option<BandPlace>,
+    pub band: Option<BandLocus>,
 }
 
 /// A byte inside a band file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BandPlace {
+pub struct BandLocus {
     /// Name of the band file: the band's index in lower-case hexadecimal.
     pub name: String,
     /// Byte offset in that file.
     pub offset: u64,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Locus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "byte {}", self.offset)?;
         if let Some(band) = &self.band {
@@ -118,7 +118,7 @@ impl Error {
     /// A wrong structure and its place.
     pub fn corrupt_at(
         structure: impl Into<String>,
-        place: Option<Place>,
+        place: Option<Locus>,
         problem: impl Into<String>,
     ) -> Self {
         Self::Corrupt(Box::new(Corrupt {

@@ -271,3 +271,39 @@ fn a_lost_band_under_the_catalog_is_named() {
     assert!(named >= 1, "no loss of a band was seen");
     tmbundle(&["verify", path]).expect(0, &[]);
 }
+
+/// A device number is decoded in one place: `ls`, `extract` (as root, who may make
+/// devices) and, in `tests/mount.rs`, the mount say the same of it.
+#[test]
+fn device_numbers_are_the_same_wherever_they_are_shown() {
+    use std::os::unix::fs::FileTypeExt;
+    let own = tempfile::tempdir().unwrap();
+    let image = own.path().join("devices.img");
+    let mut volume = tools::hfs::VolumeBuilder::new(tools::hfs::VolumeOptions::default());
+    let root = volume.root();
+    // As XNU's makedev and as Linux' MKDEV put them into 32 bits.
+    for (name, stored) in [("mac", 14 << 24 | 2), ("linux", 8 << 20 | 1)] {
+        volume.special(root, name, stored, tools::hfs::Meta::with_mode(0o020_600));
+    }
+    fs::write(&image, volume.build().image.to_vec()).unwrap();
+    let image = image.to_str().unwrap();
+    let ran = tmbundle(&["ls", "--json", image, "volume:"]);
+    let listed: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    for (name, major, minor) in [("mac", 14, 2), ("linux", 8, 1)] {
+        let entries = listed["entries"].as_array().unwrap();
+        let entry = entries.iter().find(|e| e["path"] == name).unwrap();
+        assert_eq!(entry["device"], serde_json::json!({"major": major, "minor": minor}), "{entry}");
+    }
+    tmbundle(&["ls", "-l", image, "volume:"]).expect(0, &["14,    2", "8,    1"]);
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("SKIPPED devices: only root can make them");
+    }
+    let to = own.path().join("out");
+    let ran = tmbundle(&["extract", image, "volume:", "--to", to.to_str().unwrap()]);
+    ran.expect(0, &[]);
+    for (name, major, minor) in [("mac", 14, 2), ("linux", 8, 1)] {
+        let made = fs::symlink_metadata(to.join(name)).unwrap();
+        assert!(made.file_type().is_char_device());
+        assert_eq!(made.rdev(), rustix::fs::makedev(major, minor), "{name}");
+    }
+}

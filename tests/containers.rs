@@ -92,8 +92,8 @@ fn holes_are_told_from_data() {
         bytes
             .presence(0..bytes.len(), &mut |r, p| {
                 let zeros = read_vec(&*bytes, r.start, (r.end - r.start) as usize).unwrap();
-                assert!(p == Presence::Data || zeros.iter().all(|b| *b == 0));
-                data += if p == Presence::Data { r.end - r.start } else { 0 };
+                assert!(p == Presence::Stored || zeros.iter().all(|b| *b == 0));
+                data += if p == Presence::Stored { r.end - r.start } else { 0 };
             })
             .unwrap();
         assert!((1 << 20..3 << 20).contains(&data), "{data}");

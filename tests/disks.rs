@@ -43,7 +43,7 @@ fn the_volume_is_found_in_every_map() {
         let volumes = volume::volumes(&disk, &map).unwrap();
         let hfs = volumes.iter().filter(|v| matches!(v.kind, volume::Kind::HfsPlus { .. }));
         assert!(hfs.count() >= 1, "{name}: {:?}", map.partitions);
-        let wrong = compare(&name, &open_disk(disk), &manifest);
+        let wrong = compare(&name, &*open_disk(disk), &manifest);
         assert!(wrong.is_empty(), "{name}: {wrong:#?}");
     }
 }

@@ -131,7 +131,7 @@ fn every_container_opens_and_reads() {
 
 /// Path, kind, size and hash of everything on an image.
 fn contents(path: &Path) -> Vec<String> {
-    use tmbundle::fs::{FileSystem, Kind, Step, Stream, walk};
+    use tmbundle::fs::{Kind, Step, Stream, walk};
     let fs = common::manifest::open(path);
     let root = fs.metadata(fs.root()).unwrap();
     let mut all = Vec::new();
@@ -143,7 +143,7 @@ fn contents(path: &Path) -> Vec<String> {
         }
         let bytes = match meta.kind {
             Kind::File => {
-                let source = fs.open(meta.id, Stream::Data)?;
+                let source = fs.open(meta.id, &Stream::Data)?;
                 read_vec(&*source, 0, source.len() as usize)?
             }
             _ => Vec::new(),

@@ -39,7 +39,7 @@ fn plain_bundles_have_the_stated_bytes_and_files() {
         if e.name.starts_with("SampleTextFile") {
             let meta = e.node.unwrap();
             assert_eq!(meta.size, 102_180, "{}", e.name);
-            let source = fs.open(meta.id, Stream::Data).unwrap();
+            let source = fs.open(meta.id, &Stream::Data).unwrap();
             let bytes = read_vec(&*source, 0, 102_180).unwrap();
             assert_eq!(common::md5(&bytes), "da0f4249186fe6533ac214e07bccc381", "{}", e.name);
             texts += 1;
@@ -57,7 +57,7 @@ fn plain_bundles_have_the_stated_bytes_and_files() {
     let archive = Archive::open(&aj).unwrap();
     let fs = archive.open[0].fs();
     let jpg = resolve(fs, fs.root(), "keep-calm-carry-on.jpg").unwrap();
-    let source = fs.open(jpg.id, Stream::Data).unwrap();
+    let source = fs.open(jpg.id, &Stream::Data).unwrap();
     let bytes = read_vec(&*source, 0, 568_741).unwrap();
     assert_eq!(source.len(), 568_741);
     assert_eq!(common::md5(&bytes), "0799f20d0e6d19802324663d4d7b31b9");

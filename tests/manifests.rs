@@ -22,7 +22,7 @@ fn hfs_volumes_read_as_their_manifests_say() {
     for manifest in common::files_ending(&data.join("hfs"), ".jsonl.gz") {
         let name = manifest.file_name().unwrap().to_str().unwrap().trim_end_matches(".jsonl.gz");
         let image = common::unpack(&data.join(format!("hfs/{name}.img.gz")));
-        let found = compare(name, &open(&image), &common::gunzip(&manifest));
+        let found = compare(name, &*open(&image), &common::gunzip(&manifest));
         eprintln!("{name}: {} differences", found.len());
         wrong.extend(found.into_iter().map(|w| format!("{name}: {w}")));
     }
@@ -38,7 +38,7 @@ fn our_own_volumes_read_as_the_writer_says() {
         let mut manifest = Vec::new();
         builder.manifest(&mut manifest).unwrap();
         let fs = open_disk(source.clone());
-        wrong.extend(compare(kind, &fs, &manifest).into_iter().map(|w| format!("{kind}: {w}")));
+        wrong.extend(compare(kind, &*fs, &manifest).into_iter().map(|w| format!("{kind}: {w}")));
         let found = Collector::default();
         check::check(&source, &found, &NoProgress).unwrap();
         let found = found.into_findings().0;
@@ -52,6 +52,6 @@ fn our_own_volumes_read_as_the_writer_says() {
 fn the_demonstration_bundle_reads_as_its_manifest_says() {
     let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
     let manifest = std::fs::read(testdata.join("Demo.manifest.jsonl")).unwrap();
-    let wrong = compare("Demo", &open(&testdata.join("Demo.sparsebundle")), &manifest);
+    let wrong = compare("Demo", &*open(&testdata.join("Demo.sparsebundle")), &manifest);
     common::assert_none(&wrong);
 }

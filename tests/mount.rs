@@ -276,13 +276,13 @@ fn an_unreadable_band_costs_its_files_only() {
     // The band of some file's contents, but not one that holds metadata.
     let fs = volume.fs();
     let root = fs.metadata(fs.root()).unwrap();
-    let header = volume.volume.source.locate(1024).unwrap().band.unwrap().name;
+    let header = volume.found.source.locate(1024).unwrap().band.unwrap().name;
     let mut bands = std::collections::BTreeMap::<String, String>::new();
     let mut visit = |e: tmbundle::fs::Entry<'_>| {
         let Ok(meta) = &e.entry.node else { return Ok(tmbundle::fs::Step::Over) };
         if meta.kind == tmbundle::fs::Kind::File && meta.size > 0 {
-            for extent in fs.extents(meta.id, tmbundle::fs::Stream::Data)? {
-                let place = volume.volume.source.locate(extent.volume_offset).unwrap();
+            for extent in fs.extents(meta.id, &tmbundle::fs::Stream::Data)? {
+                let place = volume.found.source.locate(extent.at.unwrap()).unwrap();
                 bands.insert(place.band.unwrap().name, e.path.to_owned());
             }
         }

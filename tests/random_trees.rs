@@ -175,7 +175,7 @@ proptest! {
         let mut manifest = Vec::new();
         made.builder.manifest(&mut manifest).unwrap();
         let source: Source = Arc::new(Memory::new(made.builder.build().image.to_vec()));
-        let wrong = compare("random", &open_disk(source.clone()), &manifest);
+        let wrong = compare("random", &*open_disk(source.clone()), &manifest);
         prop_assert!(wrong.is_empty(), "{wrong:#?}");
         let found = Collector::default();
         check::check(&source, &found, &NoProgress).unwrap();

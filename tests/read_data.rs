@@ -167,7 +167,7 @@ impl ReadAt for Lost {
     }
     fn presence(&self, range: Range<u64>, visit: PresenceVisitor<'_>) -> Result<()> {
         let lost = self.range.start < range.end && range.start < self.range.end;
-        visit(range, if lost { Presence::Missing } else { Presence::Data });
+        visit(range, if lost { Presence::Missing } else { Presence::Stored });
         Ok(())
     }
 }
@@ -342,9 +342,10 @@ fn sound_volumes_of_others_have_no_damage() {
     let mut wrong = Vec::new();
     for gz in common::files_ending(&data.join("hfs"), ".img.gz") {
         let name = gz.file_stem().unwrap().to_str().unwrap().to_owned();
-        let hfs = common::manifest::open(&common::unpack(&gz));
+        let disk = tmbundle::disk::Disk::open(&common::unpack(&gz)).unwrap().bytes().unwrap();
+        let volume = common::manifest::volume_of(disk);
         let how = How { jobs: 2, ..ALL };
-        let (done, found) = pass(hfs.volume().clone(), how);
+        let (done, found) = pass(volume.bytes().clone(), how);
         eprintln!("{name}: {}", done.contents.text());
         for f in found {
             eprintln!("    {} {} {}", f.severity.as_str(), f.code, f.message);

@@ -173,10 +173,10 @@ pub fn volume(data: &[u8]) {
 fn look_at(fs: &HfsPlus, meta: &tmbundle::fs::Metadata) {
     match meta.kind {
         Kind::File => {
-            if let Ok(source) = fs.open(meta.id, Stream::Data) {
+            if let Ok(source) = fs.open(meta.id, &Stream::Data) {
                 read_all(&*source);
             }
-            let _ = fs.extents(meta.id, Stream::Data);
+            let _ = fs.extents(meta.id, &Stream::Data);
         }
         Kind::Symlink => {
             let _ = fs.read_link(meta.id);

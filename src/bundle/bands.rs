@@ -2,7 +2,7 @@
 
 use super::memory_map::Maps;
 use super::{BandListing, FileError, Info, open_file};
-use crate::error::{BandPlace, Error, Place, Result};
+use crate::error::{BandLocus, Error, Locus, Result};
 use crate::io::bytes::{to_u64, to_usize};
 use crate::io::{
     Access, Meter, Presence, PresenceVisitor, ReadAt, check_range, open_untrusted_dir, visit_holes,
@@ -238,11 +238,11 @@ impl ReadAt for Bands {
         Ok(())
     }
 
-    fn locate(&self, offset: u64) -> Option<Place> {
-        let band = BandPlace {
+    fn locate(&self, offset: u64) -> Option<Locus> {
+        let band = BandLocus {
             name: Self::name(offset / self.band_size),
             offset: offset % self.band_size,
         };
-        Some(Place { offset, band: Some(band) })
+        Some(Locus { offset, band: Some(band) })
     }
 }

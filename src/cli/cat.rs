@@ -20,7 +20,7 @@ pub fn run(args: &CatArgs) -> anyhow::Result<Exit> {
         return Err(Error::Invalid(format!("{} is not a file", args.address)).into());
     }
     let stream = if args.resource_fork { Stream::Resource } else { Stream::Data };
-    let source = place.volume.fs().open(place.node.id, stream)?;
+    let source = place.volume.fs().open(place.node.id, &stream)?;
     let mut out = std::io::stdout().lock();
     let mut buf = vec![0; to_usize(PIECE.min(source.len()))];
     let mut at = 0;

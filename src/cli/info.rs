@@ -143,8 +143,8 @@ fn print_hfs(out: &mut impl Write, h: &HfsInfo, terminal: bool) -> io::Result<()
     let value = format!(
         "'{}', {case}, {} files, {} folders, {} of {} free, blocks of {}",
         text::name(&h.name, terminal),
-        text::count(h.files.into()),
-        text::count(h.folders.into()),
+        text::count(h.files),
+        text::count(h.folders),
         text::bytes(h.free_bytes),
         text::bytes(h.total_bytes),
         h.block_size

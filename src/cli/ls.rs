@@ -7,7 +7,7 @@ use super::text;
 use serde::Serialize;
 use std::io::Write;
 use std::ops::ControlFlow;
-use tmbundle::fs::{Cursor, DirEntry, FileSystem, Kind, Metadata, Step, walk};
+use tmbundle::fs::{self, Cursor, DirEntry, FileSystem, Kind, Metadata, Step, walk};
 use tmbundle::timemachine::{Archive, Place};
 
 pub fn run(args: &LsArgs) -> anyhow::Result<Exit> {
@@ -72,11 +72,17 @@ struct Object {
     #[serde(skip_serializing_if = "Option::is_none")]
     target: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    rdev: Option<u32>,
+    device: Option<Device>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     compressed: bool,
     #[serde(skip_serializing_if = "is_zero")]
     resource_size: u64,
+}
+
+#[derive(Serialize)]
+struct Device {
+    major: u32,
+    minor: u32,
 }
 
 fn is_zero(n: &u64) -> bool {
@@ -188,9 +194,13 @@ impl<W: Write> Lister<'_, W> {
             mtime: m.times.modified.map(|t| t.seconds),
             btime: m.times.created.map(|t| t.seconds),
             target: (m.kind == Kind::Symlink).then(|| self.target(m)),
-            rdev: matches!(m.kind, Kind::CharDevice | Kind::BlockDevice).then_some(m.rdev),
+            device: m.device.map(|fs::Device { major, minor }| Device { major, minor }),
             compressed: m.compressed,
-            resource_size: m.resource_size,
+            // Of what cannot be told nothing is told.
+            resource_size: match m.kind == Kind::File && m.has_xattrs {
+                true => self.fs.resource_size(m.id).unwrap_or(0),
+                false => 0,
+            },
         });
         let dangling = node.err().map(str::to_owned);
         if let Some(reason) = &dangling {
@@ -202,11 +212,9 @@ impl<W: Write> Lister<'_, W> {
 
 /// Everything of a long line before the name.
 fn long_line(m: &Metadata) -> String {
-    let size = match m.kind {
-        Kind::CharDevice | Kind::BlockDevice => {
-            format!("{},{:>5}", m.rdev >> 24, m.rdev & 0x00FF_FFFF)
-        }
-        Kind::Directory => m.entries.to_string(),
+    let size = match (m.kind, m.device) {
+        (_, Some(device)) => format!("{},{:>5}", device.major, device.minor),
+        (Kind::Directory, _) => m.entries.to_string(),
         _ => m.size.to_string(),
     };
     let date = m.times.modified.map_or_else(|| "-".into(), |t| text::date(t.seconds));

@@ -18,6 +18,7 @@ use tmbundle::mount::{
 };
 use tmbundle::report::NoProgress;
 use tmbundle::timemachine::Archive;
+use tmbundle::volume::OpenOptions;
 
 /// Set for the child that serves in the background.
 const CHILD: &str = "TMBUNDLE_MOUNT_CHILD";
@@ -134,14 +135,11 @@ fn options(args: &MountArgs) -> Options {
 
 /// Opens the source as often as it changes.
 fn opener(source: PathBuf, args: &MountArgs) -> Opener {
-    let private = args.show_private;
+    let options = OpenOptions { private: args.show_private };
     let keyring = Keyring::new(args.password.clone());
     Box::new(move || {
         let disk = keyring.open(&source)?;
-        let archive = match private {
-            true => Archive::open_with_private(&disk)?,
-            false => Archive::open(&disk)?,
-        };
+        let archive = Archive::open_with(&disk, &options)?;
         Ok(Opened { bytes: disk.bytes()?, archive })
     })
 }

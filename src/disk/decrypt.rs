@@ -7,7 +7,7 @@
 use super::cipher::ChunkCipher;
 use super::encrcdsa::{Header, Keys};
 use crate::bundle::Bands;
-use crate::error::{Error, Place, Result};
+use crate::error::{Error, Locus, Result};
 use crate::io::bytes::{to_u64, to_usize, usize32};
 use crate::io::{PresenceVisitor, ReadAt, Source, check_range};
 use rayon::prelude::*;
@@ -230,11 +230,11 @@ impl ReadAt for Decrypted {
         }
     }
 
-    fn locate(&self, offset: u64) -> Option<Place> {
+    fn locate(&self, offset: u64) -> Option<Locus> {
         match &self.store {
             Store::Bands(bands, _) => bands.locate(offset),
             Store::File(file, start) => {
-                file.locate(offset.checked_add(*start)?).map(|p| Place { offset, ..p })
+                file.locate(offset.checked_add(*start)?).map(|p| Locus { offset, ..p })
             }
         }
     }

@@ -5,7 +5,7 @@
 //! another table comes after its bands, with as many of its own, and so on; each gives
 //! the place of the next. All integers are big-endian.
 
-use crate::error::{Error, Place, Result};
+use crate::error::{Error, Locus, Result};
 use crate::io::bytes::{be32, be64, to_usize};
 use crate::io::{Presence, PresenceVisitor, ReadAt, Source, check_range, read_pieces, read_vec};
 use std::ops::Range;
@@ -143,13 +143,13 @@ impl ReadAt for SparseImage {
         while at < range.end {
             let (place, left) = self.map(at);
             let end = range.end.min(at.saturating_add(left));
-            visit(at..end, if place.is_some() { Presence::Data } else { Presence::Missing });
+            visit(at..end, if place.is_some() { Presence::Stored } else { Presence::Missing });
             at = end;
         }
         Ok(())
     }
 
-    fn locate(&self, offset: u64) -> Option<Place> {
-        Some(Place { offset, band: None })
+    fn locate(&self, offset: u64) -> Option<Locus> {
+        Some(Locus { offset, band: None })
     }
 }

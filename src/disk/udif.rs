@@ -267,7 +267,7 @@ impl ReadAt for Udif {
             let end = range.end.min(at.saturating_add(left));
             let presence = match found.and_then(|i| self.chunks.get(i)).map(|c| c.codec) {
                 Some(Codec::Zero) => Presence::Hole,
-                Some(_) => Presence::Data,
+                Some(_) => Presence::Stored,
                 None => Presence::Missing,
             };
             visit(at..end, presence);

@@ -177,9 +177,7 @@ impl Folder {
             _ => FileType::Socket,
         };
         let device = matches!(kind, FileType::CharacterDevice | FileType::BlockDevice);
-        // macOS keeps the major number in the top 8 bits.
-        let number = rustix::fs::makedev(meta.rdev >> 24, meta.rdev & 0x00FF_FFFF);
-        let number = if device { number } else { 0 };
+        let number = meta.device.map_or(0, |d| rustix::fs::makedev(d.major, d.minor));
         rustix::fs::mknodat(&self.dir, name, kind, permissions(meta), number).map_err(
             |e| match e {
                 rustix::io::Errno::PERM if device => Error::io(

@@ -253,7 +253,7 @@ impl Job<'_, '_> {
     }
 
     fn file(&mut self, folder: &Folder, name: &str, meta: &Metadata) -> Result<()> {
-        let source = self.fs.open(meta.id, Stream::Data)?;
+        let source = self.fs.open(meta.id, &Stream::Data)?;
         let partial = folder.create(name)?;
         let mut buf = vec![0; PIECE.min(to_usize(source.len()))];
         let mut at = 0;

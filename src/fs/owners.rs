@@ -1,6 +1,6 @@
 //! What lies where on a volume.
 
-use super::{NodeId, Stream};
+use super::{NodeId, Stream, Views};
 use std::ops::Range;
 
 /// A run of bytes of a volume and what it belongs to.
@@ -10,29 +10,25 @@ pub struct Owned {
     pub range: Range<u64>,
     /// What they belong to.
     pub owner: Owner,
+    /// The views, of those asked about, in which they do. A node number in
+    /// [`Owned::owner`] is that of the first of them.
+    pub views: Views,
 }
 
 /// What bytes of a volume belong to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Owner {
-    /// A stream of a file, as stored.
+    /// A stream of a file, as stored; of attributes, those kept outside the tree.
     Stream {
-        /// The file.
+        /// The object that has it.
         node: NodeId,
-        /// Which of its streams.
+        /// Which.
         stream: Stream,
         /// First of the bytes in the stream.
         offset: u64,
     },
     /// Allocated to a file past the end of its contents.
     Slack(NodeId),
-    /// An extended attribute that is stored outside the tree.
-    Attribute {
-        /// The object that has it.
-        node: NodeId,
-        /// Its name.
-        name: String,
-    },
     /// A structure of the format.
     Structure {
         /// Its name, such as `catalog node 418`.

@@ -162,14 +162,19 @@ impl Attributes {
             let text = format!("an attribute of {} bytes is too large to read", fork.logical_size);
             return Err(Error::Unsupported(text));
         }
-        let runs = self.runs(file, name, &fork)?;
+        let reader = self.reader(file, name, &fork)?;
+        Ok(Some(read_vec(&reader, 0, to_usize(fork.logical_size))?))
+    }
+
+    /// A reader of an attribute's fork.
+    pub fn reader(&self, file: u32, name: &[u8], fork: &ForkData) -> Result<ForkReader> {
+        let runs = self.runs(file, name, fork)?;
         let what = format!("attribute of object {file}");
         if fork.logical_size > runs.blocks().saturating_mul(u64::from(self.block_size)) {
             let text = format!("{} bytes in {} blocks", fork.logical_size, runs.blocks());
             return Err(Error::corrupt(what, text));
         }
-        let reader =
-            ForkReader::new(self.volume.clone(), self.block_size, fork.logical_size, runs, &what);
-        Ok(Some(read_vec(&reader, 0, to_usize(fork.logical_size))?))
+        let size = fork.logical_size;
+        Ok(ForkReader::new(self.volume.clone(), self.block_size, size, runs, &what))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::format::{BTreeHeader, decode};
 use super::node::{DESCRIPTOR, KeyedRecord, Node, kind, split};
-use crate::error::{Error, Place, Result};
+use crate::error::{Error, Locus, Result};
 use crate::io::bytes::to_u64;
 use crate::io::{ReadAt, read_vec};
 use quick_cache::Weighter;
@@ -84,7 +84,7 @@ impl BTree {
     }
 
     /// Where node `n` lies on the disk.
-    pub fn locate(&self, n: u32) -> Option<Place> {
+    pub fn locate(&self, n: u32) -> Option<Locus> {
         self.file.locate(u64::from(n) * u64::from(self.header.node_size))
     }
 

@@ -1,31 +1,29 @@
 //! The volume as a [`FileSystem`]: links followed, compression undone, storage
 //! hidden.
 
+use super::HfsPlus;
 use super::attributes::Value;
 use super::btree::Position;
 use super::catalog::{Record, is_dir_link, is_file_link};
 use super::extents::ForkType;
+use super::fork::{Run, Runs};
 use super::format::{
-    CatalogCommon, CatalogFile, FIRST_LINK_XATTR, FLAG_LINK_CHAIN, ROOT, UF_COMPRESSED,
+    CatalogCommon, CatalogFile, FIRST_LINK_XATTR, FLAG_LINK_CHAIN, ForkData, ROOT, UF_COMPRESSED,
 };
+use super::metadata::shown_finder_info;
 use super::unicode::{display, stored, stored_verbatim, units};
-use super::{HfsPlus, owners};
 use crate::decmpfs;
 use crate::error::{Error, Result};
+use crate::fs::xattr::{FINDER_INFO, RESOURCE_FORK};
 use crate::fs::{
-    Cursor, Dangling, DirEntry, Extent, FileSystem, Kind, Metadata, Name, NodeId, Object, Owned,
+    ContentId, Cursor, Dangling, DirEntry, Extent, FileSystem, Kind, Metadata, Name, NodeId,
     Stream, XattrInfo,
 };
 use crate::io::bytes::to_usize;
-use crate::io::{Ranges, ReadAt, read_vec};
-use crate::report::Progress;
+use crate::io::{Memory, ReadAt, Source, read_vec};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-/// Name under which macOS shows the resource fork.
-const RESOURCE_FORK: &str = "com.apple.ResourceFork";
-/// Name under which macOS shows Finder information.
-const FINDER_INFO: &str = "com.apple.FinderInfo";
 /// Longest target of a symbolic link that is read, in bytes (`MAXPATHLEN`).
 const MAX_LINK: u64 = 4096;
 
@@ -187,8 +185,58 @@ impl HfsPlus {
         Some(Position { node, record: to_usize(cursor.0 & 0xFFFF) })
     }
 
-    fn resource_fork(&self, file: &CatalogFile) -> Result<Arc<dyn ReadAt>> {
+    fn resource_fork(&self, file: &CatalogFile) -> Result<Source> {
         Ok(Arc::new(self.fork(file.common.id, ForkType::Resource, &file.resource_fork)?))
+    }
+
+    /// An attribute's value as a stream: one that has blocks of its own is not read whole.
+    fn open_attribute(&self, node: NodeId, name: &str) -> Result<Source> {
+        let none = || Error::NotFound(format!("object {} has no attribute {name}", node.0));
+        if name == RESOURCE_FORK && self.resource_size(node)? > 0 {
+            return FileSystem::open(self, node, &Stream::Resource);
+        }
+        if let Some((file, stored, fork)) = self.attribute_fork(node, name)? {
+            let attributes = self.readable_attributes()?.ok_or_else(none)?;
+            return Ok(Arc::new(attributes.reader(file, &stored, &fork)?));
+        }
+        let value = self.xattr(node, name)?.ok_or_else(none)?;
+        Ok(Arc::new(Memory::new(value)))
+    }
+
+    /// CNID, stored name and fork of an attribute that is seen and has blocks of its own.
+    fn attribute_fork(&self, node: NodeId, name: &str) -> Result<Option<(u32, Vec<u8>, ForkData)>> {
+        if name == FINDER_INFO || is_storage(name, self.metadata(node)?.flags) {
+            return Ok(None);
+        }
+        let Some(attributes) = self.readable_attributes()? else { return Ok(None) };
+        let (file, stored) = (self.common(node)?.id, attribute_stored(name));
+        Ok(match attributes.find(file, &stored)? {
+            Some(Value::Fork(fork)) => Some((file, stored, fork)),
+            _ => None,
+        })
+    }
+
+    fn attribute_extents(&self, node: NodeId, name: &str) -> Result<Vec<Extent>> {
+        if name == RESOURCE_FORK {
+            return self.extents(node, &Stream::Resource);
+        }
+        let Some((file, stored, fork)) = self.attribute_fork(node, name)? else {
+            return Ok(Vec::new());
+        };
+        match self.readable_attributes()? {
+            Some(attributes) => Ok(self.extents_of(&attributes.runs(file, &stored, &fork)?)),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn extents_of(&self, runs: &Runs) -> Vec<Extent> {
+        let block = u64::from(self.header.block_size);
+        let extent = |run: &Run| Extent {
+            offset: run.file_block * block,
+            at: Some(u64::from(run.start) * block),
+            length: u64::from(run.count) * block,
+        };
+        runs.iter().map(extent).collect()
     }
 
     /// The attribute of a compressed file; without it its contents are not known.
@@ -200,9 +248,15 @@ impl HfsPlus {
     }
 }
 
-/// Whether macOS shows Finder information: on files and folders, if not all zero.
-fn has_finder_info(meta: &Metadata) -> bool {
-    matches!(meta.kind, Kind::File | Kind::Directory) && meta.finder_info != [0; 32]
+/// Finder information where macOS shows it: on files and folders, if not all zero.
+fn finder_info(record: &Record) -> Option<[u8; 32]> {
+    let common = record.common()?;
+    let kind = match record {
+        Record::Folder(_) => Kind::Directory,
+        _ => Kind::of_mode(common.bsd.file_mode).unwrap_or(Kind::File),
+    };
+    let info = shown_finder_info(common);
+    (matches!(kind, Kind::File | Kind::Directory) && info != [0; 32]).then_some(info)
 }
 
 /// Whether an attribute is only storage. As on a Mac, a compression header shows on
@@ -270,10 +324,13 @@ impl FileSystem for HfsPlus {
         })
     }
 
-    fn open(&self, node: NodeId, stream: Stream) -> Result<Arc<dyn ReadAt>> {
+    fn open(&self, node: NodeId, stream: &Stream) -> Result<Source> {
+        if let Stream::Attribute(name) = stream {
+            return self.open_attribute(node, name);
+        }
         let file = self.file(node)?;
         match stream {
-            Stream::Resource => self.resource_fork(&file),
+            Stream::Resource | Stream::Attribute(_) => self.resource_fork(&file),
             Stream::Data => match self.compressed_attribute(&file)? {
                 Some(attribute) => decmpfs::open(&attribute, || self.resource_fork(&file)),
                 None => Ok(Arc::new(self.fork(file.common.id, ForkType::Data, &file.data_fork)?)),
@@ -281,23 +338,17 @@ impl FileSystem for HfsPlus {
         }
     }
 
-    fn extents(&self, node: NodeId, stream: Stream) -> Result<Vec<Extent>> {
+    fn extents(&self, node: NodeId, stream: &Stream) -> Result<Vec<Extent>> {
+        if let Stream::Attribute(name) = stream {
+            return self.attribute_extents(node, name);
+        }
         let file = self.file(node)?;
         let compressed = self.compressed_attribute(&file)?.is_some();
         let (kind, fork) = match stream {
             Stream::Data if !compressed => (ForkType::Data, &file.data_fork),
             _ => (ForkType::Resource, &file.resource_fork),
         };
-        let block = u64::from(self.header.block_size);
-        let runs = self.runs(file.common.id, kind, fork)?;
-        Ok(runs
-            .iter()
-            .map(|run| Extent {
-                offset: run.file_block * block,
-                volume_offset: u64::from(run.start) * block,
-                len: u64::from(run.count) * block,
-            })
-            .collect())
+        Ok(self.extents_of(&self.runs(file.common.id, kind, fork)?))
     }
 
     fn read_link(&self, node: NodeId) -> Result<Vec<u8>> {
@@ -320,23 +371,25 @@ impl FileSystem for HfsPlus {
     }
 
     fn xattrs(&self, node: NodeId) -> Result<Vec<XattrInfo>> {
-        let meta = self.metadata(node)?;
+        let record = self.record(node)?;
+        let flags = self.metadata(node)?.flags;
         let cnid = Self::cnid(node)?;
         let mut list = Vec::new();
         if let Some(attributes) = self.readable_attributes()? {
             attributes.list(cnid, &mut |name, value: Value| {
                 let name = attribute_name(name);
-                if !is_storage(&name, meta.flags) {
+                if !is_storage(&name, flags) {
                     let own_blocks = matches!(value, Value::Fork(_));
                     list.push(XattrInfo { name, size: value.size(), own_blocks });
                 }
             })?;
         }
-        if has_finder_info(&meta) {
+        if finder_info(&record).is_some() {
             list.push(XattrInfo { name: FINDER_INFO.into(), size: 32, own_blocks: false });
         }
-        if meta.resource_size > 0 {
-            let (name, size) = (RESOURCE_FORK.into(), meta.resource_size);
+        let size = self.resource_size(node)?;
+        if size > 0 {
+            let name = RESOURCE_FORK.into();
             list.push(XattrInfo { name, size, own_blocks: false });
         }
         list.sort_by(|a, b| a.name.cmp(&b.name));
@@ -345,16 +398,12 @@ impl FileSystem for HfsPlus {
 
     fn xattr(&self, node: NodeId, name: &str) -> Result<Option<Vec<u8>>> {
         match name {
-            FINDER_INFO => {
-                let meta = self.metadata(node)?;
-                Ok(has_finder_info(&meta).then(|| meta.finder_info.to_vec()))
-            }
+            FINDER_INFO => Ok(finder_info(&*self.record(node)?).map(|info| info.to_vec())),
             RESOURCE_FORK => {
-                let meta = self.metadata(node)?;
-                if meta.resource_size == 0 {
+                if self.resource_size(node)? == 0 {
                     return Ok(None);
                 }
-                let fork = self.open(node, Stream::Resource)?;
+                let fork = FileSystem::open(self, node, &Stream::Resource)?;
                 Ok(Some(read_vec(&*fork, 0, to_usize(fork.len()))?))
             }
             _ if is_storage(name, self.metadata(node)?.flags) => Ok(None),
@@ -368,24 +417,20 @@ impl FileSystem for HfsPlus {
         }
     }
 
-    fn owners(
-        &self,
-        wanted: &Ranges,
-        progress: &dyn Progress,
-        visit: &mut dyn FnMut(Owned),
-    ) -> Result<()> {
-        owners::visit(self, wanted, progress, visit)
-    }
-
-    fn allocated(&self, wanted: &Ranges) -> Result<Ranges> {
-        owners::allocated(self, wanted)
+    fn resource_size(&self, node: NodeId) -> Result<u64> {
+        match &*self.record(node)? {
+            Record::File(file) if self.compression(file).is_none() => {
+                Ok(file.resource_fork.logical_size)
+            }
+            _ => Ok(0),
+        }
     }
 
     fn names(&self, node: NodeId) -> Result<Vec<Name>> {
         self.names_of(Self::cnid(node)?)
     }
 
-    fn objects(&self, progress: &dyn Progress, visit: &mut dyn FnMut(Object)) -> Result<bool> {
-        self.visit_objects(progress, visit)
+    fn same(&self, node: NodeId) -> Result<Option<ContentId>> {
+        Ok(Some(ContentId(node.0.into())))
     }
 }

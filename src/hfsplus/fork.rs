@@ -1,7 +1,7 @@
 //! A fork: its extents, and reading through them.
 
 use super::format::{Extent, ExtentRecord, ForkData};
-use crate::error::{Error, Place, Result};
+use crate::error::{Error, Locus, Result};
 use crate::io::{PresenceVisitor, ReadAt, Source, check_range, read_pieces};
 use std::ops::Range;
 use std::sync::Arc;
@@ -153,7 +153,7 @@ impl ReadAt for ForkReader {
         Ok(())
     }
 
-    fn locate(&self, offset: u64) -> Option<Place> {
+    fn locate(&self, offset: u64) -> Option<Locus> {
         self.volume.locate(self.map(offset).ok()?.0)
     }
 }

@@ -8,7 +8,7 @@
 
 use super::format::{BlockInfo, BlockListHeader, JournalHeader, JournalInfoBlock, VolumeHeader};
 use super::format::{VOL_JOURNALED, decode, decode_endian};
-use crate::error::{Place, Result};
+use crate::error::{Locus, Result};
 use crate::io::bytes::{to_u64, to_usize, usize32};
 use crate::io::{PresenceVisitor, ReadAt, Source, check_range, read_vec};
 use binrw::Endian;
@@ -450,7 +450,7 @@ impl ReadAt for Overlay {
         Ok(())
     }
 
-    fn locate(&self, offset: u64) -> Option<Place> {
+    fn locate(&self, offset: u64) -> Option<Locus> {
         self.volume.locate(offset)
     }
 }

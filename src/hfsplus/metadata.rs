@@ -8,7 +8,7 @@ use super::format::{
 };
 use super::unicode::stored_verbatim;
 use crate::decmpfs;
-use crate::fs::{Kind, Metadata, NodeId, Time, Times};
+use crate::fs::{Device, Kind, Metadata, NodeId, Time, Times};
 use crate::io::bytes::be32;
 
 impl HfsPlus {
@@ -44,9 +44,11 @@ impl HfsPlus {
             u64::from(file.data_fork.total_blocks) + u64::from(file.resource_fork.total_blocks);
         meta.allocated = blocks * u64::from(self.header.block_size);
         meta.size = file.data_fork.logical_size;
-        meta.resource_size = file.resource_fork.logical_size;
+        meta.has_xattrs |= file.resource_fork.logical_size > 0;
         match meta.kind {
-            Kind::CharDevice | Kind::BlockDevice => meta.rdev = file.common.bsd.special,
+            Kind::CharDevice | Kind::BlockDevice => {
+                meta.device = Some(Device::of_stored(file.common.bsd.special));
+            }
             _ if file.common.flags & FLAG_LINK_CHAIN != 0 || self.is_inode(file) => {
                 meta.links = file.common.bsd.special.max(1);
             }
@@ -55,7 +57,6 @@ impl HfsPlus {
         if let Some(header) = self.compression(file) {
             meta.compressed = true;
             meta.size = header.size;
-            meta.resource_size = 0;
         }
         meta
     }
@@ -68,7 +69,7 @@ impl HfsPlus {
     }
 
     /// The compression header of a file that is compressed.
-    fn compression(&self, file: &CatalogFile) -> Option<decmpfs::Header> {
+    pub(super) fn compression(&self, file: &CatalogFile) -> Option<decmpfs::Header> {
         if file.common.bsd.owner_flags & UF_COMPRESSED == 0 {
             return None;
         }
@@ -85,8 +86,6 @@ impl HfsPlus {
     }
 
     fn describe_common(&self, c: &CatalogCommon) -> Metadata {
-        let mut finder_info = c.finder_info;
-        hide_private_fields(&mut finder_info);
         Metadata {
             id: NodeId(u64::from(c.id)),
             kind: Kind::File,
@@ -94,16 +93,15 @@ impl HfsPlus {
             uid: c.bsd.owner_id,
             gid: c.bsd.group_id,
             size: 0,
-            resource_size: 0,
             allocated: 0,
             links: 1,
             entries: 0,
             times: self.times(c),
-            rdev: 0,
+            device: None,
             flags: u32::from(c.bsd.owner_flags) | u32::from(c.bsd.admin_flags) << 16,
-            finder_info,
             compressed: false,
-            has_xattrs: c.flags & (FLAG_HAS_ATTRIBUTES | FLAG_HAS_SECURITY) != 0,
+            has_xattrs: c.flags & (FLAG_HAS_ATTRIBUTES | FLAG_HAS_SECURITY) != 0
+                || shown_finder_info(c) != [0; 32],
         }
     }
 
@@ -130,12 +128,14 @@ impl HfsPlus {
     }
 }
 
-/// macOS keeps the document id, the date added and a generation counter inside
-/// the Finder information and shows them as zeros.
-fn hide_private_fields(finder_info: &mut [u8; 32]) {
+/// Finder information as macOS shows it: it keeps the document id, the date added and a
+/// generation counter in there and shows them as zeros.
+pub(super) fn shown_finder_info(c: &CatalogCommon) -> [u8; 32] {
+    let mut finder_info = c.finder_info;
     for (i, byte) in finder_info.iter_mut().enumerate() {
         if (16..24).contains(&i) || i >= 28 {
             *byte = 0;
         }
     }
+    finder_info
 }

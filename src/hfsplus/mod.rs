@@ -5,6 +5,7 @@
 //! `filesystem` is the view without links and compression that the rest of the
 //! program sees; `check` finds what is wrong.
 
+mod about;
 pub mod acl;
 pub mod attributes;
 pub mod btree;

@@ -9,16 +9,16 @@ use super::format::{
 use super::node::split;
 use super::unicode::raw_string;
 use crate::error::Result;
-use crate::fs::{Kind, NodeId, Object, Stored};
+use crate::fs::{Body, Kind, NodeId, Stored, ViewId};
 use crate::io::bytes::be16;
 use crate::report::{Progress, Unit};
 
 impl HfsPlus {
-    /// See [`crate::fs::FileSystem::objects`].
+    /// See [`crate::fs::Volume::objects`].
     pub(super) fn visit_objects(
         &self,
         progress: &dyn Progress,
-        visit: &mut dyn FnMut(Object),
+        visit: &mut dyn FnMut(Stored),
     ) -> Result<bool> {
         progress.phase("listing the files", 0, Unit::Items);
         self.scan_catalog(progress, &mut |_, _, record| {
@@ -30,7 +30,7 @@ impl HfsPlus {
     }
 
     /// The object that a leaf record is, if it is one.
-    fn object(&self, record: &[u8]) -> Option<Object> {
+    fn object(&self, record: &[u8]) -> Option<Stored> {
         let parts = split(record)?;
         let key = Key::parse(parts.key)?;
         match be16(parts.data, 0)? {
@@ -45,7 +45,7 @@ impl HfsPlus {
         }
     }
 
-    fn file_object(&self, key: Key<'_>, file: CatalogFile) -> Option<Object> {
+    fn file_object(&self, key: Key<'_>, file: CatalogFile) -> Option<Stored> {
         // An ordinary file may carry a link's type by accident, but then it is empty,
         // too, or has a resource fork.
         let link = is_file_link(&file) && file.resource_fork.logical_size == 0;
@@ -54,9 +54,9 @@ impl HfsPlus {
         }
         let kind = Kind::of_mode(file.common.bsd.file_mode);
         let kind = kind.filter(|k| *k != Kind::Directory).unwrap_or(Kind::File);
-        Some(Object {
-            data: self.stored(&file.data_fork),
-            resource: self.stored(&file.resource_fork),
+        Some(Stored {
+            data: self.body(&file.data_fork),
+            resource: self.body(&file.resource_fork),
             compressed: file.common.bsd.owner_flags & UF_COMPRESSED != 0,
             ..described(&file.common, kind)
         })
@@ -71,20 +71,21 @@ impl HfsPlus {
         Some(key.parent) == self.file_inodes && raw_string(key.name).starts_with("temp")
     }
 
-    fn stored(&self, fork: &ForkData) -> Stored {
+    fn body(&self, fork: &ForkData) -> Body {
         let [extent, ..] = fork.extents;
         let first = u64::from(extent.start) * u64::from(self.header().block_size);
-        Stored { len: fork.logical_size, first: (extent.count > 0).then_some(first) }
+        Body { len: fork.logical_size, first: (extent.count > 0).then_some(first) }
     }
 }
 
-fn described(common: &CatalogCommon, kind: Kind) -> Object {
-    Object {
+fn described(common: &CatalogCommon, kind: Kind) -> Stored {
+    Stored {
+        view: ViewId::LIVE,
         id: NodeId(u64::from(common.id)),
         kind,
         created: u64::from(common.create_date),
-        data: Stored::default(),
-        resource: Stored::default(),
+        data: Body::default(),
+        resource: Body::default(),
         compressed: false,
         has_xattrs: common.flags & (FLAG_HAS_ATTRIBUTES | FLAG_HAS_SECURITY) != 0,
     }

@@ -1,5 +1,6 @@
 //! Open a volume: header or alternate, journal, trees, private folders.
 
+use super::about::about;
 use super::attributes::Attributes;
 use super::btree::{BTree, NodeCache, node_cache};
 use super::catalog::{Catalog, Record};
@@ -13,6 +14,7 @@ use super::journal::Journal;
 use super::names::NameTable;
 use super::unicode::{display, stored_verbatim};
 use crate::error::{Error, Result};
+use crate::fs::About;
 use crate::io::{ReadAt, Source, read_vec};
 use quick_cache::sync::Cache;
 use std::sync::Arc;
@@ -35,7 +37,6 @@ pub enum HeaderSource {
 pub struct HfsPlus {
     pub(super) volume: Source,
     pub(super) header: VolumeHeader,
-    header_source: HeaderSource,
     journal: Journal,
     pub(super) extents: Option<BTree>,
     pub(super) catalog: Catalog,
@@ -45,7 +46,7 @@ pub struct HfsPlus {
     pub(super) dir_inodes: Option<u32>,
     pub(super) root_created: u32,
     pub(super) inodes_created: u32,
-    name: String,
+    pub(super) about: About,
     pub(super) records: Cache<u32, Arc<Record>>,
     pub(super) show_private: bool,
     pub(super) name_table: NameTable,
@@ -117,10 +118,10 @@ impl HfsPlus {
                 .map_err(|e| e.to_string())
         });
         let folds = !(header.is_hfsx() && catalog.header().key_compare_type == 0xBC);
+        let about = about(&header, &header_source, &journal, !folds);
         let mut fs = Self {
             volume,
             header,
-            header_source,
             journal,
             extents,
             catalog: Catalog::new(catalog, folds),
@@ -129,7 +130,7 @@ impl HfsPlus {
             dir_inodes: None,
             root_created: 0,
             inodes_created: 0,
-            name: String::new(),
+            about,
             records: Cache::new(RECORD_CACHE),
             show_private: false,
             name_table: NameTable::default(),
@@ -158,18 +159,13 @@ impl HfsPlus {
             self.root_created = record.common().map_or(0, |c| c.create_date);
         }
         if let Ok(Some((_, name))) = self.catalog.thread(ROOT) {
-            self.name = display(&name);
+            self.about.name = display(&name);
         }
     }
 
     /// The volume header in use, after replay.
     pub fn header(&self) -> &VolumeHeader {
         &self.header
-    }
-
-    /// Which header that is.
-    pub fn header_source(&self) -> &HeaderSource {
-        &self.header_source
     }
 
     /// The journal.
@@ -180,16 +176,6 @@ impl HfsPlus {
     /// The volume's bytes, journal replayed.
     pub fn volume(&self) -> &Source {
         &self.volume
-    }
-
-    /// Name of the volume.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Whether names that differ only in case are different.
-    pub fn is_case_sensitive(&self) -> bool {
-        !self.catalog.folds_case()
     }
 
     /// The catalog.

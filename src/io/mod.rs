@@ -18,21 +18,24 @@ pub use ranges::Ranges;
 pub use raw::{RawFile, open_untrusted, open_untrusted_dir, visit_holes};
 pub use slice::Slice;
 
-use crate::error::{Place, Result};
+use crate::error::{Locus, Result};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// How the server stores a range of bytes.
+/// How a range of bytes is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presence {
     /// Stored.
-    Data,
+    Stored,
     /// The whole band file is absent: reads as zeros.
     Missing,
     /// Past the end of a band file that is shorter than a band: reads as zeros.
     Short,
-    /// A hole in a sparse file: reads as zeros.
+    /// A hole in one of the server's files: reads as zeros.
     Hole,
+    /// A hole in a file of the volume, which its own records say was never written: reads
+    /// as zeros and is meant to. Only streams of a file system know of it.
+    Unwritten,
 }
 
 /// Called with each run of equal presence, in order and without gaps.
@@ -49,13 +52,13 @@ pub trait ReadAt: Send + Sync {
 
     /// Tell how each part of `range` is stored.
     fn presence(&self, range: Range<u64>, visit: PresenceVisitor<'_>) -> Result<()> {
-        visit(range, Presence::Data);
+        visit(range, Presence::Stored);
         Ok(())
     }
 
     /// Where on the disk, and in which band file, the byte at `offset` lies.
-    fn locate(&self, offset: u64) -> Option<Place> {
-        Some(Place { offset, band: None })
+    fn locate(&self, offset: u64) -> Option<Locus> {
+        Some(Locus { offset, band: None })
     }
 
     /// Whether there are no bytes at all.
@@ -77,7 +80,7 @@ impl<T: ReadAt + ?Sized> ReadAt for Arc<T> {
     fn presence(&self, range: Range<u64>, visit: PresenceVisitor<'_>) -> Result<()> {
         (**self).presence(range, visit)
     }
-    fn locate(&self, offset: u64) -> Option<Place> {
+    fn locate(&self, offset: u64) -> Option<Locus> {
         (**self).locate(offset)
     }
 }

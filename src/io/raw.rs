@@ -71,7 +71,7 @@ pub fn visit_holes(file: &File, range: Range<u64>, visit: PresenceVisitor<'_>) -
             Ok(pos) if pos > data => pos.min(range.end),
             _ => range.end,
         };
-        visit(data..hole, Presence::Data);
+        visit(data..hole, Presence::Stored);
         at = hole;
     }
     Ok(())
@@ -130,7 +130,7 @@ impl ReadAt for RawFile {
         if self.sparse {
             visit_holes(&self.file, range, visit)
         } else {
-            visit(range, Presence::Data);
+            visit(range, Presence::Stored);
             Ok(())
         }
     }

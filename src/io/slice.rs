@@ -1,7 +1,7 @@
 //! A window onto another source: a partition, an embedded volume.
 
 use super::{PresenceVisitor, ReadAt, Source, bytes, check_range};
-use crate::error::{Place, Result};
+use crate::error::{Locus, Result};
 use std::ops::Range;
 
 /// `len` bytes of a source, starting at `start`.
@@ -44,7 +44,7 @@ impl ReadAt for Slice {
         })
     }
 
-    fn locate(&self, offset: u64) -> Option<Place> {
+    fn locate(&self, offset: u64) -> Option<Locus> {
         self.inner.locate(self.start.checked_add(offset)?)
     }
 }

@@ -8,7 +8,7 @@ use super::options::Xattrs;
 use super::tree::{Attributes, Listed, Object, START};
 use super::xattr::{self, Answer};
 use crate::error::{Error, Result};
-use crate::fs::{Dangling, Kind, Time};
+use crate::fs::{Dangling, Device, Kind, Time};
 use fuser::{
     AccessFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, Generation, INodeNo, InitFlags,
     KernelConfig, LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
@@ -67,14 +67,8 @@ fn system_time(time: Option<Time>) -> SystemTime {
     base.and_then(|t| t.checked_add(Duration::from_nanos(nanoseconds.into()))).unwrap_or(UNIX_EPOCH)
 }
 
-/// A stored device number as the kernel's protocol wants it. A Mac writes 8 bits
-/// major and 24 minor; Linux, on the same file system, its own 12 and 20, which is
-/// recognised by what would be a minor that Linux cannot have.
-fn device(stored: u32) -> u32 {
-    let (major, minor) = match stored & 0x00F0_0000 {
-        0 => (stored >> 24, stored & 0x00FF_FFFF),
-        _ => (stored >> 20, stored & 0x000F_FFFF),
-    };
+/// A device number as the kernel's protocol wants it.
+fn device(Device { major, minor }: Device) -> u32 {
     (minor & 0xFF) | (major << 8) | ((minor & !0xFF) << 12)
 }
 
@@ -93,10 +87,7 @@ fn file_attr(number: u64, a: &Attributes) -> FileAttr {
         nlink: a.links,
         uid: a.uid,
         gid: a.gid,
-        rdev: match a.kind {
-            Kind::CharDevice | Kind::BlockDevice => device(a.rdev),
-            _ => 0,
-        },
+        rdev: a.device.map_or(0, device),
         blksize: BLOCK,
         flags: 0,
     }
@@ -115,7 +106,7 @@ fn dangling_attr(dangling: &Dangling) -> FileAttr {
         allocated: 0,
         links: 1,
         times: crate::fs::Times::default(),
-        rdev: 0,
+        device: None,
     };
     const NOWHERE: u64 = 1 << 61;
     file_attr(NOWHERE | (dangling.id & 0xFFFF_FFFF), &nothing)
@@ -489,9 +480,9 @@ mod tests {
 
     #[test]
     fn device_numbers_of_both_systems() {
-        assert_eq!(device(5 << 24 | 1), 5 << 8 | 1);
-        assert_eq!(device(4 << 20 | 65), 4 << 8 | 65);
-        assert_eq!(device(259 << 20 | 70_000), 259 << 8 | 0x70 | 0x111 << 20);
+        assert_eq!(device(Device::of_stored(5 << 24 | 1)), 5 << 8 | 1);
+        assert_eq!(device(Device::of_stored(4 << 20 | 65)), 4 << 8 | 65);
+        assert_eq!(device(Device::of_stored(259 << 20 | 70_000)), 259 << 8 | 0x70 | 0x111 << 20);
     }
 
     #[test]

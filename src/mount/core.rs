@@ -58,7 +58,9 @@ impl View {
             opened = opener()?;
             probe = Probe::new(path, &opened.archive);
             let now = probe.look();
-            if std::mem::replace(&mut look, now) == probe.look() {
+            let same = look == now;
+            look = now;
+            if same {
                 break;
             }
         }
@@ -227,8 +229,8 @@ impl Core {
 
 fn extents(tree: &Tree, object: Object) -> Result<Vec<Extent>> {
     match object {
-        Object::File { volume, id } => tree.fs(volume)?.extents(id, Stream::Data),
-        Object::Sidecar { volume, id } => tree.fs(volume)?.extents(id, Stream::Resource),
+        Object::File { volume, id } => tree.fs(volume)?.extents(id, &Stream::Data),
+        Object::Sidecar { volume, id } => tree.fs(volume)?.extents(id, &Stream::Resource),
         _ => Ok(Vec::new()),
     }
 }
@@ -266,12 +268,12 @@ pub fn usage(tree: &Tree, object: Object) -> Usage {
     };
     match volume {
         Some(v) => {
-            let h = v.hfs.header();
+            let about = v.volume.about();
             Usage {
-                block_size: h.block_size,
-                blocks: h.total_blocks.into(),
-                free: h.free_blocks.into(),
-                objects: u64::from(h.file_count) + u64::from(h.folder_count),
+                block_size: about.block_size,
+                blocks: about.blocks,
+                free: about.free,
+                objects: about.files.saturating_add(about.folders),
             }
         }
         None => {

@@ -1,10 +1,12 @@
 //! Notices that a source changes while it is mounted.
 //!
-//! A Mac that writes to a volume writes its header or its journal, so the files
-//! that hold these are watched, with the bundle's `Info.plist` and its folder of
+//! A Mac that writes to a volume writes its header or its journal (or whatever else the
+//! format says beats with each write, `Volume::pulse`), so the files that hold these are
+//! watched, with the bundle's `Info.plist` and its folder of
 //! bands: a handful of `stat`s, and no need to look at a hundred thousand bands.
 
-use crate::io::{ReadAt, Source};
+use crate::io::bytes::to_usize;
+use crate::io::{ReadAt, Source, read_vec};
 use crate::timemachine::Archive;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -12,20 +14,21 @@ use std::time::{Duration, SystemTime};
 
 /// A source that was written to within this time is taken to be live.
 const RECENT: Duration = Duration::from_secs(10 * 60);
-const VOLUME_HEADER: u64 = 1024;
-const SECTOR: u64 = 512;
+/// Bytes of a run that are looked at; what changes stands at its beginning.
+const LOOKED_AT: u64 = 4096;
 
 /// What is watched of a source.
 pub struct Probe {
     files: Vec<PathBuf>,
-    headers: Vec<Source>,
+    /// A source and the byte from which so many change with every write.
+    places: Vec<(Source, u64, usize)>,
 }
 
 /// How it looked at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Look {
     files: Vec<Option<(i64, i64, u64, u64)>>,
-    headers: Vec<[u8; 512]>,
+    places: Vec<Option<Vec<u8>>>,
 }
 
 impl Probe {
@@ -36,21 +39,21 @@ impl Probe {
             files = vec![path.join("Info.plist"), path.join("bands")];
         }
         let bands = path.join("bands");
-        let mut headers = Vec::new();
+        let mut places = Vec::new();
         for open in &archive.open {
-            let journal = open.hfs.journal().range.as_ref().map(|r| r.start);
-            let catalog = open.hfs.catalog().tree().file().locate(0);
-            let on_volume = [Some(VOLUME_HEADER), journal].into_iter().flatten();
-            let places = on_volume.filter_map(|at| open.volume.source.locate(at)).chain(catalog);
-            for band in places.filter_map(|p| p.band) {
-                let file = bands.join(band.name);
-                if !files.contains(&file) {
-                    files.push(file);
+            let source = &open.found.source;
+            for range in open.volume.pulse() {
+                if let Some(band) = source.locate(range.start).and_then(|at| at.band) {
+                    let file = bands.join(band.name);
+                    if !files.contains(&file) {
+                        files.push(file);
+                    }
                 }
+                let length = range.end.saturating_sub(range.start).min(LOOKED_AT);
+                places.push((source.clone(), range.start, to_usize(length)));
             }
-            headers.push(open.volume.source.clone());
         }
-        Self { files, headers }
+        Self { files, places }
     }
 
     /// How it looks now.
@@ -59,17 +62,12 @@ impl Probe {
             let m = std::fs::symlink_metadata(path).ok()?;
             Some((m.mtime(), m.mtime_nsec(), m.size(), m.ino()))
         };
-        let header = |source: &Source| {
-            let mut sector = [0; 512];
-            if source.len() >= VOLUME_HEADER + SECTOR {
-                // What cannot be read looks like zeros, every time.
-                let _ = source.read_at(&mut sector, VOLUME_HEADER);
-            }
-            sector
-        };
+        // What cannot be read looks like nothing, every time.
+        let bytes =
+            |(source, at, length): &(Source, u64, usize)| read_vec(&**source, *at, *length).ok();
         Look {
             files: self.files.iter().map(stat).collect(),
-            headers: self.headers.iter().map(header).collect(),
+            places: self.places.iter().map(bytes).collect(),
         }
     }
 

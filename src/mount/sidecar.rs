@@ -1,6 +1,6 @@
 //! AppleDouble: resource fork and Finder information as a file `._name`.
 
-use crate::error::{Place, Result};
+use crate::error::{Locus, Result};
 use crate::io::bytes::{to_u64, to_usize};
 use crate::io::{ReadAt, Source, check_range};
 
@@ -54,7 +54,7 @@ impl ReadAt for Sidecar {
         self.fork.read_at(from_fork, at)
     }
 
-    fn locate(&self, offset: u64) -> Option<Place> {
+    fn locate(&self, offset: u64) -> Option<Locus> {
         self.fork.locate(offset.checked_sub(HEADER)?)
     }
 }

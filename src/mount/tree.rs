@@ -4,8 +4,9 @@
 use super::options::{Names, Options, ResourceForks};
 use super::sidecar::{self, Sidecar};
 use crate::error::{Error, Result};
+use crate::fs::xattr::FINDER_INFO;
 use crate::fs::{
-    Cursor, Dangling, DirEntry, FileSystem, Kind, Metadata, NodeId, Stream, Time, Times,
+    Cursor, Dangling, Device, DirEntry, FileSystem, Kind, Metadata, NodeId, Stream, Time, Times,
 };
 use crate::hfsplus::unicode;
 use crate::io::Source;
@@ -80,7 +81,8 @@ pub struct Attributes {
     pub allocated: u64,
     pub links: u32,
     pub times: Times,
-    pub rdev: u32,
+    /// Its number, of a device.
+    pub device: Option<Device>,
 }
 
 /// An entry of a folder: the object and its attributes, or why there is none.
@@ -162,7 +164,7 @@ impl Tree {
             allocated: if kind == Kind::File { size } else { 0 },
             links: 1,
             times: Times { modified: Some(self.opened), ..Times::default() },
-            rdev: 0,
+            device: None,
         }
     }
 
@@ -178,12 +180,12 @@ impl Tree {
             // One name by convention says of a folder that links are not counted.
             links: if meta.kind == Kind::Directory { 1 } else { meta.links },
             times: meta.times,
-            rdev: meta.rdev,
+            device: meta.device,
         }
     }
 
-    fn sidecar(&self, meta: &Metadata) -> Attributes {
-        let size = sidecar::HEADER + meta.resource_size;
+    fn sidecar(&self, meta: &Metadata, resource_size: u64) -> Attributes {
+        let size = sidecar::HEADER.saturating_add(resource_size);
         let attributes = self.stored(meta);
         Attributes {
             kind: Kind::File,
@@ -194,10 +196,17 @@ impl Tree {
         }
     }
 
-    fn with_sidecar(&self, meta: &Metadata) -> bool {
-        self.options.resource_forks == ResourceForks::AppleDouble
-            && meta.kind == Kind::File
-            && meta.resource_size > 0
+    /// The AppleDouble file beside an object, if one is shown.
+    fn sidecar_of(&self, volume: u8, meta: &Metadata) -> Result<Option<(Object, Attributes)>> {
+        if self.options.resource_forks != ResourceForks::AppleDouble
+            || meta.kind != Kind::File
+            || !meta.has_xattrs
+        {
+            return Ok(None);
+        }
+        let size = self.fs(volume)?.resource_size(meta.id)?;
+        let side = || (Object::Sidecar { volume, id: meta.id }, self.sidecar(meta, size));
+        Ok((size > 0).then(side))
     }
 
     /// Attributes of an object.
@@ -211,7 +220,10 @@ impl Tree {
             Object::Folder { volume, id } | Object::File { volume, id } => {
                 self.stored(&self.fs(volume)?.metadata(id)?)
             }
-            Object::Sidecar { volume, id } => self.sidecar(&self.fs(volume)?.metadata(id)?),
+            Object::Sidecar { volume, id } => {
+                let fs = self.fs(volume)?;
+                self.sidecar(&fs.metadata(id)?, fs.resource_size(id)?)
+            }
             _ => self.made(Kind::Directory, 0),
         })
     }
@@ -250,8 +262,10 @@ impl Tree {
         if self.options.resource_forks != ResourceForks::AppleDouble {
             return Ok(None);
         }
-        let meta = fs.lookup(id, owner)?.filter(|m| self.with_sidecar(m));
-        Ok(meta.map(|m| (Object::Sidecar { volume, id: m.id }, self.sidecar(&m))))
+        match fs.lookup(id, owner)? {
+            Some(meta) => self.sidecar_of(volume, &meta),
+            None => Ok(None),
+        }
     }
 
     /// Visit the entries of a folder from `from` on.
@@ -334,8 +348,10 @@ impl Tree {
             let name = self.name(&name);
             let listed = match node {
                 Ok(meta) => {
-                    if !std::mem::take(&mut skip_sidecar) && self.with_sidecar(&meta) {
-                        let side = (Object::Sidecar { volume, id: meta.id }, self.sidecar(&meta));
+                    // Of a file that cannot be told of, the file itself is enough.
+                    if !std::mem::take(&mut skip_sidecar)
+                        && let Ok(Some(side)) = self.sidecar_of(volume, &meta)
+                    {
                         visit(&format!("._{name}"), Ok(side), at << 1 | 1)?;
                     }
                     Ok((Object::of(volume, &meta), self.stored(&meta)))
@@ -369,11 +385,12 @@ impl Tree {
     pub fn open(&self, object: Object) -> Result<Source> {
         match object {
             Object::DiskImage => Ok(self.disk.clone()),
-            Object::File { volume, id } => self.fs(volume)?.open(id, Stream::Data),
+            Object::File { volume, id } => self.fs(volume)?.open(id, &Stream::Data),
             Object::Sidecar { volume, id } => {
                 let fs = self.fs(volume)?;
-                let fork = fs.open(id, Stream::Resource)?;
-                Ok(std::sync::Arc::new(Sidecar::new(&fs.metadata(id)?.finder_info, fork)))
+                let fork = fs.open(id, &Stream::Resource)?;
+                let info = fs.xattr(id, FINDER_INFO)?.and_then(|v| v.try_into().ok());
+                Ok(std::sync::Arc::new(Sidecar::new(&info.unwrap_or([0; 32]), fork)))
             }
             _ => Err(Error::Invalid("not a file".into())),
         }

@@ -3,15 +3,13 @@
 use super::options::Xattrs;
 use super::tree::{Object, Tree};
 use crate::error::Result;
+use crate::fs::xattr::{FINDER_INFO, RESOURCE_FORK, SECURITY};
 use crate::fs::{FileSystem, Kind, NodeId};
 use crate::hfsplus::acl::Acl;
 
 /// The kernel's limit for a value.
 const MAX_VALUE: u64 = 65_536;
 
-const FINDER_INFO: &str = "com.apple.FinderInfo";
-const RESOURCE_FORK: &str = "com.apple.ResourceFork";
-const SECURITY: &str = "com.apple.system.Security";
 /// The access control list in the words of `ls -le`.
 const ACL_TEXT: &str = "tmbundle.acl";
 
@@ -65,8 +63,7 @@ pub fn value(tree: &Tree, object: Object, style: Xattrs, name: &str) -> Result<A
 impl Bearer<'_> {
     fn names(&self) -> Result<Vec<String>> {
         let meta = self.fs.metadata(self.id)?;
-        let none = !meta.has_xattrs && meta.resource_size == 0 && meta.finder_info == [0; 32];
-        if none || meta.kind == Kind::Symlink {
+        if !meta.has_xattrs || meta.kind == Kind::Symlink {
             return Ok(Vec::new());
         }
         let mut names = Vec::new();
@@ -113,7 +110,7 @@ impl Bearer<'_> {
     /// A value as it is stored, and `zeros` behind it: Samba ends every stream
     /// that it keeps in an attribute with a zero byte.
     fn stored(&self, name: &str, zeros: usize) -> Result<Answer> {
-        if name == RESOURCE_FORK && self.fs.metadata(self.id)?.resource_size > MAX_VALUE {
+        if name == RESOURCE_FORK && self.fs.resource_size(self.id)? > MAX_VALUE {
             return Ok(Answer::TooLarge);
         }
         let Some(mut value) = self.fs.xattr(self.id, name)? else { return Ok(Answer::Absent) };

@@ -3,13 +3,11 @@
 use crate::bundle::{Bundle, InfoSource, TimeMachinePlists};
 use crate::disk::{Container, Disk};
 use crate::error::{Error, Result};
-use crate::hfsplus::format::{EPOCH_OFFSET, VOL_INCONSISTENT, VOL_JOURNALED, VOL_UNMOUNTED};
-use crate::hfsplus::journal::JournalState;
-use crate::hfsplus::{HeaderSource, HfsPlus};
+use crate::fs::{About, Details};
 use crate::io::bytes::to_u64;
 use crate::report::{Collector, Finding};
 use crate::timemachine::{Archive, Backup};
-use crate::volume::Volume;
+use crate::volume::Found;
 use serde::Serialize;
 
 /// Bands that are asked for their size one by one; of more, a sample is.
@@ -149,9 +147,9 @@ pub struct HfsInfo {
     /// Bytes that are free.
     pub free_bytes: u64,
     /// Files as counted in the header.
-    pub files: u32,
+    pub files: u64,
     /// Folders as counted in the header.
-    pub folders: u32,
+    pub folders: u64,
     /// Last modification, seconds since 1970.
     pub modified: i64,
 }
@@ -289,8 +287,8 @@ fn bytes_on_disk(bundle: &Bundle, present: &[u64]) -> (Option<u64>, bool) {
 fn archive_info(archive: &Archive, info: &mut Info) {
     info.partition_scheme = Some(archive.map.scheme.name());
     for p in &archive.map.partitions {
-        let same = |v: &Volume| v.partition.number == p.number;
-        let opened = archive.open.iter().find(|v| same(&v.volume));
+        let same = |v: &Found| v.partition.number == p.number;
+        let opened = archive.open.iter().find(|v| same(&v.found));
         let failed = archive.failed.iter().find(|(v, _)| same(v));
         let kind = archive.volumes.iter().find(|v| same(v)).map(|v| v.kind.name());
         let corrupt = failed.filter(|(_, e)| !matches!(e, Error::Unsupported(_)));
@@ -301,47 +299,36 @@ fn archive_info(archive: &Archive, info: &mut Info) {
             start: p.start,
             len: p.len,
             contents: kind.unwrap_or("service"),
-            hfs: opened.map(|v| hfs_info(&v.hfs)),
+            hfs: opened.and_then(|v| hfs_info(v.volume.about())),
             problem: corrupt.map(|(_, e)| e.to_string()),
         });
     }
     info.backup = archive.backup().map(|(_, b)| backup_info(b));
 }
 
-fn hfs_info(hfs: &HfsPlus) -> HfsInfo {
-    let h = hfs.header();
-    let block = u64::from(h.block_size);
-    let journal = hfs.journal();
-    let mut state = match &journal.state {
-        JournalState::None => "none".to_owned(),
-        JournalState::Empty => "empty".to_owned(),
-        JournalState::NeedsInit => "never used".to_owned(),
-        JournalState::External => "on another device".to_owned(),
-        JournalState::Replayed { .. } => "needs replay (replayed in memory)".to_owned(),
+/// What is told of an HFS+ volume; `None` for other formats.
+fn hfs_info(about: &About) -> Option<HfsInfo> {
+    let Details::HfsPlus { journaled, journal, transactions, clean, alternate_header } =
+        &about.details
+    else {
+        return None;
     };
-    for problem in &journal.problems {
-        state = format!("{state}; damaged: {problem}");
-    }
-    let transactions = match journal.state {
-        JournalState::Replayed { transactions, .. } => transactions,
-        _ => 0,
-    };
-    HfsInfo {
-        name: hfs.name().to_owned(),
-        case_sensitive: hfs.is_case_sensitive(),
-        journaled: h.attributes & VOL_JOURNALED != 0,
-        journal: state,
-        journal_transactions: transactions,
-        cleanly_unmounted: h.attributes & VOL_UNMOUNTED != 0
-            && h.attributes & VOL_INCONSISTENT == 0,
-        from_alternate_header: matches!(hfs.header_source(), HeaderSource::Alternate(_)),
-        block_size: h.block_size,
-        total_bytes: u64::from(h.total_blocks) * block,
-        free_bytes: u64::from(h.free_blocks) * block,
-        files: h.file_count,
-        folders: h.folder_count,
-        modified: i64::from(h.modify_date) - EPOCH_OFFSET,
-    }
+    let block = u64::from(about.block_size);
+    Some(HfsInfo {
+        name: about.name.clone(),
+        case_sensitive: about.case_sensitive,
+        journaled: *journaled,
+        journal: journal.clone(),
+        journal_transactions: *transactions,
+        cleanly_unmounted: *clean,
+        from_alternate_header: *alternate_header,
+        block_size: about.block_size,
+        total_bytes: about.blocks.saturating_mul(block),
+        free_bytes: about.free.saturating_mul(block),
+        files: about.files,
+        folders: about.folders,
+        modified: about.modified.map_or(0, |t| t.seconds),
+    })
 }
 
 fn backup_info(backup: &Backup) -> BackupInfo {

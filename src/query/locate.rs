@@ -4,7 +4,7 @@
 use crate::bundle::Bands;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
-use crate::fs::{NodeId, Owned, Owner, Stream};
+use crate::fs::{NodeId, Owned, Owner, Stream, Views};
 use crate::io::bytes::to_u64;
 use crate::io::{Presence, Ranges, ReadAt};
 use crate::partition::{PartitionMap, Scheme};
@@ -127,9 +127,11 @@ pub fn locate(disk: &Disk, place: &Place, progress: &dyn Progress) -> Result<Loc
     // What cannot be asked about is counted as neither.
     let _ = bytes.presence(range.clone(), &mut |r, how| {
         *(match how {
-            Presence::Data => &mut stored.data,
+            Presence::Stored => &mut stored.data,
             Presence::Missing => &mut stored.missing,
             Presence::Short => &mut stored.short,
+            // Only files of a volume have such.
+            Presence::Unwritten => return,
             Presence::Hole => &mut stored.hole,
         }) += r.end - r.start;
     });
@@ -169,11 +171,11 @@ fn resolve(disk: &Disk, archive: &Archive, place: &Place) -> Result<Range<u64>> 
                 .map(|b| b.0)
                 .or(archive.open.first())
                 .ok_or_else(|| Error::Invalid("no volume could be opened".into()))?;
-            let block = u64::from(volume.hfs.header().block_size);
-            let start = volume.volume.range().start;
+            let block = u64::from(volume.volume.about().block_size);
+            let start = volume.found.range().start;
             let first = first.saturating_mul(block);
-            if first >= volume.volume.source.len() {
-                let last = volume.hfs.header().total_blocks.saturating_sub(1);
+            if first >= volume.found.source.len() {
+                let last = volume.volume.about().blocks.saturating_sub(1);
                 return Err(Error::Invalid(format!("the volume has blocks 0 to {last}")));
             }
             start + first..start.saturating_add(first).saturating_add(count.saturating_mul(block))
@@ -223,10 +225,11 @@ impl Job<'_> {
             }
             let number = p.number;
             let before = self.pieces.len();
-            let volume = self.archive.open.iter().find(|v| v.volume.partition.number == number);
-            match volume {
-                Some(volume) => self.volume(volume, &part, progress)?,
-                None => {
+            let volumes: Vec<&OpenVolume> =
+                self.archive.open.iter().filter(|v| v.found.partition.number == number).collect();
+            match volumes.as_slice() {
+                [_, ..] => self.volumes(&volumes, &part, progress)?,
+                [] => {
                     let mut name = format!("{} {}", p.type_name, p.name).trim().to_owned();
                     let failed =
                         self.archive.failed.iter().find(|f| f.0.partition.number == number);
@@ -243,21 +246,25 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// The pieces of one volume.
-    fn volume(
+    /// The pieces of the volumes of one partition, which count in the same bytes.
+    fn volumes(
         &mut self,
-        volume: &OpenVolume,
+        volumes: &[&OpenVolume],
         part: &Range<u64>,
         progress: &dyn Progress,
     ) -> Result<()> {
-        let start = volume.volume.range().start;
+        let start = volumes.first().map_or(0, |v| v.found.range().start);
         let wanted = Ranges::one(part.start.saturating_sub(start)..part.end.saturating_sub(start));
-        let mut owned = Vec::new();
-        volume.fs().owners(&wanted, progress, &mut |o| owned.push(o))?;
-        let known = Ranges::new(owned.iter().map(|o| o.range.clone()).collect());
-        let rest = wanted.without(&known);
-        // Without its bitmap nothing can be said of the rest.
-        let used = volume.fs().allocated(&rest).unwrap_or_else(|_| rest.clone());
+        let (mut all, mut rest) = (Vec::new(), wanted.clone());
+        let mut used = wanted.clone();
+        for volume in volumes {
+            let mut owned = Vec::new();
+            volume.volume.owners(&wanted, &Views::live(), progress, &mut |o| owned.push(o))?;
+            rest = rest.without(&Ranges::new(owned.iter().map(|o| o.range.clone()).collect()));
+            // Without its bitmap nothing can be said of the rest.
+            used = volume.volume.allocated(&rest).unwrap_or_else(|_| rest.clone());
+            all.push((volume, owned));
+        }
         let on_disk = |r: &Range<u64>| r.start + start..r.end + start;
         for r in used.iter() {
             self.pieces.push(self.piece(on_disk(r), What::Unowned, ""));
@@ -265,12 +272,14 @@ impl Job<'_> {
         for r in rest.without(&used).iter() {
             self.pieces.push(self.piece(on_disk(r), What::Free, ""));
         }
-        let mut at = Appearances::new(volume.fs(), volume.backup.as_ref());
-        for o in owned {
-            progress.check()?;
-            let range = on_disk(&o.range);
-            let piece = self.owned(o, range, &mut at);
-            self.pieces.push(piece);
+        for (volume, owned) in all {
+            let mut at = Appearances::new(volume.fs(), volume.backup.as_ref());
+            for o in owned {
+                progress.check()?;
+                let range = on_disk(&o.range);
+                let piece = self.owned(o, range, &mut at);
+                self.pieces.push(piece);
+            }
         }
         Ok(())
     }
@@ -283,13 +292,16 @@ impl Job<'_> {
         };
         match owned.owner {
             Owner::Stream { node, stream, offset } => {
-                let what = if stream == Stream::Data { What::File } else { What::ResourceFork };
-                let mut found = piece(what, String::new(), &[node], at);
+                let (what, name) = match stream {
+                    Stream::Data => (What::File, String::new()),
+                    Stream::Resource => (What::ResourceFork, String::new()),
+                    Stream::Attribute(name) => (What::Attribute, name.into()),
+                };
+                let mut found = piece(what, name, &[node], at);
                 found.stream_offset = Some(offset);
                 found
             }
             Owner::Slack(node) => piece(What::Slack, String::new(), &[node], at),
-            Owner::Attribute { node, name } => piece(What::Attribute, name, &[node], at),
             Owner::Structure { name, describes } => piece(What::Structure, name, &describes, at),
         }
     }

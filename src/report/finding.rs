@@ -1,7 +1,7 @@
 //! A thing that is wrong, and who listens for it.
 
 use super::Code;
-use crate::error::Place;
+use crate::error::Locus;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -70,7 +70,7 @@ impl Where {
     }
 
     /// Add a byte's place.
-    pub fn at(mut self, place: Option<Place>) -> Self {
+    pub fn at(mut self, place: Option<Locus>) -> Self {
         if let Some(place) = place {
             self.offset = Some(place.offset);
             self.band = place.band.map(|b| b.name);

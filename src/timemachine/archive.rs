@@ -3,32 +3,39 @@
 use super::{Backup, backupdb};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
-use crate::fs::FileSystem;
-use crate::hfsplus::HfsPlus;
+use crate::fs::{FileSystem, ViewId, Volume};
 use crate::partition::{self, PartitionMap};
 use crate::report::Ignore;
-use crate::volume::{self, Volume};
+use crate::volume::{self, Found, OpenOptions};
 use std::sync::Arc;
 
 /// A volume that could be opened.
 pub struct OpenVolume {
-    /// Where it lies and what it is.
-    pub volume: Volume,
-    /// Its file system.
-    pub hfs: Arc<HfsPlus>,
+    /// The partition it lies in.
+    pub found: Found,
+    /// What all its views share.
+    pub volume: Arc<dyn Volume>,
+    /// Its live view.
+    pub live: Arc<dyn FileSystem>,
     /// What Time Machine keeps on it.
     pub backup: Option<Backup>,
 }
 
 impl OpenVolume {
-    /// Its name.
-    pub fn name(&self) -> &str {
-        self.hfs.name()
+    fn new(found: &Found, volume: Arc<dyn Volume>) -> Result<Self> {
+        let live = volume.clone().open(ViewId::LIVE)?;
+        let backup = backupdb::read(&*live).ok().flatten();
+        Ok(Self { found: found.clone(), volume, live, backup })
     }
 
-    /// Its file system.
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.volume.about().name
+    }
+
+    /// Its live view.
     pub fn fs(&self) -> &dyn FileSystem {
-        &*self.hfs
+        &*self.live
     }
 }
 
@@ -39,11 +46,11 @@ pub struct Archive {
     /// The partition map.
     pub map: PartitionMap,
     /// Every volume that was recognised.
-    pub volumes: Vec<Volume>,
+    pub volumes: Vec<Found>,
     /// Those that could be opened.
     pub open: Vec<OpenVolume>,
     /// Those that could not: what, and why.
-    pub failed: Vec<(Volume, Error)>,
+    pub failed: Vec<(Found, Error)>,
 }
 
 impl Archive {
@@ -53,26 +60,21 @@ impl Archive {
     /// When the disk's bytes cannot be had. A volume that cannot be opened is kept
     /// in [`Archive::failed`].
     pub fn open(disk: &Disk) -> Result<Self> {
-        Self::open_with(disk, |v| v.open())
+        Self::open_with(disk, &OpenOptions::default())
     }
 
-    /// The same with the private folders of HFS+ shown.
-    pub fn open_with_private(disk: &Disk) -> Result<Self> {
-        Self::open_with(disk, Volume::open_with_private)
-    }
-
-    fn open_with(disk: &Disk, opener: impl Fn(&Volume) -> Result<Arc<HfsPlus>>) -> Result<Self> {
+    /// The same with what the volumes keep for themselves shown, if `options` say so.
+    pub fn open_with(disk: &Disk, options: &OpenOptions) -> Result<Self> {
         let bytes = disk.bytes()?;
         let map = partition::scan(&*bytes, &Ignore)?;
         let volumes = volume::volumes(&bytes, &map)?;
         let (mut open, mut failed) = (Vec::new(), Vec::new());
-        for volume in &volumes {
-            match opener(volume) {
-                Ok(hfs) => {
-                    let backup = backupdb::read(&*hfs).ok().flatten();
-                    open.push(OpenVolume { volume: volume.clone(), hfs, backup });
+        for found in &volumes {
+            for opened in volume::open(found, options) {
+                match opened.and_then(|volume| OpenVolume::new(found, volume)) {
+                    Ok(volume) => open.push(volume),
+                    Err(e) => failed.push((found.clone(), e)),
                 }
-                Err(e) => failed.push((volume.clone(), e)),
             }
         }
         Ok(Self { name: disk.name(), map, volumes, open, failed })
@@ -93,7 +95,7 @@ impl Archive {
             return Ok(());
         }
         let text =
-            |v: &Volume, e: &Error| format!("{}: partition {}: {e}", self.name, v.partition.number);
+            |v: &Found, e: &Error| format!("{}: partition {}: {e}", self.name, v.partition.number);
         // A helper partition (EFI) is never the reason.
         let worst = self
             .failed

@@ -4,7 +4,7 @@
 use super::losses::Loss;
 use crate::bundle::Bands;
 use crate::error::Result;
-use crate::fs::{FileSystem, Kind, NodeId, Owned, Owner};
+use crate::fs::{FileSystem, Kind, NodeId, Owned, Owner, Views};
 use crate::io::{Presence, Ranges};
 use crate::report::words::binary;
 use crate::report::{Affected, Code, Cost, Finding, Progress, Severity, Unit, Where};
@@ -41,11 +41,11 @@ pub(super) fn attach(
     findings: &mut Vec<Finding>,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let bytes = volume.volume.range();
+    let bytes = volume.found.range();
     let start = bytes.start;
     let (mut probes, mut others) = (Vec::new(), Vec::new());
     for finding in std::mem::take(findings) {
-        match target(&finding, volume.volume.partition.number, &bytes) {
+        match target(&finding, volume.found.partition.number, &bytes) {
             Some((ranges, node)) => probes.push(Probe {
                 finding,
                 ranges: ranges.map(|r| r.start - start..r.end - start).into_iter().collect(),
@@ -143,7 +143,7 @@ fn work_out(volume: &OpenVolume, probes: &mut [Probe], progress: &dyn Progress) 
     if !wanted.is_empty() {
         progress.phase("finding the files that are hit", 0, Unit::Items);
         let mut owned = Vec::new();
-        volume.fs().owners(&wanted, progress, &mut |o| owned.push(o))?;
+        volume.volume.owners(&wanted, &Views::live(), progress, &mut |o| owned.push(o))?;
         give(owned, probes);
     }
     price(volume, probes, progress)
@@ -167,7 +167,7 @@ fn give(mut owned: Vec<Owned>, probes: &mut [Probe]) {
                     continue;
                 }
                 match &o.owner {
-                    Owner::Stream { node, .. } | Owner::Attribute { node, .. } => {
+                    Owner::Stream { node, .. } => {
                         *probe.nodes.entry(*node).or_insert(0) += bytes;
                     }
                     Owner::Structure { describes, .. } if probe.loss.is_none() => {

@@ -7,10 +7,9 @@
 
 use crate::bundle::Bands;
 use crate::error::Result;
-use crate::fs::FileSystem;
 use crate::io::{Presence, Ranges, ReadAt};
 use crate::report::{Progress, Unit};
-use crate::volume::Volume;
+use crate::timemachine::OpenVolume;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -29,18 +28,18 @@ pub(super) struct Loss {
 
 /// Find what is allocated on a volume but absent in the bands. `trust_bitmap`: whether the bitmap says what is in use.
 pub(super) fn find(
-    fs: &dyn FileSystem,
-    volume: &Volume,
+    volume: &OpenVolume,
     bands: &Bands,
     trust_bitmap: bool,
     progress: &dyn Progress,
 ) -> Result<Vec<Loss>> {
-    let all = Ranges::one(0..volume.source.len());
-    let used = if trust_bitmap { fs.allocated(&all)? } else { all };
-    let start = volume.range().start;
+    let source = &volume.found.source;
+    let all = Ranges::one(0..source.len());
+    let used = if trust_bitmap { volume.volume.allocated(&all)? } else { all };
+    let start = volume.found.range().start;
     let mut found: BTreeMap<(u64, u8), Loss> = BTreeMap::new();
     let mut holes = 0;
-    progress.phase("looking for lost bands", volume.source.len(), Unit::Bytes);
+    progress.phase("looking for lost bands", source.len(), Unit::Bytes);
     let mut told = 0;
     for piece in pieces(&used, start, bands.band_size()) {
         progress.check()?;
@@ -49,7 +48,7 @@ pub(super) fn find(
         let band = (start + piece.start) / bands.band_size();
         let visit = &mut |range: Range<u64>, how: Presence| {
             let key = match how {
-                Presence::Data => return,
+                Presence::Stored | Presence::Unwritten => return,
                 Presence::Missing => (band, 0),
                 Presence::Short => (band, 1),
                 // All holes are told together.
@@ -66,7 +65,7 @@ pub(super) fn find(
             loss.ranges.extend(lost);
         };
         // A band that cannot be opened has its own finding.
-        let _ = volume.source.presence(piece, visit);
+        let _ = source.presence(piece, visit);
     }
     let mut losses: Vec<Loss> = found.into_values().collect();
     losses.retain(|l| !l.ranges.is_empty());

@@ -45,8 +45,6 @@ impl Job<'_> {
         along: Option<&Along<'_>>,
         outcome: &mut Outcome,
     ) -> Result<()> {
-        let header = volume.hfs.header();
-        let [.., high, low] = header.finder_info;
         let at = Mutex::new(Appearances::new(volume.fs(), volume.backup.as_ref()));
         let name = |node| {
             let mut at = at.lock().unwrap_or_else(PoisonError::into_inner);
@@ -54,15 +52,14 @@ impl Job<'_> {
         };
         let pass = contents::Pass {
             fs: volume.fs(),
-            volume: &**volume.hfs.volume(),
-            identity: &[high.into(), low.into(), header.create_date.into()],
+            volume: &*volume.volume,
             name: &name,
             subset,
             day: u64::try_from(self.options.now / 86400).unwrap_or(0),
             jobs: self.options.jobs,
             along: along.map(|a| a as &dyn ReadAlong),
         };
-        let number = volume.volume.partition.number;
+        let number = volume.found.partition.number;
         let mut done = contents::Done::default();
         self.layer(outcome, "contents", |inner| {
             let reporter = &OfPartition { inner, number };
@@ -89,8 +86,8 @@ pub(super) fn costs(
     for volume in &archive.open {
         let losses = match &bands {
             Some(bands) => {
-                let trust = trusts_bitmap(findings, volume.volume.partition.number);
-                losses::find(volume.fs(), &volume.volume, bands, trust, progress)
+                let trust = trusts_bitmap(findings, volume.found.partition.number);
+                losses::find(volume, bands, trust, progress)
             }
             None => Ok(Vec::new()),
         };

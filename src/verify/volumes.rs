@@ -10,7 +10,7 @@ use crate::io::bytes::to_u64;
 use crate::partition::{self, PartitionMap, Purpose, Scheme};
 use crate::report::words::{count, plural};
 use crate::report::{Code, Finding, Reporter, Severity, Where};
-use crate::volume::{self, Kind, Volume};
+use crate::volume::{self, Found, Kind};
 
 impl Job<'_> {
     /// Encryption, partition map, volumes.
@@ -62,7 +62,7 @@ impl Job<'_> {
         &self,
         disk: &Disk,
         map: &PartitionMap,
-        volumes: &[Volume],
+        volumes: &[Found],
         outcome: &mut Outcome,
     ) -> Result<()> {
         let mut known = 0;
@@ -105,7 +105,7 @@ impl Job<'_> {
         Ok(())
     }
 
-    fn unrecognised(&self, v: &Volume, disk: &Disk) {
+    fn unrecognised(&self, v: &Found, disk: &Disk) {
         let place = Where::of("volume").at(v.source.locate(0));
         let what = if v.kind == Kind::Empty { "only zeros" } else { "nothing recognisable" };
         let text = format!(
@@ -118,14 +118,14 @@ impl Job<'_> {
         let used = disk.bundle().is_some_and(|b| b.time_machine().machine.is_some());
         let mut stored = !used;
         let told = v.source.presence(0..v.source.len().min(4096), &mut |_, p| {
-            stored &= p == Presence::Data;
+            stored &= p == Presence::Stored;
         });
         let unformatted = v.kind == Kind::Empty && told.is_ok() && stored;
         let severity = if unformatted { Severity::Warning } else { Severity::Damage };
         self.reporter.report(finding.severity(severity));
     }
 
-    fn hfs(&self, v: &Volume, outcome: &mut Outcome) -> Result<()> {
+    fn hfs(&self, v: &Found, outcome: &mut Outcome) -> Result<()> {
         if self.options.quick {
             outcome.skip_as_asked("volume", "--quick was asked for");
             return Ok(());
@@ -168,7 +168,7 @@ fn map_text(map: &PartitionMap) -> String {
     }
 }
 
-fn volume_text(v: &Volume, checked: &Checked) -> String {
+fn volume_text(v: &Found, checked: &Checked) -> String {
     let Some(h) = &checked.header else { return format!("{}: unusable", v.kind.name()) };
     let journal = match checked.journal {
         Some(JournalState::Replayed { transactions, .. }) => {

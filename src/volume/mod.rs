@@ -1,6 +1,8 @@
-//! What is in a partition? Probe it, name it, and hand back a file system.
+//! What is in a partition? Probe it, name it, and open its volumes: the only room that
+//! knows the formats.
 
 use crate::error::{Error, Result};
+use crate::fs::Volume;
 use crate::hfsplus::HfsPlus;
 use crate::io::bytes::{array, be16, be32};
 use crate::io::{ReadAt, Slice, Source, read_up_to};
@@ -54,9 +56,9 @@ impl Kind {
     }
 }
 
-/// A partition with what it holds.
+/// A partition with what it holds, found but not opened.
 #[derive(Clone)]
-pub struct Volume {
+pub struct Found {
     /// Its entry in the map.
     pub partition: Partition,
     /// What it holds.
@@ -66,7 +68,7 @@ pub struct Volume {
 }
 
 /// Probe every partition that may hold a volume.
-pub fn volumes(disk: &Source, map: &PartitionMap) -> Result<Vec<Volume>> {
+pub fn volumes(disk: &Source, map: &PartitionMap) -> Result<Vec<Found>> {
     let mut found = Vec::new();
     for p in &map.partitions {
         if p.purpose == Purpose::Service {
@@ -80,7 +82,7 @@ pub fn volumes(disk: &Source, map: &PartitionMap) -> Result<Vec<Volume>> {
             }
             _ => source,
         };
-        found.push(Volume { partition: p.clone(), kind, source });
+        found.push(Found { partition: p.clone(), kind, source });
     }
     Ok(found)
 }
@@ -153,42 +155,52 @@ fn wrapper(head: &[u8]) -> Option<Kind> {
     Some(Kind::HfsPlus { hfsx: false, embedded: Some((start, len)) })
 }
 
-impl Volume {
+impl Found {
     /// The bytes of the disk that it takes.
     pub fn range(&self) -> Range<u64> {
         let start = self.source.locate(0).map_or(0, |p| p.offset);
         start..start.saturating_add(self.source.len())
     }
 
-    /// Open its file system.
-    ///
-    /// # Errors
-    /// [`Error::Unsupported`] naming what it is, if it is not HFS+.
-    pub fn open(&self) -> Result<Arc<HfsPlus>> {
-        Ok(Arc::new(self.open_hfs()?))
+    /// Why nothing in it can be opened, in words.
+    fn unsupported(&self) -> Error {
+        let (number, type_name) = (self.partition.number, &self.partition.type_name);
+        Error::Unsupported(match self.kind {
+            Kind::Empty => format!(
+                "partition {number} ({type_name}) is not formatted: it holds only zeros where a \
+                 volume begins"
+            ),
+            Kind::Unknown => {
+                format!("partition {number} ({type_name}) holds nothing that tmbundle recognises")
+            }
+            _ => {
+                let name = self.kind.name();
+                format!("partition {number} holds {name}, which tmbundle cannot read yet")
+            }
+        })
     }
+}
 
-    /// The same with HFS+'s private folders shown.
-    pub fn open_with_private(&self) -> Result<Arc<HfsPlus>> {
-        Ok(Arc::new(self.open_hfs()?.with_private_folders()))
-    }
+/// How volumes are opened.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OpenOptions {
+    /// Show folders and files that the format keeps for itself (HFS+: the private folders
+    /// of hard links, the journal).
+    pub private: bool,
+}
 
-    fn open_hfs(&self) -> Result<HfsPlus> {
-        match self.kind {
-            Kind::HfsPlus { .. } => HfsPlus::open(self.source.clone()),
-            Kind::Empty => Err(Error::Unsupported(format!(
-                "partition {} ({}) is not formatted: it holds only zeros where a volume begins",
-                self.partition.number, self.partition.type_name
-            ))),
-            Kind::Unknown => Err(Error::Unsupported(format!(
-                "partition {} ({}) holds nothing that tmbundle recognises",
-                self.partition.number, self.partition.type_name
-            ))),
-            _ => Err(Error::Unsupported(format!(
-                "partition {} holds {}, which tmbundle cannot read yet",
-                self.partition.number,
-                self.kind.name()
-            ))),
+/// Open all volumes in a partition: of most formats one, of an APFS container as many as
+/// it has. One that cannot be opened says why in its place.
+pub fn open(found: &Found, options: &OpenOptions) -> Vec<Result<Arc<dyn Volume>>> {
+    match found.kind {
+        Kind::HfsPlus { .. } => {
+            let opened = HfsPlus::open(found.source.clone());
+            let shown = opened.map(|hfs| match options.private {
+                true => hfs.with_private_folders(),
+                false => hfs,
+            });
+            vec![shown.map(|hfs| Arc::new(hfs) as Arc<dyn Volume>)]
         }
+        _ => vec![Err(found.unsupported())],
     }
 }

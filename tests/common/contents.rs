@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use tmbundle::Result;
-use tmbundle::error::Place;
+use tmbundle::error::Locus;
 use tmbundle::hfsplus::HfsPlus;
 use tmbundle::io::{Memory, ReadAt, Source};
 use tmbundle::report::{Collector, Finding, NoProgress, Progress};
@@ -32,8 +32,7 @@ pub fn try_pass(source: Source, how: How<'_>) -> Result<(Done, Vec<Finding>)> {
     let at = Mutex::new(Appearances::new(&hfs, None));
     let pass = Pass {
         fs: &hfs,
-        volume: &**hfs.volume(),
-        identity: &[hfs.header().create_date.into()],
+        volume: &hfs,
         name: &|node| {
             let address = at.lock().unwrap().of(node).address;
             address.strip_prefix("volume:/").map(str::to_owned)
@@ -70,7 +69,7 @@ impl ReadAt for Recorder {
         self.reads.lock().unwrap().push(offset);
         self.inner.read_at(buf, offset)
     }
-    fn locate(&self, offset: u64) -> Option<Place> {
+    fn locate(&self, offset: u64) -> Option<Locus> {
         // As in a partition that does not begin with the disk.
         self.inner.locate(offset + 20_480)
     }

@@ -6,23 +6,28 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use tmbundle::disk::Disk;
-use tmbundle::fs::{DirEntry, FileSystem, Kind, Metadata, Step, Stream, walk};
-use tmbundle::hfsplus::HfsPlus;
+use tmbundle::fs::{DirEntry, FileSystem, Kind, Metadata, Step, Stream, ViewId, Volume, walk};
 use tmbundle::io::{Source, read_vec};
 use tmbundle::report::Ignore;
+use tmbundle::volume::OpenOptions;
 use tmbundle::{Error, partition, volume};
 
-/// The HFS+ volume of an image or bundle.
-pub fn open(path: &Path) -> Arc<HfsPlus> {
+/// The live view of the HFS+ volume of an image or bundle.
+pub fn open(path: &Path) -> Arc<dyn FileSystem> {
     open_disk(Disk::open(path).unwrap().bytes().unwrap())
 }
 
+/// The live view of the HFS+ volume on a disk.
+pub fn open_disk(bytes: Source) -> Arc<dyn FileSystem> {
+    volume_of(bytes).open(ViewId::LIVE).unwrap()
+}
+
 /// The HFS+ volume on a disk.
-pub fn open_disk(bytes: Source) -> Arc<HfsPlus> {
+pub fn volume_of(bytes: Source) -> Arc<dyn Volume> {
     let map = partition::scan(&*bytes, &Ignore).unwrap();
     let volumes = volume::volumes(&bytes, &map).unwrap();
     let hfs = volumes.iter().find(|v| matches!(v.kind, volume::Kind::HfsPlus { .. }));
-    hfs.expect("an HFS+ volume").open().unwrap()
+    volume::open(hfs.expect("an HFS+ volume"), &OpenOptions::default()).remove(0).unwrap()
 }
 
 /// Everything a reader shows, by path.
@@ -105,7 +110,7 @@ impl Checker<'_> {
     fn contents(&mut self, path: &str, want: &Value, meta: &Metadata) {
         let read = self
             .fs
-            .open(meta.id, Stream::Data)
+            .open(meta.id, &Stream::Data)
             .and_then(|source| read_vec(&*source, 0, source.len() as usize));
         match read {
             Ok(bytes) => self.same(path, "sha256", super::sha256(&bytes), &want["sha256"]),
@@ -139,7 +144,7 @@ impl Checker<'_> {
 }
 
 /// Every difference, one sentence each.
-pub fn compare(name: &str, fs: &HfsPlus, manifest: &[u8]) -> Vec<String> {
+pub fn compare(name: &str, fs: &dyn FileSystem, manifest: &[u8]) -> Vec<String> {
     let mut found = read_all(fs);
     let mut checker = Checker { name, fs, wrong: Vec::new() };
     let text = std::str::from_utf8(manifest).unwrap();

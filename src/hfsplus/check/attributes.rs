@@ -4,7 +4,7 @@
 use super::blocks::{Blocks, Owner};
 use super::objects::{Object, Shape};
 use crate::decmpfs;
-use crate::error::Place;
+use crate::error::Locus;
 use crate::hfsplus::acl::Acl;
 use crate::hfsplus::attributes::{Key, record_type};
 use crate::hfsplus::format::{
@@ -76,7 +76,7 @@ impl AttributeFacts {
         node: u32,
         index: usize,
         record: &[u8],
-        locate: &dyn Fn(u32) -> Option<Place>,
+        locate: &dyn Fn(u32) -> Option<Locus>,
         reporter: &dyn Reporter,
     ) {
         let Some(parts) = split(record) else { return };

@@ -7,7 +7,7 @@ use super::objects::Collected;
 use super::spec::TreeSpec;
 use super::tree::{self, LeafVisitor};
 use super::{Checked, hierarchy, straddle, totals, unused};
-use crate::error::{Error, Place, Result};
+use crate::error::{Error, Locus, Result};
 use crate::hfsplus::btree::{BTree, read_header};
 use crate::hfsplus::catalog::{Catalog, Record};
 use crate::hfsplus::extents::{ForkType, Key, runs_of};
@@ -175,7 +175,7 @@ impl<'a> Contents<'a> {
     }
 
     /// Tells where the nodes of a tree lie on the disk.
-    fn node_places(&self, cnid: u32, fork: &ForkData) -> impl Fn(u32) -> Option<Place> + use<> {
+    fn node_places(&self, cnid: u32, fork: &ForkData) -> impl Fn(u32) -> Option<Locus> + use<> {
         let file = self.file(cnid, fork).ok();
         let size = file.as_ref().and_then(|f| Some(read_header(f, "tree").ok()?.node_size));
         move |node| file.as_ref()?.locate(u64::from(node) * u64::from(size?))

@@ -87,7 +87,7 @@ pub struct Collected<'a> {
     /// Whether some record could not be taken in.
     pub broken: bool,
     pub reporter: &'a dyn Reporter,
-    pub locate: &'a dyn Fn(u32) -> Option<crate::error::Place>,
+    pub locate: &'a dyn Fn(u32) -> Option<crate::error::Locus>,
 }
 
 /// A hash of parent and name; 32 bits tell a wrong thread from a right one.

@@ -27,7 +27,7 @@ struct Wrong<'a> {
     open: Run,
     runs: u32,
     blocks: u64,
-    place: &'a dyn Fn(u32) -> Option<crate::error::Place>,
+    place: &'a dyn Fn(u32) -> Option<crate::error::Locus>,
     /// The bitmap.
     file: &'a dyn ReadAt,
     reporter: &'a dyn Reporter,

@@ -113,7 +113,7 @@ pub(super) fn absent_at(file: &dyn ReadAt, start: u64, size: u64) -> Option<&'st
     let mut absent = None;
     let visit = &mut |_, presence| {
         absent = absent.or(match presence {
-            Presence::Data => None,
+            Presence::Stored | Presence::Unwritten => None,
             Presence::Missing => Some("the band is missing"),
             Presence::Short => Some("the band ends before it"),
             Presence::Hole => Some("the band has a hole"),

@@ -1,8 +1,8 @@
 //! Extents of files and attributes that lie in the wanted bytes, and which objects
 //! the records in a node describe.
 
-use super::{TreeNodes, Visit};
-use crate::fs::{NodeId, Owned, Owner, Stream};
+use super::{TreeNodes, Visit, owned};
+use crate::fs::{NodeId, Owner, Stream};
 use crate::hfsplus::HfsPlus;
 use crate::hfsplus::attributes::{self, record_type as attribute_type};
 use crate::hfsplus::catalog::Key as CatalogKey;
@@ -83,7 +83,7 @@ impl<'a> Search<'a> {
         if Self::is_journal(parts.key) {
             for (_, range) in self.parts(0, &file.data_fork.extents) {
                 let owner = Owner::Structure { name: "journal".into(), describes: Vec::new() };
-                (self.visit)(Owned { range, owner });
+                (self.visit)(owned(range, owner));
             }
             return;
         }
@@ -106,10 +106,10 @@ impl<'a> Search<'a> {
         if within > 0 {
             let stream = if resource { Stream::Resource } else { Stream::Data };
             let owner = Owner::Stream { node, stream, offset };
-            (self.visit)(Owned { range: range.start..end, owner });
+            (self.visit)(owned(range.start..end, owner));
         }
         if end < range.end {
-            (self.visit)(Owned { range: end..range.end, owner: Owner::Slack(node) });
+            (self.visit)(owned(end..range.end, Owner::Slack(node)));
         }
     }
 
@@ -135,10 +135,11 @@ impl<'a> Search<'a> {
             _ => None,
         };
         let Some(extents) = extents else { return };
-        for (_, range) in self.parts(u64::from(key.start), &extents) {
+        for (offset, range) in self.parts(u64::from(key.start), &extents) {
             let node = NodeId(u64::from(key.file));
-            let owner = Owner::Attribute { node, name: raw_string(key.name) };
-            (self.visit)(Owned { range, owner });
+            let stream = Stream::Attribute(raw_string(key.name).into());
+            let owner = Owner::Stream { node, stream, offset };
+            (self.visit)(owned(range, owner));
         }
     }
 }

@@ -8,7 +8,7 @@ mod special;
 use super::HfsPlus;
 use super::check::{TreeSpec, scan};
 use crate::error::Result;
-use crate::fs::{NodeId, Owned, Owner};
+use crate::fs::{NodeId, Owned, Owner, Views};
 use crate::io::Ranges;
 use crate::report::Progress;
 use nodes::KeyRanges;
@@ -57,13 +57,18 @@ impl TreeNodes {
             for range in node.pieces {
                 let name = format!("{} node {} ({})", self.name, node.number, node.what);
                 let owner = Owner::Structure { name, describes: describes.clone() };
-                visit(Owned { range, owner });
+                visit(owned(range, owner));
             }
         }
     }
 }
 
-/// Visit what lies in the wanted bytes; see [`crate::fs::FileSystem::owners`].
+/// What belongs to something, in the one view there is.
+fn owned(range: Range<u64>, owner: Owner) -> Owned {
+    Owned { range, owner, views: Views::live() }
+}
+
+/// Visit what lies in the wanted bytes; see [`crate::fs::Volume::owners`].
 pub(super) fn visit(
     fs: &HfsPlus,
     wanted: &Ranges,
@@ -72,7 +77,7 @@ pub(super) fn visit(
 ) -> Result<()> {
     let plain = |range, name: &str| {
         let owner = Owner::Structure { name: name.into(), describes: Vec::new() };
-        Owned { range, owner }
+        owned(range, owner)
     };
     for (range, name) in special::fixed(fs) {
         wanted.meet(range).for_each(|r| visit(plain(r, &name)));

@@ -1,9 +1,9 @@
 //! The volume's own structures: headers, journal, special files and their nodes.
 
 use super::nodes::{KeyRanges, kind_name};
-use super::{Node, TreeNodes, Visit};
+use super::{Node, TreeNodes, Visit, owned};
 use crate::error::Result;
-use crate::fs::{Owned, Owner};
+use crate::fs::Owner;
 use crate::hfsplus::HfsPlus;
 use crate::hfsplus::btree::BTree;
 use crate::hfsplus::check::TreeSpec;
@@ -186,7 +186,7 @@ pub(super) fn bitmap(fs: &HfsPlus, wanted: &Ranges, visit: Visit<'_>) {
             let first = (at + part.start - range.start) * 8;
             let last = first + (part.end - part.start) * 8 - 1;
             let name = format!("allocation bitmap of blocks {first} to {last}");
-            visit(Owned { range: part, owner: Owner::Structure { name, describes: Vec::new() } });
+            visit(owned(part, Owner::Structure { name, describes: Vec::new() }));
         }
     }
 }

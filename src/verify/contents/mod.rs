@@ -8,11 +8,11 @@ mod tally;
 
 use super::Subset;
 use crate::error::Result;
-use crate::fs::{FileSystem, NodeId};
-use crate::io::{ReadAt, threads};
+use crate::fs::{FileSystem, NodeId, Volume};
+use crate::io::threads;
 use crate::report::words::{bytes, count, percent, plural};
 use crate::report::{Progress, Reporter, Unit};
-use plan::{Plan, mix};
+use plan::Plan;
 use queue::Queue;
 use read::{Names, Reader};
 use serde::Serialize;
@@ -32,12 +32,10 @@ pub trait ReadAlong: Sync {
 
 /// What to read, and of what.
 pub struct Pass<'a> {
-    /// The file system.
+    /// The volume.
+    pub volume: &'a dyn Volume,
+    /// The view of it whose files are read.
     pub fs: &'a dyn FileSystem,
-    /// The volume below it, in whose bytes the file system counts.
-    pub volume: &'a dyn ReadAt,
-    /// Numbers that tell the volume from others and never change.
-    pub identity: &'a [u64],
     /// The best path of an object, for findings.
     pub name: &'a (dyn Fn(NodeId) -> Option<String> + Sync),
     /// How much to read.
@@ -132,15 +130,15 @@ struct Counters {
 /// # Errors
 /// [`crate::Error::Interrupted`], or what [`Pass::along`] returns.
 pub fn read(pass: &Pass<'_>, reporter: &dyn Reporter, progress: &dyn Progress) -> Result<Done> {
-    let seed = pass.identity.iter().fold(0, |seed, n| mix(seed ^ n));
-    let plan = Plan::new(pass.fs, seed, pass.volume.len(), pass.subset, pass.day, progress)?;
+    let bytes = pass.volume.bytes();
+    let plan = Plan::new(pass.volume, pass.subset, pass.day, progress)?;
     progress.phase("reading the files' contents", plan.chosen.bytes, Unit::Bytes);
     let threads = threads(pass.jobs).min(plan.items.len().max(1));
-    let queue = Queue::new(&plan, pass.volume, pass.along, progress, threads);
+    let queue = Queue::new(&plan, &**bytes, pass.along, progress, threads);
     let (tally, counters, names) = (Tally::default(), Counters::default(), Names::new(pass.name));
     let reader = |thread| Reader {
         fs: pass.fs,
-        volume_len: pass.volume.len(),
+        volume_len: bytes.len(),
         queue: &queue,
         thread,
         tally: &tally,

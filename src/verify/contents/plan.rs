@@ -2,7 +2,7 @@
 
 use super::super::Subset;
 use crate::error::Result;
-use crate::fs::{FileSystem, Kind, NodeId, Object};
+use crate::fs::{Kind, NodeId, Stored, Views, Volume};
 use crate::report::Progress;
 use std::time::Duration;
 
@@ -123,19 +123,18 @@ fn part(subset: Subset, day: u64, bytes: Option<u64>) -> Option<Part> {
 }
 
 impl Plan {
-    /// List the volume and choose. `seed` tells the volume from others, `len` is its
-    /// length in bytes, `day` counts days.
+    /// List the volume and choose. `day` counts days.
     pub fn new(
-        fs: &dyn FileSystem,
-        seed: u64,
-        len: u64,
+        volume: &dyn Volume,
         subset: Subset,
         day: u64,
         progress: &dyn Progress,
     ) -> Result<Self> {
+        let seed = volume.about().identity.iter().fold(0, |seed, n| mix(seed ^ n));
+        let len = volume.bytes().len();
         let early = part(subset, day, None);
         let (mut all, mut items) = (Total::default(), Vec::new());
-        let whole = fs.objects(progress, &mut |object| {
+        let whole = volume.objects(&Views::live(), progress, &mut |object| {
             for item in streams(&object, seed, len).into_iter().flatten() {
                 all.add(&item);
                 if early.is_none_or(|part| part.has(&item)) {
@@ -172,7 +171,7 @@ impl Plan {
 }
 
 /// The streams of an object: at most its contents and its resource fork.
-fn streams(object: &Object, seed: u64, len: u64) -> [Option<Item>; 2] {
+fn streams(object: &Stored, seed: u64, len: u64) -> [Option<Item>; 2] {
     let what = match object.kind {
         Kind::File => What::Contents,
         Kind::Symlink => What::Link,
@@ -210,13 +209,13 @@ fn streams(object: &Object, seed: u64, len: u64) -> [Option<Item>; 2] {
 
 /// A hash of what an object is, not of where it lies: the same on every day, in every
 /// release and on every machine.
-fn identity(seed: u64, object: &Object) -> u32 {
+fn identity(seed: u64, object: &Stored) -> u32 {
     let mixed = mix(mix(mix(seed) ^ object.id.0) ^ object.created);
     u32::try_from(mixed >> 32).unwrap_or(0)
 }
 
 /// The finisher of SplitMix64 (Steele, Lea, Flood 2014).
-pub(super) fn mix(x: u64) -> u64 {
+fn mix(x: u64) -> u64 {
     let x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

@@ -5,7 +5,7 @@ use super::plan::{Item, What};
 use super::queue::Queue;
 use super::tally::{Compared, Tally, mismatch};
 use crate::decmpfs;
-use crate::error::{Error, Place, Result};
+use crate::error::{Error, Locus, Result};
 use crate::fs::{FileSystem, NodeId, Stream};
 use crate::io::bytes::{to_u64, to_usize};
 use crate::io::{Presence, ReadAt};
@@ -52,7 +52,7 @@ pub(super) struct Reader<'a> {
 struct Failure {
     error: Error,
     /// Where on the disk, if that is known.
-    place: Option<Place>,
+    place: Option<Locus>,
 }
 
 impl From<Error> for Failure {
@@ -140,7 +140,7 @@ impl Reader<'_> {
     /// Read a file's contents and compare them with the checksum.
     fn contents(&mut self, item: &Item, recorded: &Recorded) -> Result<bool> {
         let mut sum = recorded.checksum.as_ref().map(|_| Cksum::default());
-        let source = match self.fs.open(item.node(), Stream::Data) {
+        let source = match self.fs.open(item.node(), &Stream::Data) {
             Ok(source) => source,
             Err(e) => return self.bad_contents(item, e.into()),
         };
@@ -175,7 +175,7 @@ impl Reader<'_> {
         }
         // It is not known whether a compressed file's checksum is of its contents or of
         // what is stored.
-        let fork = item.compressed.then(|| self.fs.open(item.node(), Stream::Resource).ok());
+        let fork = item.compressed.then(|| self.fs.open(item.node(), &Stream::Resource).ok());
         let fork = fork.flatten().filter(|fork| !fork.is_empty());
         if let Some(fork) = &fork {
             let mut sum = Cksum::default();
@@ -220,7 +220,7 @@ impl Reader<'_> {
     }
 
     fn resource(&mut self, item: &Item) -> Result<bool> {
-        let failure = match self.fs.open(item.node(), Stream::Resource) {
+        let failure = match self.fs.open(item.node(), &Stream::Resource) {
             Ok(source) => self.through(&*source, item, None)?,
             Err(e) => Some(e.into()),
         };
@@ -320,7 +320,7 @@ impl Reader<'_> {
         Ok(false)
     }
 
-    fn report(&self, code: Code, item: &Item, place: Option<Place>, text: &str) {
+    fn report(&self, code: Code, item: &Item, place: Option<Locus>, text: &str) {
         self.report_as(code.info().severity, code, item, place, text);
     }
 
@@ -329,7 +329,7 @@ impl Reader<'_> {
         severity: Severity,
         code: Code,
         item: &Item,
-        at: Option<Place>,
+        at: Option<Locus>,
         text: &str,
     ) {
         let path = self.names.of(item.node());

@@ -1,12 +1,14 @@
-//! An object as a pass over all of them finds it.
+//! A stored object as a pass over all of them finds it.
 
-use super::{Kind, NodeId};
+use super::{Kind, NodeId, ViewId};
 
 /// What is known of an object without looking anything up; see
-/// [`FileSystem::objects`](super::FileSystem::objects).
+/// [`Volume::objects`](super::Volume::objects).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Object {
-    /// Its number.
+pub struct Stored {
+    /// One of the views it is in.
+    pub view: ViewId,
+    /// Its number there.
     pub id: NodeId,
     /// What it is.
     pub kind: Kind,
@@ -14,18 +16,19 @@ pub struct Object {
     /// number and birth together tell an object from all others.
     pub created: u64,
     /// The data fork as stored; of compressed contents usually empty.
-    pub data: Stored,
+    pub data: Body,
     /// The resource fork as stored; of compressed contents it holds the blocks.
-    pub resource: Stored,
+    pub resource: Body,
     /// Whether the contents are marked as compressed.
     pub compressed: bool,
-    /// Whether there may be extended attributes.
+    /// Whether there may be extended attributes besides Finder information and resource
+    /// fork.
     pub has_xattrs: bool,
 }
 
-/// Where a stream is stored.
+/// Length and place of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Stored {
+pub struct Body {
     /// Length in bytes, as recorded: not checked against the blocks.
     pub len: u64,
     /// Its first byte in the volume; `None` if it has no blocks.
