@@ -1,7 +1,7 @@
 //! Read and verify Time Machine backups on the Linux server that stores them.
 //!
 //! The library is a house of rooms; each room imports only rooms further down
-//! (`tests/layering.rs` holds it):
+//! (`tests/checks/layering.rs` holds it):
 //!
 //! ```text
 //! verify  mount  extract  query      the jobs: no terminal, no knowledge of one another

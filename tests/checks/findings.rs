@@ -1,0 +1,99 @@
+//! `docs/findings.md` says what the table of codes says. To write the page anew:
+//! `UPDATE_DOCS=1 cargo test --test checks findings`.
+
+use std::fmt::Write;
+use std::path::Path;
+use tmbundle::report::{Code, FsckError, Maps};
+
+fn page() -> String {
+    let mut text = String::from(
+        "# Findings\n\n\
+         What `tmbundle verify` reports. A code keeps its meaning from release to release.\n\
+         `tmbundle explain CODE` prints the same. The last column gives the nearest error\n\
+         numbers of Apple's `fsck_hfs`.\n\n\
+         Severity: **damage** (something is lost or structurally wrong), **warning** (not damage\n\
+         yet, or damage that costs nothing), **info** (worth knowing). A finding may be graded\n\
+         differently where its circumstances are milder or worse; the table has the usual grade.\n\n\
+         | Code | Severity | Meaning | What to do | fsck_hfs |\n|---|---|---|---|---|\n",
+    );
+    for code in Code::ALL {
+        let info = code.info();
+        let fsck: Vec<String> = info.fsck.iter().map(u16::to_string).collect();
+        let _ = writeln!(
+            text,
+            "| {code} | {} | {} | {} | {} |",
+            info.severity.as_str(),
+            info.meaning,
+            info.remedy,
+            fsck.join(", ")
+        );
+    }
+    text.push_str(
+        "\n## The errors of Apple's fsck_hfs\n\n\
+         Every error number of `fsck_hfs` and what stands for it here; `tmbundle explain 560` and\n\
+         `tmbundle explain E_InvalidID` print the same.\n\n\
+         | Error | Meaning | Reported as |\n|---|---|---|\n",
+    );
+    for error in FsckError::ALL {
+        let codes = match error.maps {
+            Maps::Codes(codes) => codes.iter().map(|c| c.name()).collect::<Vec<_>>().join(", "),
+            Maps::Reason(reason) => format!("– {reason}"),
+        };
+        let _ =
+            writeln!(text, "| {} {} | {} | {codes} |", error.number, error.symbol, error.meaning);
+    }
+    text
+}
+
+#[test]
+fn the_page_and_the_codes_agree() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/findings.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, page()).unwrap();
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == page(),
+        "docs/findings.md is out of step: UPDATE_DOCS=1 cargo test --test checks findings"
+    );
+}
+
+#[test]
+fn names_are_unique_and_well_formed() {
+    let mut seen = std::collections::HashSet::new();
+    for code in Code::ALL {
+        let name = code.name();
+        assert!(seen.insert(name), "{name} stands twice");
+        assert!(name.bytes().all(|b| b.is_ascii_uppercase() || b == b'-'), "{name}");
+        assert_eq!(Code::by_name(name), Some(*code));
+        assert!(code.info().meaning.ends_with('.') && code.info().remedy.ends_with('.'), "{name}");
+    }
+}
+
+#[test]
+fn every_error_of_fsck_is_mapped_and_the_lists_agree() {
+    let numbers: Vec<u16> = FsckError::ALL.iter().map(|e| e.number).collect();
+    assert_eq!(numbers, (500..=618).collect::<Vec<u16>>());
+    for error in FsckError::ALL {
+        let FsckError { number, symbol, meaning, maps } = *error;
+        assert!(symbol.starts_with("E_") && meaning.ends_with('.'), "{number}");
+        assert_eq!(FsckError::find(symbol).unwrap().number, number);
+        assert_eq!(FsckError::find(&format!("-{number}")).unwrap().number, number);
+        let listed: Vec<Code> =
+            Code::ALL.iter().copied().filter(|c| c.info().fsck.contains(&number)).collect();
+        match maps {
+            Maps::Codes(codes) => {
+                let mut codes = codes.to_vec();
+                codes.sort_unstable();
+                assert_eq!(codes, listed, "{number}");
+            }
+            Maps::Reason(reason) => {
+                assert!(reason.ends_with('.') && listed.is_empty(), "{number}: {listed:?}");
+            }
+        }
+    }
+    for code in Code::ALL {
+        assert!(code.info().fsck.iter().all(|n| (500..=618).contains(n)), "{code}");
+    }
+}

@@ -1,0 +1,97 @@
+//! A room imports only rooms further down the list (docs/architecture.md).
+
+use std::path::{Path, PathBuf};
+
+/// From the top of the house to the bottom. Rooms of one entry do not know each
+/// other.
+const ROOMS: &[&[&str]] = &[
+    &["verify", "mount", "extract", "query"],
+    &["timemachine", "state"],
+    &["volume"],
+    &["hfsplus", "apfs"],
+    &["disk"],
+    &["bundle", "partition"],
+    &["decmpfs", "fs"],
+    &["io", "report"],
+    &["error"],
+];
+
+fn level(room: &str) -> Option<usize> {
+    ROOMS.iter().position(|rooms| rooms.contains(&room))
+}
+
+fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The rooms named after `crate::` in a source text.
+fn imports(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for part in text.split("crate::").skip(1) {
+        if let Some(group) = part.strip_prefix('{') {
+            let group = group.split('}').next().unwrap_or_default();
+            found.extend(
+                group.split(',').map(|g| g.trim().split("::").next().unwrap_or("").to_string()),
+            );
+        } else {
+            let end = part.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(part.len());
+            found.push(part[..end].to_string());
+        }
+    }
+    found
+}
+
+#[test]
+fn rooms_import_downward_only() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&src, &mut files);
+    let mut checked = 0;
+    let mut wrong = Vec::new();
+    for file in files {
+        let relative = file.strip_prefix(&src).unwrap();
+        let first = relative.components().next().unwrap().as_os_str().to_str().unwrap();
+        let room = first.trim_end_matches(".rs");
+        let Some(own) = level(room) else { continue };
+        for import in imports(&std::fs::read_to_string(&file).unwrap()) {
+            let Some(other) = level(&import) else { continue };
+            checked += 1;
+            if import != room && other <= own {
+                // io and report are the ground floor and share the error type only.
+                wrong.push(format!("{} imports {import}", relative.display()));
+            }
+        }
+    }
+    assert!(checked > 100, "only {checked} imports were seen: the scan is broken");
+    assert!(wrong.is_empty(), "upward or sideways imports:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_library_neither_prints_nor_reads_the_environment() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&src, &mut files);
+    for file in files.iter().filter(|f| !f.starts_with(src.join("cli")) && !f.ends_with("main.rs"))
+    {
+        let text = std::fs::read_to_string(file).unwrap();
+        for word in ["println!", "eprintln!", "env::var", "use clap", "indicatif"] {
+            assert!(!text.contains(word), "{} uses {word}", file.display());
+        }
+    }
+}
+
+#[test]
+fn the_scan_sees_what_it_must_see() {
+    assert_eq!(
+        imports("use crate::io::Source;\nuse crate::{fs, report::Code};"),
+        ["io", "fs", "report"]
+    );
+    assert!(level("verify") < level("io"));
+}

@@ -1,0 +1,14 @@
+//! What is damaged is found, named and graded; page, codes and layers agree.
+#![allow(clippy::print_stderr)]
+
+mod campaign;
+mod campaign_volumes;
+#[path = "../common/mod.rs"]
+mod common;
+mod damage;
+mod findings;
+mod fsck_agreement;
+mod layering;
+mod losses;
+mod provoke;
+mod provoking;

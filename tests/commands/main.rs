@@ -1,0 +1,23 @@
+//! The command as its users meet it.
+#![allow(clippy::print_stderr)]
+
+mod access;
+mod bad_input;
+mod band_manifest;
+mod cli;
+#[path = "../common/mod.rs"]
+mod common;
+mod json_schema;
+mod metrics;
+#[cfg(feature = "mount")]
+mod mount;
+#[cfg(feature = "mount")]
+mod mounting;
+mod packaging;
+mod progress;
+mod read_data;
+mod read_data_order;
+mod share;
+mod signals;
+mod state;
+mod timemachine_state;

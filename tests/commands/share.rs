@@ -1,0 +1,80 @@
+//! A whole share in one call.
+
+use crate::common;
+
+use crate::common::{copy_demo, tmbundle};
+use std::fs;
+use std::path::Path;
+
+/// A share with two sound bundles, one for each way to lay it out.
+fn share(at: &Path) {
+    copy_demo(&at.join("Zoe.sparsebundle"));
+    fs::create_dir(at.join("anna")).unwrap();
+    copy_demo(&at.join("anna/Mac.backupbundle"));
+}
+
+#[test]
+fn each_bundle_has_a_line_and_the_worst_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    share(dir.path());
+    let path = dir.path().to_str().unwrap();
+    let ran = tmbundle(&["verify", path]);
+    assert_eq!((ran.out.as_str(), ran.err.as_str(), ran.code), ("", "", Some(0)));
+    let ran = tmbundle(&["verify", "-v", path]);
+    ran.expect(0, &["Zoe.sparsebundle   ", "anna/Mac.backupbundle   "]);
+
+    // One damaged, one that cannot be opened: each is told, the others go on.
+    let bad = dir.path().join("Bad.sparsebundle");
+    copy_demo(&bad);
+    common::zero_volume_header(&bad);
+    let ran = tmbundle(&["verify", path]);
+    ran.expect(1, &["Bad.sparsebundle", "HFS-HEADER", "damage"]);
+    assert!(!ran.out.contains("Zoe"), "{ran:#?}");
+    let words: Vec<&str> = ran.out.split_whitespace().take(2).collect();
+    assert_eq!(words, ["Bad.sparsebundle", "DAMAGE"], "{ran:#?}");
+    fs::create_dir(dir.path().join("Empty.sparsebundle")).unwrap();
+    let ran = tmbundle(&["verify", path]);
+    ran.expect(3, &["Bad.sparsebundle", "Empty.sparsebundle is not a sparse bundle"]);
+    assert_eq!(ran.err.lines().count(), 1, "{ran:#?}");
+
+    let json: serde_json::Value =
+        serde_json::from_str(&tmbundle(&["verify", "--json", path]).out).unwrap();
+    let sources: Vec<&str> =
+        json["sources"].as_array().unwrap().iter().map(|s| s["source"].as_str().unwrap()).collect();
+    let expected = ["Bad.sparsebundle", "Zoe.sparsebundle", "anna/Mac.backupbundle"];
+    assert_eq!(sources, expected.map(|n| format!("{path}/{n}")));
+    assert_eq!(json["errors"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_bundle_that_is_named_twice_is_checked_once() {
+    let dir = tempfile::tempdir().unwrap();
+    share(dir.path());
+    let path = dir.path().to_str().unwrap();
+    let one = dir.path().join("Zoe.sparsebundle");
+    let ran = tmbundle(&["verify", "--json", path, one.to_str().unwrap()]);
+    let json: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(json["sources"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_share_without_bundles_is_an_error_that_says_what_was_looked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_str().unwrap();
+    tmbundle(&["verify", path])
+        .expect(3, &["no *.sparsebundle or *.backupbundle lies in it or one folder deeper"]);
+    fs::create_dir(dir.path().join("Mac 2024-01-01-101010.incomplete")).unwrap();
+    tmbundle(&["verify", path]).expect(3, &["is only being made by a Mac"]);
+    // A link is not followed out of the share, and that is said.
+    let elsewhere = tempfile::tempdir().unwrap();
+    share(elsewhere.path());
+    let target = elsewhere.path().join("Zoe.sparsebundle");
+    std::os::unix::fs::symlink(&target, dir.path().join("Zoe.sparsebundle")).unwrap();
+    tmbundle(&["verify", path]).expect(3, &["a symbolic link, which is not followed"]);
+    copy_demo(&dir.path().join("Own.sparsebundle"));
+    tmbundle(&["verify", path]).expect(0, &["was passed over", "symbolic link"]);
+    let ran = tmbundle(&["verify", "-q", path]);
+    assert_eq!((ran.err.as_str(), ran.code), ("", Some(0)));
+    // The commands that want one bundle do not take a share.
+    tmbundle(&["info", path]).expect(3, &["is not a sparse bundle"]);
+}
