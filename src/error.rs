@@ -4,6 +4,7 @@
 //! and what was expected. *Unsupported* is never called *corrupt*.
 
 use std::fmt;
+use std::ops::Range;
 use std::path::PathBuf;
 
 /// Result with this crate's [`Error`].
@@ -50,9 +51,35 @@ pub enum Error {
     /// A structure on the disk is wrong.
     #[error("{0}")]
     Corrupt(Box<Corrupt>),
+    /// Bytes that were asked for are not stored any more.
+    #[error("{0}")]
+    Lost(Box<Lost>),
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,
+}
+
+/// Bytes of a file that are lost: what should hold them is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// Whose bytes, for people; may be empty.
+    pub what: String,
+    /// First and behind the last of the lost bytes, in the stream.
+    pub range: Range<u64>,
+    /// The band that should hold them (its name), where the source is a bundle.
+    pub band: Option<BandLocus>,
+    /// What is wrong with it and how that is known, one sentence.
+    pub why: String,
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.what.is_empty() {
+            write!(f, "{}: ", self.what)?;
+        }
+        let Range { start, end } = &self.range;
+        write!(f, "bytes {start} to {} are lost: {}", end.saturating_sub(1), self.why)
+    }
 }
 
 /// A structure that is wrong: which, where, and how.
@@ -137,6 +164,12 @@ impl Error {
                 ..*c
             })),
             Self::Unsupported(s) => Self::Unsupported(format!("{outer}: {s}")),
+            Self::Lost(l) if l.what.is_empty() => {
+                Self::Lost(Box::new(Lost { what: outer.to_owned(), ..*l }))
+            }
+            Self::Lost(l) => {
+                Self::Lost(Box::new(Lost { what: format!("{outer}: {}", l.what), ..*l }))
+            }
             Self::Io { what, source } => Self::Io { what: format!("{outer}: {what}"), source },
             other => other,
         }

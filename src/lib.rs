@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! verify  mount  extract  query      the jobs: no terminal, no knowledge of one another
+//! losses                             is it stored, free of meaning, or lost? one judgement
 //! timemachine  state                 computers, snapshots, volumes, history; what we remember
 //! volume                             what is in this partition?
 //! hfsplus                            the HFS Plus / HFSX format
@@ -30,6 +31,7 @@ pub mod extract;
 pub mod fs;
 pub mod hfsplus;
 pub mod io;
+pub mod losses;
 #[cfg(feature = "mount")]
 pub mod mount;
 pub mod partition;

@@ -20,6 +20,11 @@ const OWN: &[&str] = &[
     "HC.progress.txt",
 ];
 
+/// Whether macOS gives this name to a part of a bundle.
+pub(super) fn is_own(name: &str) -> bool {
+    OWN.contains(&name)
+}
+
 /// Check everything about the bundle that its directories and property lists
 /// tell: no band is opened.
 pub fn check(bundle: &Bundle, listing: &BandListing, reporter: &dyn Reporter) {

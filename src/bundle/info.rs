@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 /// Largest `Info.plist` that is read; macOS writes about 500 bytes.
-const MAX_INFO: u64 = 64 << 10;
+pub(super) const MAX_INFO: u64 = 64 << 10;
 /// Deepest nesting of an XML property list that is parsed: the parser recurses.
 const MAX_NESTING: usize = 64;
 /// Band sizes that are accepted, in bytes: 512 to 8 GiB, with room above.

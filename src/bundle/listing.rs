@@ -57,7 +57,7 @@ pub fn band_index(name: &[u8]) -> Option<u64> {
     u64::from_str_radix(std::str::from_utf8(name).ok()?, 16).ok()
 }
 
-fn loose_index(name: &[u8]) -> Option<u64> {
+pub(super) fn loose_index(name: &[u8]) -> Option<u64> {
     let hex = !name.is_empty() && name.iter().all(u8::is_ascii_hexdigit);
     if !hex {
         return None;

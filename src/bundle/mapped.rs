@@ -15,6 +15,8 @@ use std::path::Path;
 
 /// Bytes of a band that one bit stands for.
 const UNIT: u64 = 4096;
+/// Largest map that is read: that of a band of 8 GiB takes 256 KiB.
+const MAX_MAP: u64 = 4 << 20;
 
 /// Report the bands that lack what `mapped/` says was written to them.
 ///
@@ -60,6 +62,24 @@ pub fn check(
     Ok(())
 }
 
+/// The record of a bundle, for who asks about single bands.
+pub struct Mapped(OwnedFd);
+
+impl Mapped {
+    /// The record, if the bundle has one.
+    pub fn open(bundle: &Bundle) -> Option<Self> {
+        open_untrusted_dir(bundle.dir(), Path::new("mapped"), false).ok().map(Self)
+    }
+
+    /// Whether it says that something in this range of a band was written.
+    pub fn says_written(&self, index: u64, range: std::ops::Range<u64>, band_size: u64) -> bool {
+        let most = band_size.div_ceil(UNIT * 8).next_multiple_of(UNIT).min(MAX_MAP);
+        let Ok(map) = read_file(&self.0, &Bands::name(index), most) else { return false };
+        let end = range.end.div_ceil(UNIT).min(to_u64(map.len()) * 8);
+        (range.start / UNIT..end).any(|n| lsb(&map, n))
+    }
+}
+
 /// What a band lacks: first byte in it, bytes to the end of the last, and how many
 /// of these were written.
 struct Lost {
@@ -76,17 +96,24 @@ fn lost(dir: &OwnedFd, bands: &Bands, listing: &BandListing, index: u64) -> Opti
         return None;
     }
     // A band of any size that occurs has a map of some kilobytes.
-    let most = bands.band_size().div_ceil(UNIT * 8).next_multiple_of(UNIT);
+    let most = bands.band_size().div_ceil(UNIT * 8).next_multiple_of(UNIT).min(MAX_MAP);
     let map = match read_file(dir, &Bands::name(index), most) {
         Ok(map) => map,
         Err(FileError::Missing | FileError::Other(_)) => return None,
     };
     let (from, to) = (stored.div_ceil(UNIT), size.div_ceil(UNIT).min(to_u64(map.len()) * 8));
-    let set: Vec<u64> = (from..to).filter(|n| lsb(&map, *n)).collect();
-    let (first, last) = (*set.first()?, *set.last()?);
+    // Counted, not collected: a hostile map has millions of bits.
+    let mut set: Option<(u64, u64, u64)> = None;
+    for n in (from..to).filter(|n| lsb(&map, *n)) {
+        let (first, last, count) = set.get_or_insert((n, n, 0));
+        *first = n.min(*first);
+        *last = n;
+        *count += 1;
+    }
+    let (first, last, count) = set?;
     let first = first * UNIT;
     let bytes = ((last + 1) * UNIT).min(size) - first;
-    Some((stored, Lost { first, bytes, written: to_u64(set.len()) * UNIT }))
+    Some((stored, Lost { first, bytes, written: count * UNIT }))
 }
 
 /// Bit `n`, least significant first.

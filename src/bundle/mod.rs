@@ -14,6 +14,7 @@ pub mod mapped;
 mod memory_map;
 mod plists;
 mod share;
+mod strays;
 
 pub use bands::Bands;
 pub use check::{check, check_top};
@@ -22,6 +23,7 @@ pub use info::{Info, InfoSource};
 pub use listing::{BandListing, Stray, StrayKind};
 pub use plists::{History, HistoryEntry, MachineId, TimeMachinePlists};
 pub use share::Share;
+pub use strays::{Alternate, Strays};
 
 use crate::error::{Error, Result};
 use crate::io::{Access, open_untrusted, open_untrusted_dir};

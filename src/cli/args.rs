@@ -165,6 +165,29 @@ pub struct AccessArgs {
     pub mmap: bool,
 }
 
+/// What to give for bytes that are lost.
+#[derive(Args, Clone, Copy, Default)]
+pub struct LostArgs {
+    /// Give zeros for bytes that are lost, instead of failing
+    ///
+    /// Where a band is missing, cut or has a hole under a file's data, reading it is an
+    /// error that names the band. With this the rest of the file can be had; each such file
+    /// is told, and the exit code is 1.
+    #[arg(long)]
+    pub lost_as_zeros: bool,
+}
+
+impl LostArgs {
+    /// The policy of who reads.
+    pub fn policy(self) -> tmbundle::losses::Policy {
+        if self.lost_as_zeros {
+            tmbundle::losses::Policy::Zeros
+        } else {
+            tmbundle::losses::Policy::Fail
+        }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum FailOn {
     Info,
@@ -220,6 +243,8 @@ pub struct CatArgs {
     /// The resource fork instead of the data
     #[arg(long)]
     pub resource_fork: bool,
+    #[command(flatten)]
+    pub lost: LostArgs,
     #[command(flatten)]
     pub password: PasswordArgs,
     #[command(flatten)]

@@ -1,12 +1,16 @@
 //! `tmbundle cat`.
 
 use super::args::CatArgs;
-use super::output::Exit;
+use super::output::{self, Exit};
 use super::password::Prompt;
 use std::io::Write;
+use std::sync::Arc;
 use tmbundle::Error;
 use tmbundle::fs::{Kind, Stream};
+use tmbundle::io::ReadAt;
 use tmbundle::io::bytes::to_usize;
+use tmbundle::losses::{Doubt, Evidence, Guard, Standing};
+use tmbundle::report::words::binary;
 use tmbundle::timemachine::Archive;
 
 /// Bytes read at a time.
@@ -20,7 +24,9 @@ pub fn run(args: &CatArgs) -> anyhow::Result<Exit> {
         return Err(Error::Invalid(format!("{} is not a file", args.address)).into());
     }
     let stream = if args.resource_fork { Stream::Resource } else { Stream::Data };
-    let source = place.volume.fs().open(place.node.id, &stream)?;
+    let evidence = Arc::new(Evidence::of(&disk, Vec::new()));
+    let guard = Guard::new(place.volume, evidence, args.lost.policy());
+    let source = guard.open(place.node.id, &stream).map_err(|e| e.within(&args.address))?;
     let mut out = std::io::stdout().lock();
     let mut buf = vec![0; to_usize(PIECE.min(source.len()))];
     let mut at = 0;
@@ -32,5 +38,20 @@ pub fn run(args: &CatArgs) -> anyhow::Result<Exit> {
         at += n;
     }
     out.flush()?;
-    Ok(Exit::Ok)
+    Ok(match source.doubt() {
+        None => Exit::Ok,
+        Some(doubt) => {
+            output::note(&format!("{}: {}", args.address, doubted(&doubt)));
+            Exit::Findings
+        }
+    })
+}
+
+/// What was given as zeros, for people.
+pub fn doubted(doubt: &Doubt) -> String {
+    let bytes = binary(doubt.bytes);
+    match doubt.standing {
+        Standing::Lost => format!("{bytes} of it are lost and given as zeros: {}", doubt.why),
+        _ => format!("{bytes} of it are given as zeros but may be lost: {}", doubt.why),
+    }
 }

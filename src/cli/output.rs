@@ -36,7 +36,7 @@ impl Exit {
     /// that does not exist is usage, the rest could not be examined.
     pub fn of(error: &Error) -> u8 {
         match error {
-            Error::Corrupt(_) => 1,
+            Error::Corrupt(_) | Error::Lost(_) => 1,
             Error::NotFound(_) | Error::Invalid(_) => 2,
             Error::Interrupted => 130,
             _ => 3,
@@ -119,6 +119,9 @@ pub fn last_part(path: &Path) -> String {
 fn hint(error: &Error) -> Option<&'static str> {
     match error {
         Error::Corrupt(_) => Some("tmbundle verify shows what else is affected"),
+        Error::Lost(_) => Some(
+            "tmbundle verify names all files that are hit; --lost-as-zeros gives the rest of this one",
+        ),
         Error::PasswordRequired(_) => Some(
             "--password-file FILE, --password-command CMD, TMBUNDLE_PASSWORD_FILE, \
              or run it on a terminal to be asked",

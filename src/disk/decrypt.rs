@@ -9,7 +9,7 @@ use super::encrcdsa::{Header, Keys};
 use crate::bundle::Bands;
 use crate::error::{Error, Locus, Result};
 use crate::io::bytes::{to_u64, to_usize, usize32};
-use crate::io::{PresenceVisitor, ReadAt, Source, check_range};
+use crate::io::{Presence, PresenceVisitor, Ranges, ReadAt, Source, check_range};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -214,6 +214,23 @@ impl ReadAt for Decrypted {
     }
 
     fn presence(&self, range: Range<u64>, visit: PresenceVisitor<'_>) -> Result<()> {
+        // Chunks of zeros that were met are as good as holes.
+        let unwritten = Ranges::new(self.unwritten());
+        let visit: PresenceVisitor<'_> = &mut |part, how| {
+            let mut at = part.start;
+            if how == Presence::Stored {
+                for zeros in unwritten.meet(part.clone()) {
+                    if at < zeros.start {
+                        visit(at..zeros.start, Presence::Stored);
+                    }
+                    at = zeros.end;
+                    visit(zeros, Presence::Hole);
+                }
+            }
+            if at < part.end {
+                visit(at..part.end, how);
+            }
+        };
         match &self.store {
             Store::Bands(bands, _) => bands.presence(range, visit),
             Store::File(file, start) => {

@@ -26,11 +26,13 @@ use std::sync::Arc;
 
 /// The kind of what is no container.
 const RAW: &str = "raw image";
+/// The kind of an image that was packed once and is not written to.
+pub const PACKED: &str = "compressed disk image";
 
 /// What the disk is kept in.
 pub enum Container {
     /// A sparse bundle.
-    Bundle(Box<Bundle>),
+    Bundle(Arc<Bundle>),
     /// A file: a raw image, a single-file container; or a block device.
     Raw(Arc<RawFile>),
 }
@@ -114,7 +116,7 @@ impl Disk {
         let meta = std::fs::metadata(path)
             .map_err(|e| Error::io(format!("cannot open {}", path.display()), e))?;
         let container = if meta.is_dir() {
-            Container::Bundle(Box::new(Bundle::open_with(path, access)?))
+            Container::Bundle(Arc::new(Bundle::open_with(path, access)?))
         } else if access.mapped {
             let text = format!("{}: memory maps (--mmap) are for bundles only", path.display());
             return Err(Error::Unsupported(text));
@@ -300,6 +302,14 @@ impl Disk {
         }
     }
 
+    /// The bundle, if it is one, to be kept beyond the disk.
+    pub fn shared_bundle(&self) -> Option<Arc<Bundle>> {
+        match &self.container {
+            Container::Bundle(b) => Some(b.clone()),
+            Container::Raw(_) => None,
+        }
+    }
+
     /// How it is encrypted, if it is.
     pub fn encryption(&self) -> Option<&Encryption> {
         self.encryption.as_ref()
@@ -368,7 +378,7 @@ fn unpack(file: Source) -> Result<Option<Unpacked>> {
     }
     if file.len() >= 512 && read_up_to(&*file, file.len() - 512, 4)? == b"koly" {
         let disk = udif::open(file)?;
-        return Ok(Some(Unpacked { kind: "compressed disk image", disk, cut: None }));
+        return Ok(Some(Unpacked { kind: PACKED, disk, cut: None }));
     }
     Ok(None)
 }

@@ -1,11 +1,11 @@
 //! What findings cost: from places on the disk to files, and from files to the
 //! snapshots they appear in.
 
-use super::losses::Loss;
 use crate::bundle::Bands;
 use crate::error::Result;
 use crate::fs::{FileSystem, Kind, NodeId, Owned, Owner, Views};
 use crate::io::{Presence, Ranges};
+use crate::losses::{self, Evidence, Judged, Loss, Standing};
 use crate::report::words::binary;
 use crate::report::{Affected, Code, Cost, Finding, Progress, Severity, Unit, Where};
 use crate::timemachine::{Appearances, OpenVolume};
@@ -24,20 +24,19 @@ struct Probe {
     finding: Finding,
     ranges: Vec<Range<u64>>,
     nodes: BTreeMap<NodeId, u64>,
-    /// How bytes are absent, of a finding that holds only if they belong to files.
-    loss: Option<Presence>,
+    /// How bytes are absent and what is thought of it, of a finding that holds only if they
+    /// belong to files.
+    loss: Option<(Presence, Judged)>,
     /// The bytes belong to a structure of the volume.
     structure: bool,
 }
 
 /// Work out what findings on a volume cost, and add what was lost under files.
-/// `findings` are all there are; those of other volumes are left as they are. `known`:
-/// bands that earlier runs have read and that are gone.
+/// `findings` are all there are; those of other volumes are left as they are.
 pub(super) fn attach(
     volume: &OpenVolume,
-    bands: Option<&Bands>,
-    losses: Vec<Loss>,
-    known: &[u64],
+    evidence: &Evidence,
+    mut losses: Vec<Loss>,
     findings: &mut Vec<Finding>,
     progress: &dyn Progress,
 ) -> Result<()> {
@@ -61,16 +60,11 @@ pub(super) fn attach(
         .filter(|p| p.finding.code == Code::BandMapped)
         .filter_map(|p| p.finding.place.band.clone())
         .collect();
-    probes.extend(
-        losses
-            .into_iter()
-            .filter(|l| l.how == Presence::Hole || !told.contains(&Bands::name(l.band)))
-            .map(|l| probe_of(l, start, bands)),
-    );
-    let done = work_out(volume, &mut probes, progress);
+    losses.retain(|l| l.how == Presence::Hole || !told.contains(&Bands::name(l.band)));
+    let done = work_out(volume, evidence, losses, &mut probes, progress);
     for mut probe in probes {
         if probe.loss.is_none() || !probe.nodes.is_empty() {
-            judge(&mut probe, known, volume.fs());
+            describe(&mut probe);
             others.push(probe.finding);
         }
     }
@@ -122,11 +116,12 @@ fn is_about_place(code: Code) -> bool {
     )
 }
 
-fn probe_of(loss: Loss, start: u64, bands: Option<&Bands>) -> Probe {
+fn probe_of(loss: Loss, judged: Judged, start: u64, evidence: &Evidence) -> Probe {
     let first = loss.ranges.first().map_or(0, |r| r.start);
     let last = loss.ranges.last().map_or(0, |r| r.end);
-    let code = if loss.how == Presence::Hole { Code::BandHole } else { Code::BandLost };
-    let place = match (loss.how, bands) {
+    let harmless = loss.how == Presence::Hole && judged.standing == Standing::Free;
+    let code = if harmless { Code::BandHole } else { Code::BandLost };
+    let place = match (loss.how, evidence.bands()) {
         (Presence::Missing, Some(bands)) => bands.place(loss.band),
         _ => {
             let place = Where::of("band").band(Bands::name(loss.band)).length(last - first);
@@ -134,24 +129,78 @@ fn probe_of(loss: Loss, start: u64, bands: Option<&Bands>) -> Probe {
         }
     };
     let finding = Finding::new(code, place, String::new());
-    let ranges = loss.ranges;
-    Probe { finding, ranges, nodes: BTreeMap::new(), loss: Some(loss.how), structure: false }
+    let (ranges, loss) = (loss.ranges, Some((loss.how, judged)));
+    Probe { finding, ranges, nodes: BTreeMap::new(), loss, structure: false }
 }
 
-fn work_out(volume: &OpenVolume, probes: &mut [Probe], progress: &dyn Progress) -> Result<()> {
-    let wanted = Ranges::new(probes.iter().flat_map(|p| p.ranges.iter().cloned()).collect());
+fn work_out(
+    volume: &OpenVolume,
+    evidence: &Evidence,
+    losses: Vec<Loss>,
+    probes: &mut Vec<Probe>,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let of_findings = probes.iter().flat_map(|p| p.ranges.iter().cloned());
+    let of_losses = losses.iter().flat_map(|l| l.ranges.iter().cloned());
+    let wanted = Ranges::new(of_findings.chain(of_losses).collect());
     if !wanted.is_empty() {
         progress.phase("finding the files that are hit", 0, Unit::Items);
         let mut owned = Vec::new();
         volume.volume.owners(&wanted, &Views::live(), progress, &mut |o| owned.push(o))?;
-        give(owned, probes);
+        owned.sort_by_key(|o| o.range.start);
+        probes.extend(judge(losses, volume, evidence, &owned, progress)?);
+        give(&owned, probes);
     }
     price(volume, probes, progress)
 }
 
+/// What was lost, judged now that it is known whose it is. What is free of meaning is left
+/// out, but that holes are told of, together.
+fn judge(
+    losses: Vec<Loss>,
+    volume: &OpenVolume,
+    evidence: &Evidence,
+    owned: &[Owned],
+    progress: &dyn Progress,
+) -> Result<Vec<Probe>> {
+    let start = volume.found.range().start;
+    let fs = volume.fs();
+    let (mut free, mut told): (Option<Probe>, Vec<Probe>) = (None, Vec::new());
+    for loss in losses {
+        progress.check()?;
+        let first = loss.ranges.first().map_or(0, |r| r.start);
+        let last = loss.ranges.last().map_or(0, |r| r.end);
+        let mut facts = evidence.facts(&(start + first..start + last));
+        facts.own(fs, owned, &loss.ranges);
+        let judged = losses::decide(fs, &facts, facts.judge(loss.how));
+        let (how, band) = (loss.how, Bands::name(loss.band));
+        if judged.standing == Standing::Free && how != Presence::Hole {
+            continue;
+        }
+        let same = |p: &&mut Probe| {
+            let of_band = p.finding.place.band.as_ref() == Some(&band);
+            of_band
+                && p.loss.as_ref().is_some_and(|l| l.0 == how && l.1.standing == judged.standing)
+        };
+        let into = if judged.standing == Standing::Free {
+            free.as_mut()
+        } else {
+            told.last_mut().filter(same)
+        };
+        match into {
+            Some(probe) => probe.ranges.extend(loss.ranges),
+            None if judged.standing == Standing::Free => {
+                free = Some(probe_of(loss, judged, start, evidence));
+            }
+            None => told.push(probe_of(loss, judged, start, evidence)),
+        }
+    }
+    told.extend(free);
+    Ok(told)
+}
+
 /// Give every owner to the probes whose bytes it holds.
-fn give(mut owned: Vec<Owned>, probes: &mut [Probe]) {
-    owned.sort_by_key(|o| o.range.start);
+fn give(owned: &[Owned], probes: &mut [Probe]) {
     let longest = owned.iter().map(|o| o.range.end - o.range.start).max().unwrap_or(0);
     for probe in probes {
         for range in &probe.ranges {
@@ -187,7 +236,7 @@ fn price(volume: &OpenVolume, probes: &mut [Probe], progress: &dyn Progress) -> 
     let mut at = Appearances::new(fs, volume.backup.as_ref());
     let damaged: HashSet<NodeId> = probes
         .iter()
-        .filter(|p| p.loss != Some(Presence::Hole))
+        .filter(|p| p.loss.as_ref().is_none_or(|l| l.1.standing != Standing::Free))
         .flat_map(|p| p.nodes.keys().copied())
         .collect();
     let mut pricing = Pricing { fs, damaged: &damaged, listed: 0, compared: 0 };
@@ -252,10 +301,10 @@ impl Pricing<'_> {
 }
 
 /// Text and severity of what was lost, now that it is known whose it is.
-fn judge(probe: &mut Probe, known: &[u64], fs: &dyn FileSystem) {
+fn describe(probe: &mut Probe) {
     let bytes = binary(probe.nodes.values().sum());
     let band = probe.finding.place.band.clone().unwrap_or_default();
-    let text = match probe.loss {
+    let (how, judged) = match &probe.loss {
         None => {
             if probe.finding.code == Code::BandMapped && probe.nodes.is_empty() && !probe.structure
             {
@@ -264,32 +313,22 @@ fn judge(probe: &mut Probe, known: &[u64], fs: &dyn FileSystem) {
             }
             return;
         }
-        Some(Presence::Hole) => {
-            format!("holes in bands lie under {bytes} of file data, which read as zeros")
-        }
-        Some(Presence::Missing) => {
+        Some((how, judged)) => (how, judged),
+    };
+    if probe.finding.code == Code::BandHole {
+        probe.finding.message =
+            format!("holes in bands lie under {bytes} of file data, which read as zeros");
+        return;
+    }
+    let what = match how {
+        Presence::Missing => {
             format!("band {band} is missing, but the volume has {bytes} of file data there")
         }
-        Some(_) => {
-            format!("band {band} ends before {bytes} of file data that the volume has there")
-        }
+        Presence::Hole => format!("band {band} has holes under {bytes} of file data"),
+        _ => format!("band {band} ends before {bytes} of file data that the volume has there"),
     };
-    probe.finding.message = text;
-    if known.iter().any(|index| Bands::name(*index) == band) {
-        probe.finding.message.push_str(", and an earlier run has read it");
-    } else if probe.loss != Some(Presence::Hole) && may_be_zeros(&probe.nodes, fs) {
+    probe.finding.message = format!("{what} ({})", judged.why);
+    if judged.standing == Standing::Doubtful {
         probe.finding.severity = Severity::Warning;
-        probe.finding.message.push_str(
-            " (all of one larger file: perhaps a stretch of zeros that was never written)",
-        );
     }
-}
-
-/// Whether all that is lost is a part of one file, such as a disk image with a
-/// stretch of zeros: then nobody may ever have written it.
-fn may_be_zeros(nodes: &BTreeMap<NodeId, u64>, fs: &dyn FileSystem) -> bool {
-    let Some((node, bytes)) = nodes.first_key_value().filter(|_| nodes.len() == 1) else {
-        return false;
-    };
-    fs.metadata(*node).is_ok_and(|m| !m.compressed && m.size > *bytes)
 }

@@ -4,7 +4,6 @@
 mod bands;
 pub mod contents;
 mod costs;
-mod losses;
 pub mod manifest;
 mod opened;
 mod outcome;

@@ -4,10 +4,11 @@
 use super::contents::ReadAlong;
 use super::manifest::ManifestRun;
 use super::volumes::OfPartition;
-use super::{Job, Outcome, Subset, contents, costs as pricing, losses};
+use super::{Job, Outcome, Subset, contents, costs as pricing};
 use crate::bundle::Bundle;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
+use crate::losses::{self, Evidence};
 use crate::report::{Code, Finding, Progress};
 use crate::timemachine::{Appearances, Archive, OpenVolume};
 use std::sync::{Mutex, PoisonError};
@@ -83,6 +84,7 @@ pub(super) fn costs(
     progress: &dyn Progress,
 ) -> Result<()> {
     let bands = disk.bundle().map(Bundle::bands);
+    let evidence = Evidence::of(disk, gone.to_vec());
     for volume in &archive.open {
         let losses = match &bands {
             Some(bands) => {
@@ -93,7 +95,7 @@ pub(super) fn costs(
         };
         // Of a broken volume, what could be read has been used.
         let losses = unless_interrupted(losses)?.unwrap_or_default();
-        let attached = pricing::attach(volume, bands.as_deref(), losses, gone, findings, progress);
+        let attached = pricing::attach(volume, &evidence, losses, findings, progress);
         unless_interrupted(attached)?;
     }
     Ok(())

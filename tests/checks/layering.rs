@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 /// other.
 const ROOMS: &[&[&str]] = &[
     &["verify", "mount", "extract", "query"],
+    &["losses"],
     &["timemachine", "state"],
     &["volume"],
     &["hfsplus", "apfs"],

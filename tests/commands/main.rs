@@ -8,6 +8,7 @@ mod cli;
 #[path = "../common/mod.rs"]
 mod common;
 mod json_schema;
+mod lost_bytes;
 mod metrics;
 #[cfg(feature = "mount")]
 mod mount;

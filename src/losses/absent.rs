@@ -3,22 +3,24 @@
 //!
 //! That the volume's own records are there is seen by who reads them (`hfsplus/check`).
 //! A file's data may rightly be zeros that were never written, so what is found here
-//! is judged once it is known whose data it is (`costs`).
+//! is judged once it is known whose data it is ([`Facts`](super::Facts)).
 
 use crate::bundle::Bands;
 use crate::error::Result;
 use crate::io::{Presence, Ranges, ReadAt};
 use crate::report::{Progress, Unit};
 use crate::timemachine::OpenVolume;
-use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// Ranges of holes that are kept; a server that keeps all zeros as holes has many.
-const MAX_HOLES: usize = 1 << 20;
+/// Holes that are kept apart; a server that keeps all zeros as holes has many. Beyond, those
+/// of a band are taken together.
+const MAX_HOLES: usize = 1 << 18;
 
-/// Bytes in use that are not stored.
-pub(super) struct Loss {
-    /// The band; of holes, of the first.
+/// Bytes in use that are not stored: of a band that is missing or short, or one hole in a
+/// band.
+#[derive(Debug, Clone)]
+pub struct Loss {
+    /// The band.
     pub band: u64,
     /// How they are absent.
     pub how: Presence,
@@ -27,7 +29,7 @@ pub(super) struct Loss {
 }
 
 /// Find what is allocated on a volume but absent in the bands. `trust_bitmap`: whether the bitmap says what is in use.
-pub(super) fn find(
+pub fn find(
     volume: &OpenVolume,
     bands: &Bands,
     trust_bitmap: bool,
@@ -37,7 +39,7 @@ pub(super) fn find(
     let all = Ranges::one(0..source.len());
     let used = if trust_bitmap { volume.volume.allocated(&all)? } else { all };
     let start = volume.found.range().start;
-    let mut found: BTreeMap<(u64, u8), Loss> = BTreeMap::new();
+    let mut found: Vec<Loss> = Vec::new();
     let mut holes = 0;
     progress.phase("looking for lost bands", source.len(), Unit::Bytes);
     let mut told = 0;
@@ -47,29 +49,21 @@ pub(super) fn find(
         told = piece.end;
         let band = (start + piece.start) / bands.band_size();
         let visit = &mut |range: Range<u64>, how: Presence| {
-            let key = match how {
-                Presence::Stored | Presence::Unwritten => return,
-                Presence::Missing => (band, 0),
-                Presence::Short => (band, 1),
-                // All holes are told together.
-                Presence::Hole => (u64::MAX, 2),
-            };
-            let lost = used.meet(range);
-            if how == Presence::Hole {
-                holes += 1;
-                if holes > MAX_HOLES {
-                    return;
-                }
+            if matches!(how, Presence::Stored | Presence::Unwritten) {
+                return;
             }
-            let loss = found.entry(key).or_insert_with(|| Loss { band, how, ranges: Vec::new() });
-            loss.ranges.extend(lost);
+            holes += usize::from(how == Presence::Hole);
+            let apart = how == Presence::Hole && holes <= MAX_HOLES;
+            match found.last_mut().filter(|l| !apart && l.band == band && l.how == how) {
+                Some(last) => last.ranges.extend(used.meet(range)),
+                None => found.push(Loss { band, how, ranges: used.meet(range).collect() }),
+            }
         };
         // A band that cannot be opened has its own finding.
         let _ = source.presence(piece, visit);
     }
-    let mut losses: Vec<Loss> = found.into_values().collect();
-    losses.retain(|l| !l.ranges.is_empty());
-    Ok(losses)
+    found.retain(|l| !l.ranges.is_empty());
+    Ok(found)
 }
 
 /// What is in use, joined over small gaps and cut at the borders of bands.

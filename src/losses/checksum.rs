@@ -1,0 +1,80 @@
+//! A file's recorded checksum decides whether its zeros are right.
+
+use super::rule::{Facts, Judged, Standing};
+use crate::error::Result;
+use crate::fs::{FileSystem, NodeId, Stream};
+use crate::io::ReadAt;
+use crate::io::bytes::to_usize;
+use crate::timemachine::checksum::{Cksum, is_name, parse};
+
+/// Bytes read at a time.
+const PIECE: u64 = 1 << 20;
+
+/// Most files, and most bytes of one, that are read to decide what a report says.
+const MAX_FILES: usize = 16;
+const MAX_BYTES: u64 = 4 << 30;
+
+/// Let recorded checksums decide a doubt about a run in which few files lie. Costs reading
+/// these files.
+pub fn decide(fs: &dyn FileSystem, facts: &Facts, judged: Judged) -> Judged {
+    if judged.standing != Standing::Doubtful {
+        return judged;
+    }
+    let files: Vec<NodeId> = facts.files().collect();
+    let mut fit = 0;
+    for node in files.iter().take(MAX_FILES) {
+        if !fs.metadata(*node).is_ok_and(|m| m.size <= MAX_BYTES) {
+            continue;
+        }
+        let Ok(contents) = fs.open(*node, &Stream::Data) else { return judged };
+        match recorded(fs, *node, &*contents) {
+            Ok(Recorded::Fits) => fit += 1,
+            Ok(Recorded::Differs) => {
+                let why = "the checksum that Time Machine recorded does not fit".into();
+                return Judged { standing: Standing::Lost, why };
+            }
+            _ => {}
+        }
+    }
+    if fit == files.len() && fit > 0 {
+        let why = "the checksum that Time Machine recorded fits".into();
+        return Judged { standing: Standing::Free, why };
+    }
+    judged
+}
+
+/// What a file's recorded checksum says of its contents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// There is none.
+    None,
+    /// They are what Time Machine copied.
+    Fits,
+    /// They are not.
+    Differs,
+}
+
+/// Compare `contents`, a file's data with zeros for what is not stored, with the checksum
+/// that Time Machine recorded.
+///
+/// # Errors
+/// What cannot be read.
+pub fn recorded(fs: &dyn FileSystem, node: NodeId, contents: &dyn ReadAt) -> Result<Recorded> {
+    let Some(name) = fs.xattrs(node)?.into_iter().map(|x| x.name).find(|n| is_name(n)) else {
+        return Ok(Recorded::None);
+    };
+    let Some(wanted) = fs.xattr(node, &name)?.as_deref().and_then(parse) else {
+        return Ok(Recorded::None);
+    };
+    let mut sum = Cksum::default();
+    let mut buf = vec![0; to_usize(PIECE.min(contents.len()))];
+    let mut at = 0;
+    while at < contents.len() {
+        let n = PIECE.min(contents.len() - at);
+        let piece = buf.get_mut(..to_usize(n)).unwrap_or_default();
+        contents.read_at(piece, at)?;
+        sum.update(piece);
+        at += n;
+    }
+    Ok(if sum.finish() == wanted { Recorded::Fits } else { Recorded::Differs })
+}

@@ -1,0 +1,133 @@
+//! What a bundle tells of bytes that its bands do not store.
+
+use super::rule::Facts;
+use crate::bundle::{Alternate, Bands, Bundle, Strays, mapped::Mapped};
+use crate::disk::Disk;
+use crate::error::Result;
+use crate::io::{Presence, ReadAt};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+/// Of a source that is no bundle, holes are looked at in windows of this size.
+const WINDOW: u64 = 8 << 20;
+
+/// The bands of a bundle and what is known about them; of another source, nothing.
+pub struct Evidence {
+    bands: Option<Arc<Bands>>,
+    encrypted: bool,
+    /// What is no data in the image was zeros when it was made.
+    packed: bool,
+    mapped: Option<Mapped>,
+    /// Bands that earlier runs have read, and that were gone since.
+    known: Vec<u64>,
+    alternates: OnceLock<BTreeMap<u64, Vec<Alternate>>>,
+    bundle: Option<Arc<Bundle>>,
+}
+
+/// A run of absent bytes within one band.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// The bytes.
+    pub range: Range<u64>,
+    /// How the first of them are absent.
+    pub how: Presence,
+}
+
+impl Evidence {
+    /// The evidence that lies in `disk`. `known`: bands that earlier runs have read.
+    pub fn of(disk: &Disk, known: Vec<u64>) -> Self {
+        let bundle = disk.shared_bundle();
+        Self {
+            bands: bundle.as_ref().map(|b| b.bands()),
+            encrypted: disk.encryption().is_some(),
+            packed: disk.kind() == crate::disk::PACKED,
+            mapped: bundle.as_ref().and_then(|b| Mapped::open(b)),
+            known,
+            alternates: OnceLock::new(),
+            bundle,
+        }
+    }
+
+    /// The bands, of a bundle.
+    pub fn bands(&self) -> Option<&Arc<Bands>> {
+        self.bands.as_ref()
+    }
+
+    /// Whether what is stored is encrypted.
+    pub fn encrypted(&self) -> bool {
+        self.encrypted
+    }
+
+    /// Other files that may be a band.
+    pub fn alternates(&self, band: u64) -> &[Alternate] {
+        let find = || self.bundle.as_ref().map(|b| Strays::find(b).bands).unwrap_or_default();
+        self.alternates.get_or_init(find).get(&band).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The run of absent bytes of a volume, within one band, around one of its bytes; `None`
+    /// if that is stored. `start`: the volume's first byte on the disk. All in bytes of the
+    /// volume.
+    pub(super) fn run(&self, volume: &dyn ReadAt, start: u64, offset: u64) -> Result<Option<Run>> {
+        if self.packed {
+            return Ok(None);
+        }
+        let size = self.bands.as_ref().map_or(WINDOW, |b| b.band_size());
+        let first = (start.saturating_add(offset) / size).saturating_mul(size);
+        let end = first.saturating_add(size).saturating_sub(start).min(volume.len());
+        let (mut run, mut found): (Option<Run>, Option<Run>) = (None, None);
+        volume.presence(first.saturating_sub(start)..end, &mut |part, how| {
+            if matches!(how, Presence::Stored | Presence::Unwritten) {
+                run = None;
+                return;
+            }
+            let now = run.get_or_insert(Run { range: part.clone(), how });
+            if now.how != how {
+                *now = Run { range: part.clone(), how };
+            }
+            now.range.end = part.end;
+            if now.range.contains(&offset) {
+                found = Some(now.clone());
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// What the bundle knows of absent bytes of the disk within one band.
+    pub fn facts(&self, run: &Range<u64>) -> Facts {
+        let mut facts = Facts::default();
+        facts.encrypted = self.encrypted;
+        let Some(bands) = &self.bands else { return facts };
+        let index = run.start / bands.band_size();
+        let start = bands.range(index).start;
+        let within = run.start - start..run.end.saturating_sub(start);
+        facts.known = self.known.contains(&index);
+        facts.mapped = self
+            .mapped
+            .as_ref()
+            .is_some_and(|m| m.says_written(index, within.clone(), bands.band_size()));
+        facts.alternates = self
+            .alternates(index)
+            .iter()
+            .filter(|a| a.has_data(within.clone()))
+            .map(|a| a.path.clone())
+            .collect();
+        facts
+    }
+
+    /// What is wrong with the band there, for people.
+    pub fn describe(&self, run: &Range<u64>, how: Presence) -> String {
+        match (&self.bands, how) {
+            (Some(bands), how) => {
+                let index = run.start / bands.band_size();
+                let within = run.start % bands.band_size();
+                match how {
+                    Presence::Missing => format!("band {index:x} is missing"),
+                    Presence::Short => format!("band {index:x} ends after {within} bytes"),
+                    _ => format!("band {index:x} has a hole from byte {within} on"),
+                }
+            }
+            (None, _) => format!("the image has a hole from byte {} on", run.start),
+        }
+    }
+}

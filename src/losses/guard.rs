@@ -1,0 +1,415 @@
+//! Streams of files that never give zeros in the place of lost bytes.
+
+use super::checksum::{Recorded, recorded};
+use super::evidence::{Evidence, Run};
+use super::rule::{Judged, Standing};
+use crate::error::{BandLocus, Error, Locus, Lost, Result};
+use crate::fs::{Extent, FileSystem, NodeId, Owned, Stream, ViewId, Views, Volume};
+use crate::io::bytes::{all_zero, to_u64};
+use crate::io::{Presence, PresenceVisitor, Ranges, ReadAt, Source};
+use crate::report::NoProgress;
+use crate::timemachine::OpenVolume;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// Zeros are looked for in pieces of this size: no server's file system has smaller holes.
+const SECTOR: usize = 512;
+/// Largest files whose contents are read to compare them with their recorded checksum: where
+/// zeros are plausible, and where they are not.
+const MAX_PLAUSIBLE: u64 = 256 << 20;
+const MAX_DOUBTED: u64 = 16 << 30;
+/// What decided against zeros.
+const DIFFERS: &str = "the file's recorded checksum does not fit zeros there";
+
+/// What is given for lost bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Policy {
+    /// [`Error::Lost`].
+    #[default]
+    Fail,
+    /// Zeros; the stream tells of it ([`Guarded::doubt`]).
+    Zeros,
+}
+
+/// What a stream gave as zeros though they may be, or are, lost bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Doubt {
+    /// [`Standing::Doubtful`] or, under [`Policy::Zeros`], [`Standing::Lost`].
+    pub standing: Standing,
+    /// How many of the bytes that were read so far.
+    pub bytes: u64,
+    /// Where the first of them lie and why they are doubted, one sentence.
+    pub why: String,
+    /// The band, of a bundle.
+    pub band: Option<String>,
+}
+
+/// Watches over the streams of a volume.
+pub struct Guard {
+    evidence: Arc<Evidence>,
+    policy: Policy,
+    volume: Arc<dyn Volume>,
+    view: ViewId,
+    fs: Arc<dyn FileSystem>,
+    bytes: Source,
+    /// The first byte of these on the disk.
+    start: u64,
+    surveyed: Mutex<Survey>,
+}
+
+/// What is known so far of runs of absent bytes, by their first byte.
+#[derive(Default)]
+struct Survey {
+    judged: BTreeMap<u64, (Run, Judged)>,
+    passes: u32,
+    owned: Vec<Owned>,
+    of: Ranges,
+}
+
+impl Guard {
+    /// Watch over a volume's live view, with what is known of its bundle.
+    pub fn new(volume: &OpenVolume, evidence: Arc<Evidence>, policy: Policy) -> Arc<Self> {
+        Self::of_view(volume, ViewId::LIVE, volume.live.clone(), evidence, policy)
+    }
+
+    /// Watch over another view of a volume.
+    pub fn of_view(
+        volume: &OpenVolume,
+        view: ViewId,
+        fs: Arc<dyn FileSystem>,
+        evidence: Arc<Evidence>,
+        policy: Policy,
+    ) -> Arc<Self> {
+        let bytes = volume.volume.bytes().clone();
+        let start = bytes.locate(0).map_or(0, |p| p.offset);
+        let volume = volume.volume.clone();
+        Arc::new(Self {
+            evidence,
+            policy,
+            volume,
+            view,
+            fs,
+            bytes,
+            start,
+            surveyed: Mutex::default(),
+        })
+    }
+
+    /// Open a stream. Reading lost bytes is [`Error::Lost`] (see [`Policy`]); doubtful ones
+    /// are given as zeros, and [`Guarded::doubt`] tells of them.
+    ///
+    /// # Errors
+    /// As for [`FileSystem::open`]; [`Error::Lost`] where that failed because of lost bytes,
+    /// and for a compressed file of which anything is lost.
+    pub fn open(self: &Arc<Self>, node: NodeId, stream: &Stream) -> Result<Arc<Guarded>> {
+        let meta = self.fs.metadata(node)?;
+        // Packed bytes are never zeros, and one that is missing spoils more.
+        let compressed = meta.compressed && !matches!(stream, Stream::Attribute(_));
+        let extents = self.fs.extents(node, stream)?;
+        let guarded = |inner: Source, stored| Guarded {
+            guard: self.clone(),
+            node,
+            stream: stream.clone(),
+            inner,
+            compressed,
+            extents,
+            stored,
+            doubt: Mutex::default(),
+            recorded: OnceLock::new(),
+        };
+        match self.fs.open(node, stream) {
+            Ok(inner) => {
+                let stored = if compressed { u64::MAX } else { inner.len() };
+                let stream = guarded(inner, stored);
+                if compressed {
+                    stream.check_stored()?;
+                }
+                Ok(Arc::new(stream))
+            }
+            Err(e) => {
+                // Perhaps because of lost bytes: only what is stored is asked.
+                guarded(Arc::new(crate::io::Memory::default()), u64::MAX).check_stored()?;
+                Err(e)
+            }
+        }
+    }
+
+    /// Target of a symbolic link.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] if it is not stored, whatever the policy: a target is never zeros. As
+    /// for [`FileSystem::read_link`].
+    pub fn read_link(self: &Arc<Self>, node: NodeId) -> Result<Vec<u8>> {
+        self.open(node, &Stream::Data)?.check_stored()?;
+        self.fs.read_link(node)
+    }
+
+    /// Value of an extended attribute; `None` if there is none of that name.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] if it has blocks of its own that are not stored; as for
+    /// [`FileSystem::xattr`].
+    pub fn xattr(self: &Arc<Self>, node: NodeId, name: &str) -> Result<Option<Vec<u8>>> {
+        let value = self.fs.xattr(node, name)?;
+        if value.as_ref().is_some_and(|v| v.chunks(SECTOR).any(all_zero)) {
+            self.open(node, &Stream::attribute(name))?.check_stored()?;
+        }
+        Ok(value)
+    }
+
+    fn describe(&self, run: &Run) -> String {
+        let disk = self.start + run.range.start..self.start + run.range.end;
+        self.evidence.describe(&disk, run.how)
+    }
+
+    fn lost(&self, volume_offset: u64, range: Range<u64>, why: String) -> Error {
+        let band = self.band(volume_offset);
+        Error::Lost(Box::new(Lost { what: String::new(), range, band, why }))
+    }
+
+    fn band(&self, volume_offset: u64) -> Option<BandLocus> {
+        self.bytes.locate(volume_offset)?.band
+    }
+
+    /// The parts of the volume that files have and no band stores.
+    fn absent(&self, wanted: &Ranges) -> Result<Ranges> {
+        let mut absent = Vec::new();
+        for range in self.volume.allocated(wanted)?.iter() {
+            self.bytes.presence(range.clone(), &mut |part, how| {
+                if !matches!(how, Presence::Stored | Presence::Unwritten) {
+                    absent.push(part);
+                }
+            })?;
+        }
+        Ok(Ranges::new(absent))
+    }
+
+    /// What to think of the absent bytes around `offset`, which a stream of `node` has, whose
+    /// extents these are.
+    fn judge(&self, offset: u64, of: &Guarded) -> Result<Option<(Run, Judged)>> {
+        let mut survey = self.surveyed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, known)) = survey.judged.range(..=offset).next_back()
+            && known.0.range.contains(&offset)
+        {
+            return Ok(Some(known.clone()));
+        }
+        let Some(run) = self.evidence.run(&*self.bytes, self.start, offset)? else {
+            return Ok(None);
+        };
+        let disk = self.start + run.range.start..self.start + run.range.end;
+        let mut facts = self.evidence.facts(&disk);
+        let range = run.range.clone();
+        if of.holds_all(&range) {
+            // The common case, and no pass over the catalog.
+            facts.stream(of.node, &of.stream, range.end - range.start);
+        } else {
+            self.survey(&mut survey, &range)?;
+            facts.own(&*self.fs, &survey.owned, &[range]);
+        }
+        let judged = facts.judge(run.how);
+        survey.judged.insert(run.range.start, (run.clone(), judged.clone()));
+        Ok(Some((run, judged)))
+    }
+
+    /// Find out who has bytes in a run. That takes a pass over the catalog, so from the
+    /// second run on all that is absent on the volume is looked up at once.
+    fn survey(&self, survey: &mut Survey, run: &Range<u64>) -> Result<()> {
+        if survey.of.meet(run.clone()).map(|r| r.end - r.start).sum::<u64>() == run.end - run.start
+        {
+            return Ok(());
+        }
+        survey.passes += 1;
+        let mut wanted = vec![run.clone()];
+        if survey.passes == 2 {
+            wanted.extend(self.absent(&Ranges::one(0..self.bytes.len()))?.iter().cloned());
+        }
+        let wanted = Ranges::new(wanted);
+        let mut owned = Vec::new();
+        let views = Views::one(self.view);
+        self.volume.owners(&wanted, &views, &NoProgress, &mut |o| owned.push(o))?;
+        owned.sort_by_key(|o| o.range.start);
+        (survey.owned, survey.of) = (owned, wanted);
+        Ok(())
+    }
+}
+
+/// A stream under guard.
+pub struct Guarded {
+    guard: Arc<Guard>,
+    node: NodeId,
+    stream: Stream,
+    inner: Source,
+    compressed: bool,
+    extents: Vec<Extent>,
+    /// Bytes of the extents that belong to the stream.
+    stored: u64,
+    doubt: Mutex<Option<Doubt>>,
+    /// What the file's recorded checksum says of it with zeros.
+    recorded: OnceLock<Recorded>,
+}
+
+impl Guarded {
+    /// What was given so far though it is doubtful.
+    pub fn doubt(&self) -> Option<Doubt> {
+        self.doubt.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What can be said of a range of the stream, the worst of its parts.
+    ///
+    /// # Errors
+    /// Of reading what is needed to tell.
+    pub fn standing(&self, range: Range<u64>) -> Result<Standing> {
+        let mut worst = Standing::Stored;
+        self.absent_parts(range, &mut |_, _, _, judged| {
+            worst = worst.max(judged.standing);
+            Ok(())
+        })?;
+        Ok(worst)
+    }
+
+    /// Whether a range of the volume belongs to this stream alone and is not all of it.
+    fn holds_all(&self, range: &Range<u64>) -> bool {
+        let len = range.end - range.start;
+        let inside = |e: &Extent| {
+            let Some(at) = e.at else { return false };
+            let end = at.saturating_add(e.length.min(self.stored.saturating_sub(e.offset)));
+            at <= range.start && range.end <= end
+        };
+        !self.compressed
+            && self.stored != u64::MAX
+            && len < self.stored
+            && self.extents.iter().any(inside)
+    }
+
+    /// An error if anything of what is stored for the stream is absent and not free.
+    fn check_stored(&self) -> Result<()> {
+        self.absent_parts(0..self.stored, &mut |offset, part, run, judged| {
+            let doubtful = judged.standing == Standing::Doubtful && self.compressed;
+            if judged.standing < Standing::Lost && !doubtful {
+                return Ok(());
+            }
+            let why = format!("{} ({})", self.guard.describe(run), judged.why);
+            Err(self.guard.lost(offset, part, why))
+        })
+    }
+
+    /// Visit the absent parts of a range of the stream: first byte on the volume, bytes of
+    /// the stream, the run they are in, and what is thought of it.
+    fn absent_parts(
+        &self,
+        range: Range<u64>,
+        visit: &mut dyn FnMut(u64, Range<u64>, &Run, &Judged) -> Result<()>,
+    ) -> Result<()> {
+        for extent in &self.extents {
+            let end = extent.offset.saturating_add(extent.length).min(range.end).min(self.stored);
+            let from = extent.offset.max(range.start);
+            if from >= end {
+                continue;
+            }
+            let Some(at) = extent.at.and_then(|at| at.checked_add(from - extent.offset)) else {
+                continue;
+            };
+            let mut absent = Vec::new();
+            self.guard.bytes.presence(at..at + (end - from), &mut |part, how| {
+                if !matches!(how, Presence::Stored | Presence::Unwritten) {
+                    absent.push(part);
+                }
+            })?;
+            for part in absent {
+                let Some((run, judged)) = self.guard.judge(part.start, self)? else { continue };
+                let within = from + (part.start - at)..from + (part.end - at);
+                visit(part.start, within, &run, &judged)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Look at what was read as zeros.
+    fn judge_zeros(&self, range: Range<u64>) -> Result<()> {
+        self.absent_parts(range, &mut |offset, part, run, judged| {
+            let standing = self.decided(judged.standing);
+            if standing <= Standing::Free {
+                return Ok(());
+            }
+            let mut why = format!("{} ({})", self.guard.describe(run), judged.why);
+            if standing == Standing::Lost && judged.standing != Standing::Lost {
+                why = format!("{} ({DIFFERS})", self.guard.describe(run));
+            }
+            if standing == Standing::Lost && self.guard.policy == Policy::Fail {
+                return Err(self.guard.lost(offset, part, why));
+            }
+            let band = self.guard.band(offset).map(|b| b.name);
+            let mut doubt = self.doubt.lock().unwrap_or_else(PoisonError::into_inner);
+            let told = doubt.get_or_insert(Doubt { standing, bytes: 0, why, band });
+            told.standing = told.standing.max(standing);
+            told.bytes += part.end - part.start;
+            Ok(())
+        })
+    }
+
+    /// A standing after the file's recorded checksum was asked, if that does not cost too much.
+    fn decided(&self, standing: Standing) -> Standing {
+        let most = match standing {
+            Standing::Stored => 0,
+            Standing::Free => MAX_PLAUSIBLE,
+            Standing::Doubtful | Standing::Lost => MAX_DOUBTED,
+        };
+        if self.stream != Stream::Data || self.compressed || self.len() > most {
+            return standing;
+        }
+        let known = *self.recorded.get_or_init(|| {
+            recorded(&*self.guard.fs, self.node, &*self.inner).unwrap_or(Recorded::None)
+        });
+        match known {
+            Recorded::Fits => Standing::Free,
+            Recorded::Differs => Standing::Lost,
+            Recorded::None => standing,
+        }
+    }
+}
+
+impl ReadAt for Guarded {
+    fn len(&self) -> u64 {
+        self.inner.len()
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
+        self.inner.read_at(buf, offset)?;
+        if self.compressed {
+            return Ok(());
+        }
+        // Only zeros can be absent, and most of what is read has none.
+        for zeros in zero_runs(buf, offset) {
+            self.judge_zeros(zeros)?;
+        }
+        Ok(())
+    }
+
+    fn presence(&self, range: Range<u64>, visit: PresenceVisitor<'_>) -> Result<()> {
+        self.inner.presence(range, visit)
+    }
+
+    fn locate(&self, offset: u64) -> Option<Locus> {
+        self.inner.locate(offset)
+    }
+}
+
+/// The runs of zeros in what was read from `offset` on, in whole sectors as far as it goes.
+fn zero_runs(buf: &[u8], offset: u64) -> Vec<Range<u64>> {
+    let ahead = (SECTOR - crate::io::bytes::to_usize(offset % to_u64(SECTOR))).min(buf.len());
+    let (head, rest) = buf.split_at(ahead);
+    let mut runs: Vec<Range<u64>> = Vec::new();
+    let mut at = offset;
+    for piece in std::iter::once(head).chain(rest.chunks(SECTOR)) {
+        let end = at + to_u64(piece.len());
+        if !piece.is_empty() && all_zero(piece) {
+            match runs.last_mut() {
+                Some(last) if last.end == at => last.end = end,
+                _ => runs.push(at..end),
+            }
+        }
+        at = end;
+    }
+    runs
+}

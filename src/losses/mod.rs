@@ -1,0 +1,24 @@
+//! Are bytes stored, free of meaning, doubtful, or lost? One judgement for all jobs.
+//!
+//! A band that is missing, short or has a hole reads as zeros. That is right where nothing
+//! was ever written, and wrong where a band was lost; only the volume and what else is
+//! known of the bundle tell which. `verify` reports by this judgement, and who hands out
+//! bytes of files ([`Guard::open`]) reads through it, so that zeros in the place of lost
+//! bytes are never given as if they were the file's.
+//!
+//! - [`Evidence`]: what a bundle itself tells: its record of what was written
+//!   (`mapped/`), files that may be the missing band, what earlier runs have read;
+//! - [`Facts`] and [`Facts::judge`]: the rule;
+//! - [`Guard`]: the rule applied to the streams of a volume's files.
+
+mod absent;
+mod checksum;
+mod evidence;
+mod guard;
+mod rule;
+
+pub use absent::{Loss, find};
+pub use checksum::{Recorded, decide, recorded};
+pub use evidence::Evidence;
+pub use guard::{Doubt, Guard, Guarded, Policy};
+pub use rule::{Facts, Judged, Standing};

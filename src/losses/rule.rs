@@ -1,0 +1,188 @@
+//! The rule: what to think of a run of bytes that no band stores.
+
+use crate::fs::{FileSystem, NodeId, Owned, Owner, Stream};
+use crate::io::{Presence, ReadAt};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// What can be said of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// They are there.
+    Stored,
+    /// They read as zeros, and nothing speaks against it.
+    Free,
+    /// They read as zeros, and nobody can tell whether they were written.
+    Doubtful,
+    /// They were written and are not there.
+    Lost,
+}
+
+/// A standing and the reason for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    /// The standing.
+    pub standing: Standing,
+    /// How it is known: the second half of a sentence.
+    pub why: String,
+}
+
+/// A stream that has bytes in a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Held {
+    bytes: u64,
+    compressed: bool,
+    whole: bool,
+}
+
+/// What is known of a run of absent bytes within one band.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// Zeros that were written would be stored: they are encrypted.
+    pub encrypted: bool,
+    /// The bundle's own record says that something in it was written.
+    pub mapped: bool,
+    /// An earlier run has read it.
+    pub known: bool,
+    /// Files that have data for these bytes.
+    pub alternates: Vec<String>,
+    streams: BTreeMap<(NodeId, Stream), Held>,
+}
+
+impl Facts {
+    /// Take in what lies in the run, `absent`; `owned` is in order of first bytes.
+    pub fn own(&mut self, fs: &dyn FileSystem, owned: &[Owned], absent: &[Range<u64>]) {
+        let longest = owned.iter().map(|o| o.range.end - o.range.start).max().unwrap_or(0);
+        for range in absent {
+            let from = range.start.saturating_sub(longest);
+            let first = owned.partition_point(|o| o.range.start < from);
+            for o in owned.get(first..).unwrap_or_default() {
+                if o.range.start >= range.end {
+                    break;
+                }
+                let end = o.range.end.min(range.end);
+                let bytes = end.saturating_sub(o.range.start.max(range.start));
+                match &o.owner {
+                    _ if bytes == 0 => {}
+                    Owner::Stream { node, stream, .. } => self.stream(*node, stream, bytes),
+                    // A tree has nodes that were never used, a file's last block is never full.
+                    Owner::Structure { .. } | Owner::Slack(_) => {}
+                }
+            }
+        }
+        for ((node, stream), held) in &mut self.streams {
+            let Ok(meta) = fs.metadata(*node) else { continue };
+            held.compressed = meta.compressed && !matches!(stream, Stream::Attribute(_));
+            let size = match stream {
+                Stream::Data => meta.size,
+                _ => fs.open(*node, stream).map_or(0, |s| s.len()),
+            };
+            held.whole = held.compressed || held.bytes >= size;
+        }
+    }
+
+    /// Take in a stream that has `bytes` in the run and is longer than that.
+    pub fn stream(&mut self, node: NodeId, stream: &Stream, bytes: u64) {
+        self.streams.entry((node, stream.clone())).or_default().bytes += bytes;
+    }
+
+    /// The files whose contents lie in the run.
+    pub fn files(&self) -> impl Iterator<Item = NodeId> {
+        self.streams.keys().filter(|(_, stream)| *stream == Stream::Data).map(|(node, _)| *node)
+    }
+
+    /// What to think of the run.
+    pub fn judge(&self, how: Presence) -> Judged {
+        let lost = |why: String| Judged { standing: Standing::Lost, why };
+        let whole = self.streams.values().filter(|h| h.whole).count();
+        // A server that keeps zeros as holes has many that are right; encrypted zeros are
+        // no zeros.
+        let hole = how == Presence::Hole && !self.encrypted;
+        if matches!(how, Presence::Stored | Presence::Unwritten) || self.streams.is_empty() {
+            return Judged { standing: Standing::Free, why: "nothing in use lies there".into() };
+        }
+        if self.known && how == Presence::Missing {
+            return lost("an earlier run has read it".into());
+        }
+        if self.mapped && !hole {
+            return lost("the bundle's own record (mapped/) says that it was written".into());
+        }
+        if let Some(path) = self.alternates.first() {
+            return lost(format!("{path} may hold what is missing"));
+        }
+        let attribute = |s: &(NodeId, Stream)| matches!(s.1, Stream::Attribute(_));
+        if self.streams.values().any(|h| h.compressed) || self.streams.keys().any(attribute) {
+            return lost("compressed files or attributes lie there, which are never zeros".into());
+        }
+        match (self.streams.len(), whole) {
+            (n @ 2.., w) if !hole || w >= 2 => {
+                lost(format!("{n} files have data there, which are hardly all zeros"))
+            }
+            (1, 1) if !hole => lost("a file lies there with all that it has".into()),
+            (1, 0) if hole => Judged {
+                standing: Standing::Free,
+                why: "a stretch of one larger file, kept as a hole".into(),
+            },
+            (1, 0) => Judged {
+                standing: Standing::Doubtful,
+                why: "all of one larger file: perhaps a stretch of zeros that was never written"
+                    .into(),
+            },
+            _ => Judged {
+                standing: Standing::Doubtful,
+                why: "whole files lie in holes: zeros that the server did not store, or lost"
+                    .into(),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(streams: &[(u64, bool)]) -> Facts {
+        let mut facts = Facts::default();
+        for (n, whole) in streams {
+            facts.stream(NodeId(*n), &Stream::Data, 100);
+            facts.streams.get_mut(&(NodeId(*n), Stream::Data)).unwrap().whole = *whole;
+        }
+        facts
+    }
+
+    #[test]
+    fn who_lies_there_decides() {
+        use Presence::{Hole, Missing, Short};
+        use Standing::{Doubtful, Free, Lost};
+        let cases: &[(&[(u64, bool)], Presence, Standing)] = &[
+            (&[], Missing, Free),
+            (&[(20, false)], Missing, Doubtful),
+            (&[(20, false)], Short, Doubtful),
+            (&[(20, false)], Hole, Free),
+            (&[(20, true)], Missing, Lost),
+            (&[(20, true)], Hole, Doubtful),
+            (&[(20, false), (21, false)], Short, Lost),
+            (&[(20, false), (21, false)], Hole, Doubtful),
+            (&[(20, true), (21, true)], Hole, Lost),
+        ];
+        for (streams, how, standing) in cases {
+            assert_eq!(facts(streams).judge(*how).standing, *standing, "{streams:?} {how:?}");
+        }
+        let encrypted = Facts { encrypted: true, ..facts(&[(20, false)]) };
+        assert_eq!(encrypted.judge(Hole).standing, Doubtful);
+    }
+
+    #[test]
+    fn what_is_known_of_the_band_decides_first() {
+        for known in [
+            Facts { known: true, ..facts(&[(20, false)]) },
+            Facts { mapped: true, ..facts(&[(20, false)]) },
+            Facts { alternates: vec!["bands/9 2".into()], ..facts(&[(20, false)]) },
+        ] {
+            assert_eq!(known.judge(Presence::Missing).standing, Standing::Lost);
+            // A server may keep zeros that were written as a hole.
+            let in_hole = known.judge(Presence::Hole).standing;
+            assert_eq!(in_hole == Standing::Lost, !known.alternates.is_empty());
+        }
+    }
+}

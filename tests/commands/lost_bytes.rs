@@ -1,0 +1,235 @@
+//! Bytes that are not there are never given as if they were: one judgement for `verify`,
+//! `cat` and the mount. What a file holds is known from what went in.
+
+use crate::common;
+use crate::common::tmbundle;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use tools::bundle::{self, BundleOptions};
+use tools::hfs::{Content, Meta, VolumeBuilder, VolumeOptions};
+use tools::partition::Gpt;
+use tools::timemachine::CHECKSUM;
+
+const BAND: u64 = 1 << 20;
+const START: i64 = 1_572_686_100;
+
+/// Where a mark lies in the bands.
+fn bands_with(bundle: &Path, mark: &[u8]) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(bundle.join("bands")).unwrap() {
+        let path = entry.unwrap().path();
+        if std::fs::read(&path).unwrap().windows(mark.len()).any(|w| w == mark) {
+            found.push(path.file_name().unwrap().to_str().unwrap().to_owned());
+        }
+    }
+    found.sort_by_key(|n| u64::from_str_radix(n, 16).unwrap());
+    found
+}
+
+fn bytes(name: &str, len: usize) -> Vec<u8> {
+    format!("<<{name}>>").into_bytes().into_iter().cycle().take(len).collect()
+}
+
+/// A bundle with small files, one large file, one that is zeros in its middle, and a link.
+struct Sample {
+    _dir: tempfile::TempDir,
+    path: PathBuf,
+}
+
+const BIG: usize = 5 << 20;
+
+impl Sample {
+    fn new(options: &BundleOptions) -> Self {
+        let mut volume = VolumeBuilder::new(VolumeOptions {
+            size: 24 << 20,
+            created: START,
+            ..VolumeOptions::default()
+        });
+        let root = volume.root();
+        let meta = || Meta::file().dated(START);
+        for n in 0..8 {
+            let name = format!("small{n}");
+            volume.file(root, &name, Content::Bytes(bytes(&name, 200_000)), meta());
+        }
+        volume.file(root, "big", Content::Bytes(bytes("big", BIG)), meta());
+        let summed = bytes("summed", BIG);
+        let sum = tools::cksum::cksum(&summed);
+        let file = volume.file(root, "summed", Content::Bytes(summed), meta());
+        volume.set_xattr(file, CHECKSUM, sum.to_le_bytes().to_vec());
+        // Zeros in the middle that a bundle has no bands for; one with its checksum.
+        for (name, sum) in [("sparse", false), ("sparse_summed", true)] {
+            let mut sparse = bytes(name, BIG);
+            sparse[1 << 20..4 << 20].fill(0);
+            let found = tools::cksum::cksum(&sparse);
+            let file = volume.file(root, name, Content::Bytes(sparse), meta());
+            if sum {
+                volume.set_xattr(file, CHECKSUM, found.to_le_bytes().to_vec());
+            }
+        }
+        let volume = volume.build();
+        let (disk, _) = Gpt::default().wrap(&volume.image);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("Mac.sparsebundle");
+        bundle::write(&disk, &path, &BundleOptions { band_size: BAND, ..options.clone() }).unwrap();
+        Self { _dir: dir, path }
+    }
+
+    fn cat(&self, name: &str, more: &[&str]) -> std::process::Output {
+        let at = format!("volume:/{name}");
+        let mut args = vec!["cat", self.path.to_str().unwrap(), &at];
+        args.extend(more);
+        std::process::Command::new(env!("CARGO_BIN_EXE_tmbundle")).args(args).output().unwrap()
+    }
+
+    fn band(&self, name: &str) -> PathBuf {
+        self.path.join("bands").join(name)
+    }
+
+    fn findings(&self, code: &str) -> Vec<Value> {
+        let ran = tmbundle(&["verify", "--json", self.path.to_str().unwrap()]);
+        let document: Value = serde_json::from_str(&ran.out).unwrap();
+        let all = document["sources"][0]["findings"].as_array().unwrap().clone();
+        all.into_iter().filter(|f| f["code"] == code).collect()
+    }
+
+    /// What is said of a band that is lost.
+    fn finding_of(&self, band: &str) -> Value {
+        let mut found = self.findings("BAND-LOST");
+        found.retain(|f| f["where"]["band"] == band);
+        assert_eq!(found.len(), 1, "{found:#?}");
+        found.remove(0)
+    }
+}
+
+#[track_caller]
+fn lost(output: &std::process::Output, band: &str) {
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("are lost") && said.contains(&format!("band {band} ")), "{said}");
+}
+
+#[test]
+fn a_missing_band_under_small_files_is_an_error_that_names_it() {
+    let s = Sample::new(&BundleOptions::default());
+    let all: Vec<String> = (0..8).map(|n| format!("small{n}")).collect();
+    let band = bands_with(&s.path, b"<<small3>>").pop().unwrap();
+    let hit: Vec<&String> = all
+        .iter()
+        .filter(|n| bands_with(&s.path, format!("<<{n}>>").as_bytes()).contains(&band))
+        .collect();
+    assert!(hit.len() > 1, "{hit:?}");
+    std::fs::remove_file(s.band(&band)).unwrap();
+    for name in &all {
+        let out = s.cat(name, &[]);
+        if hit.contains(&name) {
+            lost(&out, &band);
+            // The rest of it can be had, and is told.
+            let rest = s.cat(name, &["--lost-as-zeros"]);
+            let said = String::from_utf8_lossy(&rest.stderr).into_owned();
+            assert_eq!(rest.status.code(), Some(1), "{said}");
+            assert!(said.contains("given as zeros"), "{said}");
+            let whole = bytes(name, 200_000);
+            assert_eq!(rest.stdout.len(), whole.len());
+            let agree = rest.stdout.iter().zip(&whole).all(|(a, b)| a == b || *a == 0);
+            assert!(agree, "{name}");
+        } else {
+            assert_eq!(out.status.code(), Some(0), "{name}: {out:?}");
+            assert!(out.stdout == bytes(name, 200_000), "{name}");
+        }
+    }
+    let found = s.finding_of(&band);
+    assert_eq!(found["severity"], "damage");
+    assert_eq!(found["costs"]["files"], hit.len());
+}
+
+#[test]
+fn a_short_band_is_judged_like_a_missing_one() {
+    let s = Sample::new(&BundleOptions::default());
+    let band = bands_with(&s.path, b"<<small3>>").pop().unwrap();
+    let file = std::fs::File::options().write(true).open(s.band(&band)).unwrap();
+    file.set_len(4096).unwrap();
+    lost(&s.cat("small3", &[]), &band);
+}
+
+#[test]
+fn part_of_one_larger_file_is_doubtful_unless_its_checksum_decides() {
+    let s = Sample::new(&BundleOptions::default());
+    for name in ["big", "summed"] {
+        let mark = format!("<<{name}>>");
+        let bands = bands_with(&s.path, mark.as_bytes());
+        let middle = &bands[bands.len() / 2];
+        let kept = std::fs::read(s.band(middle)).unwrap();
+        assert!(!kept.windows(9).any(|w| w == b"<<small0>"));
+        std::fs::remove_file(s.band(middle)).unwrap();
+        let out = s.cat(name, &[]);
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        let found = s.finding_of(middle);
+        assert_eq!(out.status.code(), Some(1), "{said}");
+        if name == "big" {
+            assert!(said.contains("may be lost") && said.contains(middle.as_str()), "{said}");
+            assert_eq!(said.lines().count(), 1, "told once: {said}");
+            assert_eq!(out.stdout.len(), BIG);
+            assert_eq!(found["severity"], "warning", "{found:?}");
+        } else {
+            lost(&out, middle);
+            assert!(said.contains("checksum"), "{said}");
+            assert_eq!(found["severity"], "damage", "{found:?}");
+        }
+        std::fs::write(s.band(middle), kept).unwrap();
+    }
+}
+
+#[test]
+fn zeros_that_were_never_written_are_no_loss() {
+    let s = Sample::new(&BundleOptions::default());
+    // The writer makes no band for zeros, as a Mac does.
+    let out = s.cat("sparse_summed", &[]);
+    assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stderr));
+    assert_eq!(&out.stdout[1 << 20..4 << 20], vec![0; 3 << 20]);
+    let out = s.cat("sparse", &[]);
+    assert_eq!(out.status.code(), Some(1), "nobody can tell");
+    // Of the two, only the one without a checksum is doubtful for verify as well.
+    for found in s.findings("BAND-LOST") {
+        assert_eq!(found["severity"], "warning", "{found:#}");
+        assert!(found.to_string().contains("/sparse\""), "{found:#}");
+    }
+}
+
+fn punch(path: &Path, offset: u64, len: u64) -> bool {
+    use rustix::fs::FallocateFlags as F;
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    let done = rustix::fs::fallocate(&file, F::PUNCH_HOLE | F::KEEP_SIZE, offset, len);
+    if done.is_err() {
+        common::skipped("holes: the file system of the temporary folder has none");
+    }
+    done.is_ok()
+}
+
+#[test]
+fn a_hole_under_files_is_not_given_where_it_cannot_be_right() {
+    let s = Sample::new(&BundleOptions::default());
+    let band = bands_with(&s.path, b"<<small3>>").pop().unwrap();
+    if !punch(&s.band(&band), 0, BAND) {
+        return;
+    }
+    lost(&s.cat("small3", &[]), &band);
+    let found = s.finding_of(&band);
+    assert_eq!(found["severity"], "damage", "{found:#}");
+    // A hole inside one file with a checksum.
+    let bands = bands_with(&s.path, b"<<summed>>");
+    let middle = &bands[bands.len() / 2];
+    punch(&s.band(middle), 65_536, 65_536);
+    lost(&s.cat("summed", &[]), middle);
+}
+
+#[test]
+fn a_file_beside_the_bands_that_may_be_the_lost_one_is_named() {
+    let s = Sample::new(&BundleOptions::default());
+    let bands = bands_with(&s.path, b"<<big>>");
+    let middle = &bands[bands.len() / 2];
+    let stray = format!("{middle}.sync-conflict-20240101-101010");
+    std::fs::rename(s.band(middle), s.band(&stray)).unwrap();
+    let out = s.cat("big", &[]);
+    lost(&out, middle);
+    assert!(String::from_utf8_lossy(&out.stderr).contains(&stray));
+}
