@@ -7,7 +7,7 @@ use crate::io::bytes::{to_u64, to_usize};
 use crate::io::{
     Access, Meter, Presence, PresenceVisitor, ReadAt, check_range, open_untrusted_dir, visit_holes,
 };
-use crate::report::Where;
+use crate::report::{Structure, Where};
 use quick_cache::sync::Cache;
 use std::fs::File;
 use std::ops::Range;
@@ -65,7 +65,8 @@ impl Bands {
     /// Where a whole band is, for findings.
     pub fn place(&self, index: u64) -> Where {
         let range = self.range(index);
-        let place = Where::of("band").band(Self::name(index)).length(range.end - range.start);
+        let place =
+            Where::of(Structure::Band).band(Self::name(index)).length(range.end - range.start);
         Where { offset: Some(range.start), ..place }
     }
 

@@ -3,7 +3,7 @@
 use super::{
     BandListing, Bundle, InfoSource, StrayKind, Token, info::Remark, listing::known_stray,
 };
-use crate::report::{Code, Finding, Reporter, Severity, Where};
+use crate::report::{Code, Finding, Reporter, Severity, Structure, Where};
 
 /// Names that macOS writes into a bundle.
 const OWN: &[&str] = &[
@@ -32,7 +32,11 @@ pub fn check(bundle: &Bundle, listing: &BandListing, reporter: &dyn Reporter) {
     check_token(bundle, reporter);
     for (name, why) in bundle.time_machine().broken {
         let text = format!("{name}: {why}");
-        reporter.report(Finding::new(Code::PlistBroken, Where::of(name), text));
+        reporter.report(Finding::new(
+            Code::PlistBroken,
+            Where::of(Structure::PropertyList).path(name),
+            text,
+        ));
     }
     check_top(bundle, reporter);
     check_listing(listing, reporter);
@@ -42,19 +46,19 @@ fn check_info(bundle: &Bundle, reporter: &dyn Reporter) {
     let info = bundle.info();
     if let InfoSource::Bckup(why) = &info.source {
         let text = format!("Info.plist: {why}; Info.bckup was used");
-        reporter.report(Finding::new(Code::InfoFallback, Where::of("Info.plist"), text));
+        reporter.report(Finding::new(Code::InfoFallback, Where::of(Structure::InfoPlist), text));
     }
     for remark in &info.remarks {
         let (code, text) = match remark {
             Remark::Differs(text) => (Code::InfoDiffers, text),
             Remark::Odd(text) => (Code::InfoOdd, text),
         };
-        reporter.report(Finding::new(code, Where::of("Info.plist"), text));
+        reporter.report(Finding::new(code, Where::of(Structure::InfoPlist), text));
     }
 }
 
 fn check_token(bundle: &Bundle, reporter: &dyn Reporter) {
-    let at = Where::of("token");
+    let at = Where::of(Structure::Token);
     match bundle.token() {
         Token::Missing => {
             reporter.report(Finding::new(Code::TokenMissing, at, "the token file is missing"));
@@ -79,18 +83,22 @@ pub fn check_top(bundle: &Bundle, reporter: &dyn Reporter) {
     for name in strays {
         let what = known_stray(&name).unwrap_or("unknown");
         let text = format!("'{name}' does not belong in a bundle ({what})");
-        reporter.report(Finding::new(Code::BundleStray, Where::of("bundle").path(name), text));
+        reporter.report(Finding::new(
+            Code::BundleStray,
+            Where::of(Structure::Bundle).path(name),
+            text,
+        ));
     }
 }
 
 fn check_listing(listing: &BandListing, reporter: &dyn Reporter) {
     for (index, what) in &listing.not_files {
-        let place = Where::of("band").band(format!("{index:x}"));
+        let place = Where::of(Structure::Band).band(format!("{index:x}"));
         let text = format!("band {index:x} is {what}, not a file");
         reporter.report(Finding::new(Code::BandNotFile, place, text));
     }
     for stray in &listing.strays {
-        let place = Where::of("bands").path(stray.name.clone());
+        let place = Where::of(Structure::Bands).path(stray.name.clone());
         let name = &stray.name;
         let finding = match stray.kind {
             StrayKind::Misnamed(index) if listing.contains(index) => Finding::new(

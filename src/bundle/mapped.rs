@@ -9,7 +9,7 @@ use super::{BandListing, Bands, Bundle, FileError, read_file};
 use crate::error::Result;
 use crate::io::bytes::{bit, to_u64, to_usize};
 use crate::io::open_untrusted_dir;
-use crate::report::{Code, Finding, Progress, Reporter, Where};
+use crate::report::{Code, Finding, Progress, Reporter, Structure, Where};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -43,7 +43,7 @@ pub fn check(
         progress.check()?;
         if let Some((stored, finding)) = lost(&dir, &bands, listing, index) {
             let start = bands.range(index).start;
-            let place = Where::of("band").band(Bands::name(index)).length(finding.bytes);
+            let place = Where::of(Structure::Band).band(Bands::name(index)).length(finding.bytes);
             let place = Where { offset: Some(start + finding.first), ..place };
             let how = if listing.contains(index) {
                 format!("ends after {stored} bytes")

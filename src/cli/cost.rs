@@ -11,7 +11,7 @@ const NAMED: usize = 3;
 pub fn print(out: &mut impl Write, f: &Finding, all: bool, terminal: bool) -> io::Result<()> {
     let Some(cost) = &f.cost else { return Ok(()) };
     // Of folders whose own records are lost, all that is in them cannot be reached.
-    let deep = f.place.structure == "catalog";
+    let deep = f.place.structure.holds_folders();
     let hit = cost.files + cost.folders;
     if hit == 0 {
         return Ok(());

@@ -13,7 +13,7 @@ pub fn run(args: &ExplainArgs) -> anyhow::Result<Exit> {
         Some(name) => match (Code::by_name(name), FsckError::find(name)) {
             (Some(code), _) => {
                 explain(&mut out, code)?;
-                fsck_numbers(&mut out, code)?;
+                counterparts(&mut out, code)?;
             }
             (None, Some(error)) => explain_fsck(&mut out, error)?,
             (None, None) => {
@@ -38,13 +38,16 @@ fn explain(out: &mut impl Write, code: Code) -> io::Result<()> {
     writeln!(out, "{code} ({})\n  {}\n  → {}", info.severity.as_str(), info.meaning, info.remedy)
 }
 
-fn fsck_numbers(out: &mut impl Write, code: Code) -> io::Result<()> {
-    let fsck = code.info().fsck;
-    if fsck.is_empty() {
-        return Ok(());
+fn counterparts(out: &mut impl Write, code: Code) -> io::Result<()> {
+    let numbers: Vec<String> = code.info().fsck_hfs.iter().map(u16::to_string).collect();
+    if !numbers.is_empty() {
+        writeln!(out, "  nearest fsck_hfs errors: {}", numbers.join(", "))?;
     }
-    let numbers: Vec<String> = fsck.iter().map(u16::to_string).collect();
-    writeln!(out, "  nearest fsck_hfs errors: {}", numbers.join(", "))
+    let messages = code.info().apfs;
+    if !messages.is_empty() {
+        writeln!(out, "  nearest messages of apfsck or fsck_apfs: {}", messages.join("; "))?;
+    }
+    Ok(())
 }
 
 /// An error of Apple's fsck, and the findings that stand for it.

@@ -2,18 +2,18 @@
 
 use super::{Disk, Locked};
 use crate::io::ReadAt;
-use crate::report::{Code, Finding, Reporter, Where};
+use crate::report::{Code, Finding, Reporter, Structure, Where};
 
 /// Report a file that ends early and a damaged encryption header.
 pub fn check(disk: &Disk, reporter: &dyn Reporter) {
     if let Some(text) = disk.cut() {
         let text = format!("the file ends before the disk does: {text}");
-        reporter.report(Finding::new(Code::DiskCut, Where::of("disk image"), text));
+        reporter.report(Finding::new(Code::DiskCut, Where::of(Structure::DiskImage), text));
     }
     if let Some(Locked::Damaged(text)) = disk.locked()
         && disk.encryption().is_none_or(|e| e.damaged.is_none())
     {
-        let place = Where::of("disk image");
+        let place = Where::of(Structure::DiskImage);
         reporter.report(Finding::new(Code::DiskImageDamaged, place, text.clone()));
     }
     let Some(encryption) = disk.encryption() else { return };
@@ -23,10 +23,18 @@ pub fn check(disk: &Disk, reporter: &dyn Reporter) {
         && !token_told
     {
         let text = format!("{text}; without this header nobody can read the image");
-        reporter.report(Finding::new(Code::HeaderEncryption, Where::of("encryption header"), text));
+        reporter.report(Finding::new(
+            Code::HeaderEncryption,
+            Where::of(Structure::EncryptionHeader),
+            text,
+        ));
     }
     for text in &encryption.odd {
-        reporter.report(Finding::new(Code::TokenOdd, Where::of("encryption header"), text.clone()));
+        reporter.report(Finding::new(
+            Code::TokenOdd,
+            Where::of(Structure::EncryptionHeader),
+            text.clone(),
+        ));
     }
 }
 
@@ -39,7 +47,7 @@ pub fn check_chunks(disk: &Disk, reporter: &dyn Reporter) {
             run.start
         );
         let place = disk.decrypted.as_ref().and_then(|d| d.locate(run.start));
-        let mut place = Where::of("encrypted chunks").at(place);
+        let mut place = Where::of(Structure::EncryptedChunks).at(place);
         place.length = Some(len);
         reporter.report(Finding::new(Code::ChunkZero, place, text));
     }

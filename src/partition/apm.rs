@@ -4,7 +4,7 @@ use super::{Partition, PartitionMap, Purpose, Scheme, head};
 use crate::error::Result;
 use crate::io::bytes::{be16, be32};
 use crate::io::{ReadAt, read_up_to};
-use crate::report::{Code, Finding, Reporter, Where};
+use crate::report::{Code, Finding, Reporter, Structure, Where};
 
 /// `PM`.
 const SIGNATURE: u16 = 0x504D;
@@ -21,7 +21,7 @@ pub(super) fn scan(disk: &dyn ReadAt, reporter: &dyn Reporter) -> Result<Option<
         let offset = u64::from(number) * block;
         let entry = read_up_to(disk, offset, 512)?;
         let report = |text: String| {
-            let place = Where::of("Apple partition map").at(disk.locate(offset));
+            let place = Where::of(Structure::ApplePartitionMap).at(disk.locate(offset));
             reporter.report(Finding::new(Code::ApmEntry, place, text));
         };
         if be16(&entry, 0) != Some(SIGNATURE) {

@@ -4,7 +4,7 @@ use super::{Partition, PartitionMap, Purpose, Scheme};
 use crate::error::Result;
 use crate::io::bytes::{array, le16, le32, le64, to_usize, usize32};
 use crate::io::{ReadAt, read_up_to};
-use crate::report::{Code, Finding, Reporter, Where};
+use crate::report::{Code, Finding, Reporter, Structure, Where};
 
 /// Entries that are read; macOS writes 128.
 const MAX_ENTRIES: u32 = 1024;
@@ -43,14 +43,14 @@ pub(super) fn scan(disk: &dyn ReadAt, reporter: &dyn Reporter) -> Result<Option<
         if let Copy::Good(backup) = read_table(disk, sector, last)? {
             let why = primary_error.map_or("its signature is missing".into(), |(_, why)| why);
             let text = format!("primary GPT: {why}; the backup at its end of the disk was used");
-            let place = Where::of("GPT").at(disk.locate(sector));
+            let place = Where::of(Structure::Gpt).at(disk.locate(sector));
             reporter.report(Finding::new(Code::GptPrimary, place, text));
             return Ok(Some(into_map(backup, true)));
         }
     }
     if let Some((sector, why)) = primary_error {
         let text = format!("primary GPT: {why}; no backup was found either");
-        let place = Where::of("GPT").at(disk.locate(sector));
+        let place = Where::of(Structure::Gpt).at(disk.locate(sector));
         reporter.report(Finding::new(Code::GptPrimary, place, text));
     }
     Ok(None)
@@ -65,7 +65,11 @@ enum Copy {
 fn check_backup(disk: &dyn ReadAt, primary: &Table, reporter: &dyn Reporter) -> Result<()> {
     let say = |code, lba: u64, text: String| {
         let offset = lba.saturating_mul(primary.sector).min(disk.len().saturating_sub(1));
-        reporter.report(Finding::new(code, Where::of("GPT").at(disk.locate(offset)), text));
+        reporter.report(Finding::new(
+            code,
+            Where::of(Structure::Gpt).at(disk.locate(offset)),
+            text,
+        ));
     };
     let last = (disk.len() / primary.sector).saturating_sub(1);
     if primary.alternate != last {

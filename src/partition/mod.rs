@@ -9,7 +9,7 @@ mod mbr;
 
 use crate::error::Result;
 use crate::io::{ReadAt, read_up_to};
-use crate::report::{Code, Finding, Reporter, Where};
+use crate::report::{Code, Finding, Reporter, Structure, Where};
 
 /// How the disk is divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,8 +127,8 @@ fn check_layout(disk: &dyn ReadAt, map: &mut PartitionMap, reporter: &dyn Report
                 "partition {} ({}) of {} bytes at {} ends past the disk ({len} bytes)",
                 p.number, p.type_name, p.len, p.start
             );
-            let place =
-                Where::of("partition map").at(disk.locate(p.start.min(len.saturating_sub(1))));
+            let place = Where::of(Structure::PartitionMap)
+                .at(disk.locate(p.start.min(len.saturating_sub(1))));
             reporter.report(Finding::new(Code::PartitionEntry, place, text));
             p.len = len.saturating_sub(p.start);
         }
@@ -139,7 +139,7 @@ fn check_layout(disk: &dyn ReadAt, map: &mut PartitionMap, reporter: &dyn Report
     for (a, b) in sorted.iter().zip(sorted.iter().skip(1)) {
         if a.start + a.len > b.start {
             let text = format!("partitions {} and {} overlap", a.number, b.number);
-            let place = Where::of("partition map").at(disk.locate(b.start));
+            let place = Where::of(Structure::PartitionMap).at(disk.locate(b.start));
             reporter.report(Finding::new(Code::PartitionEntry, place, text));
         }
     }

@@ -1,7 +1,6 @@
 //! A thing that is wrong, and who listens for it.
 
-use super::Code;
-use crate::error::Locus;
+use super::{Code, Where};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,98 +25,6 @@ impl Severity {
             Self::Warning => "warning",
             Self::Damage => "damage",
         }
-    }
-}
-
-/// Where a finding is. Absent parts are not known or do not apply.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize)]
-pub struct Where {
-    /// The structure: `catalog`, `volume header`, `band`, `Info.plist`…
-    pub structure: String,
-    /// Number of the partition, of what concerns a volume.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub partition: Option<u32>,
-    /// Catalog node id (CNID) of the file or folder concerned.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cnid: Option<u32>,
-    /// B-tree node number.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub node: Option<u32>,
-    /// Record number in that node.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub record: Option<u16>,
-    /// First allocation block.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub block: Option<u32>,
-    /// Byte offset on the disk.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub offset: Option<u64>,
-    /// Length in bytes of what is concerned.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub length: Option<u64>,
-    /// Name of the band file.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub band: Option<String>,
-    /// Path in the volume or on the server.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub path: Option<String>,
-}
-
-impl Where {
-    /// In the named structure.
-    pub fn of(structure: impl Into<String>) -> Self {
-        Self { structure: structure.into(), ..Self::default() }
-    }
-
-    /// Add a byte's place.
-    pub fn at(mut self, place: Option<Locus>) -> Self {
-        if let Some(place) = place {
-            self.offset = Some(place.offset);
-            self.band = place.band.map(|b| b.name);
-        }
-        self
-    }
-
-    /// Add how many bytes are concerned.
-    pub fn length(mut self, bytes: u64) -> Self {
-        self.length = Some(bytes);
-        self
-    }
-
-    /// Add the catalog node id.
-    pub fn cnid(mut self, cnid: u32) -> Self {
-        self.cnid = Some(cnid);
-        self
-    }
-
-    /// Add the B-tree node number.
-    pub fn node(mut self, node: u32) -> Self {
-        self.node = Some(node);
-        self
-    }
-
-    /// Add the record number in the node.
-    pub fn record(mut self, record: usize) -> Self {
-        self.record = u16::try_from(record).ok();
-        self
-    }
-
-    /// Add the allocation block.
-    pub fn block(mut self, block: u32) -> Self {
-        self.block = Some(block);
-        self
-    }
-
-    /// Add the band's name.
-    pub fn band(mut self, band: impl Into<String>) -> Self {
-        self.band = Some(band.into());
-        self
-    }
-
-    /// Add a path.
-    pub fn path(mut self, path: impl Into<String>) -> Self {
-        self.path = Some(path.into());
-        self
     }
 }
 
@@ -202,7 +109,13 @@ impl Finding {
     /// and place.
     pub fn sort(findings: &mut [Self]) {
         findings.sort_by_cached_key(|f| {
-            (std::cmp::Reverse(f.severity), f.code, f.place.offset, f.place.cnid, f.message.clone())
+            (
+                std::cmp::Reverse(f.severity),
+                f.code,
+                f.place.offset,
+                f.place.object,
+                f.message.clone(),
+            )
         });
     }
 
@@ -296,14 +209,15 @@ impl Reporter for Collector {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Structure;
 
     #[test]
     fn a_collector_keeps_the_worst_first_and_counts_the_rest() {
         let c = Collector::new(2);
         for i in 0..5 {
-            c.report(Finding::new(Code::BandStray, Where::of("bands"), format!("{i}")));
+            c.report(Finding::new(Code::BandStray, Where::of(Structure::Bands), format!("{i}")));
         }
-        c.report(Finding::new(Code::BandNotFile, Where::of("bands"), "x"));
+        c.report(Finding::new(Code::BandNotFile, Where::of(Structure::Bands), "x"));
         let (kept, more) = c.into_findings();
         assert_eq!(kept.len(), 3);
         assert_eq!(kept[0].code, Code::BandNotFile);

@@ -6,10 +6,12 @@
 mod code;
 mod finding;
 mod fsck;
+mod place;
 mod progress;
 pub mod words;
 
-pub use code::{Code, CodeInfo};
-pub use finding::{Affected, Collector, Cost, Finding, Ignore, Reporter, Severity, Where};
+pub use code::{Code, CodeInfo, Quality, Subject};
+pub use finding::{Affected, Collector, Cost, Finding, Ignore, Reporter, Severity};
 pub use fsck::{FsckError, Maps};
+pub use place::{Scope, Structure, Where};
 pub use progress::{NoProgress, Progress, Silently, Unit};

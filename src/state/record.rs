@@ -5,7 +5,7 @@ use super::{Identity, write_atomically};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::report::words::span;
-use crate::report::{Code, Finding, Where};
+use crate::report::{Code, Finding, Structure, Where};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
@@ -106,7 +106,7 @@ impl Session {
     /// A finding if the record was damaged and had to be begun anew.
     pub fn problem(&self) -> Option<Finding> {
         let text = self.problem.clone()?;
-        Some(Finding::new(Code::ManifestRestarted, Where::of("record"), text))
+        Some(Finding::new(Code::ManifestRestarted, Where::of(Structure::Record), text))
     }
 
     /// A finding if the last verification, or if there was none the day the bundle was
@@ -122,7 +122,7 @@ impl Session {
             Some(_) => format!("it was last verified {ago} ago, more than {limit}"),
             None => format!("it was first seen {ago} ago, more than {limit}, and never verified"),
         };
-        Some(Finding::new(Code::BundleUnverified, Where::of("bundle"), text))
+        Some(Finding::new(Code::BundleUnverified, Where::of(Structure::Bundle), text))
     }
 
     /// Note that the bundle was verified.

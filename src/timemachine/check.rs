@@ -5,7 +5,7 @@
 use super::{Backup, Computer, Snapshot, State, stamp_seconds};
 use crate::bundle::TimeMachinePlists;
 use crate::report::words::{bytes, span};
-use crate::report::{Code, Finding, Reporter, Where};
+use crate::report::{Code, Finding, Reporter, Structure, Where};
 use std::collections::BTreeMap;
 
 /// How long after the last completion bands may be written without remark.
@@ -42,7 +42,7 @@ pub fn check(known: &Known<'_>, max_age: Option<i64>, now: i64, reporter: &dyn R
     c.machine();
     if let Some(backup) = known.backup {
         for problem in &backup.problems {
-            c.say(Code::TmUnreadable, "Backups.backupdb", problem.clone());
+            c.say(Code::TmUnreadable, Structure::BackupStore, problem.clone());
         }
         for (_, s) in backup.snapshots() {
             c.snapshot(s);
@@ -64,7 +64,7 @@ pub fn last_completed(known: &Known<'_>) -> Option<i64> {
 }
 
 impl Check<'_> {
-    fn say(&self, code: Code, place: &str, text: String) {
+    fn say(&self, code: Code, place: Structure, text: String) {
         self.reporter.report(Finding::new(code, Where::of(place), text));
     }
 
@@ -73,11 +73,11 @@ impl Check<'_> {
         let Some(machine) = self.known.plists.and_then(|p| p.machine.as_ref()) else { return };
         if machine.verification_state == Some(2) {
             let text = "the Mac verified this backup and found it bad (VerificationState 2)";
-            self.say(Code::TmVerification, "MachineID.plist", text.into());
+            self.say(Code::TmVerification, Structure::MachineId, text.into());
         }
         if machine.recovery_declined.is_some() {
             let text = "the user put off starting a new backup; until then none is made";
-            self.say(Code::TmBlocked, "MachineID.plist", text.into());
+            self.say(Code::TmBlocked, Structure::MachineId, text.into());
         }
         // B2.
         let computers = self.known.backup.map(|b| b.computers.as_slice()).unwrap_or_default();
@@ -91,7 +91,7 @@ impl Check<'_> {
                 "the bundle belongs to Mac {host}, the backups in it to {}",
                 on_volume.join(", ")
             );
-            self.say(Code::TmHost, "MachineID.plist", text);
+            self.say(Code::TmHost, Structure::MachineId, text);
         }
     }
 
@@ -103,27 +103,27 @@ impl Check<'_> {
             State::Complete | State::Unmarked => None,
         };
         if let Some(how) = unfinished {
-            self.say(Code::TmUnfinished, "snapshots", format!("{} {how}", s.name));
+            self.say(Code::TmUnfinished, Structure::Snapshots, format!("{} {how}", s.name));
             return;
         }
         if s.volumes.is_empty() && !self.known.broken {
             let text =
                 format!("{} holds no volume: its deletion may have been interrupted", s.name);
-            self.say(Code::TmIncomplete, "snapshots", text);
+            self.say(Code::TmIncomplete, Structure::Snapshots, text);
         }
         if s.state == State::Complete && s.volumes.iter().any(|v| v.uuid.is_none()) {
             let text = format!("{} holds a volume without the UUID of the Mac's volume", s.name);
-            self.say(Code::TmStructure, "snapshots", text);
+            self.say(Code::TmStructure, Structure::Snapshots, text);
         }
         let Some(completed) = s.completed else { return };
         if s.started.is_some_and(|started| started > completed) {
             let text = format!("{} was completed before it was started", s.name);
-            self.say(Code::TmDates, "snapshots", text);
+            self.say(Code::TmDates, Structure::Snapshots, text);
         }
         // A clock may be a little ahead.
         if completed / MICROS > self.now.saturating_add(DAY) {
             let text = format!("{} was completed in the future, says its date", s.name);
-            self.say(Code::TmDates, "snapshots", text);
+            self.say(Code::TmDates, Structure::Snapshots, text);
         }
         // Named in the Mac's local time, at some moment between start and completion.
         if let Some(named) = stamp_seconds(&s.name) {
@@ -134,7 +134,7 @@ impl Check<'_> {
             if far {
                 let text =
                     format!("the name of {} does not fit its dates in any time zone", s.name);
-                self.say(Code::TmDates, "snapshots", text);
+                self.say(Code::TmDates, Structure::Snapshots, text);
             }
         }
     }
@@ -143,7 +143,7 @@ impl Check<'_> {
     fn computer(&self, c: &Computer) {
         if c.host_uuid.is_none() && c.mac_address.is_none() {
             let text = format!("the folder of '{}' does not say which Mac it belongs to", c.name);
-            self.say(Code::TmStructure, "Backups.backupdb", text);
+            self.say(Code::TmStructure, Structure::BackupStore, text);
         }
         let newest = c.snapshots.iter().rev().find(|s| s.state.is_whole());
         // A link whose text is lost is no word of Time Machine's.
@@ -156,7 +156,7 @@ impl Check<'_> {
                 link.escape_debug(),
                 newest.name
             );
-            self.say(Code::TmLatest, "snapshots", text);
+            self.say(Code::TmLatest, Structure::Snapshots, text);
         }
         let complete: Vec<&Snapshot> =
             c.snapshots.iter().filter(|s| s.state == State::Complete).collect();
@@ -166,7 +166,7 @@ impl Check<'_> {
                 && before >= after
             {
                 let text = format!("{} has number {before}, the later {} {after}", a.name, b.name);
-                self.say(Code::TmOrder, "snapshots", text);
+                self.say(Code::TmOrder, Structure::Snapshots, text);
             }
         }
         let mut states: BTreeMap<i64, u64> = BTreeMap::new();
@@ -179,7 +179,7 @@ impl Check<'_> {
                 && state != usual
             {
                 let text = format!("{} has state {state}, the others {usual}", s.name);
-                self.say(Code::TmState, "snapshots", text);
+                self.say(Code::TmState, Structure::Snapshots, text);
             }
         }
     }
@@ -197,13 +197,13 @@ impl Check<'_> {
         if let Some(last) = last.filter(|last| gone.contains(last)) {
             let text =
                 format!("the history names {last} as the last backup, which is not on the volume");
-            self.say(Code::TmHistory, "SnapshotHistory.plist", text);
+            self.say(Code::TmHistory, Structure::SnapshotHistory, text);
         } else if let Some(first) = gone.first() {
             let text = format!(
                 "the history names {} snapshots that are not on the volume, {first} among them",
                 gone.len()
             );
-            self.say(Code::TmHistory, "SnapshotHistory.plist", text);
+            self.say(Code::TmHistory, Structure::SnapshotHistory, text);
         }
     }
 
@@ -218,10 +218,10 @@ impl Check<'_> {
                 || self.known.backup.is_some() && !self.known.broken;
             if none {
                 let text = format!("no backup was ever completed{free}");
-                self.say(Code::TmNeverCompleted, "snapshots", text);
+                self.say(Code::TmNeverCompleted, Structure::Snapshots, text);
             } else if max_age.is_some() {
                 let text = "it is not known when the last backup was completed";
-                self.say(Code::TmAgeUnknown, "snapshots", text.into());
+                self.say(Code::TmAgeUnknown, Structure::Snapshots, text.into());
             }
             return;
         };
@@ -234,7 +234,7 @@ impl Check<'_> {
                 span(age),
                 span(max_age)
             );
-            self.say(Code::TmStale, "snapshots", text);
+            self.say(Code::TmStale, Structure::Snapshots, text);
         }
         // If no band is older, the bundle was copied and its dates mean nothing.
         if let Some((oldest, newest)) = self.known.bands_written
@@ -246,7 +246,7 @@ impl Check<'_> {
                 span(age),
                 span(newest - last)
             );
-            self.say(Code::TmNeverCompletes, "snapshots", text);
+            self.say(Code::TmNeverCompletes, Structure::Snapshots, text);
         }
     }
 }

@@ -4,7 +4,7 @@
 use crate::bundle::{BandListing, Bands, Bundle};
 use crate::error::Result;
 use crate::io::bytes::{to_u64, to_usize};
-use crate::report::{Code, Finding, Progress, Reporter, Unit, Where};
+use crate::report::{Code, Finding, Progress, Reporter, Structure, Unit, Where};
 use rustix::fs::{AtFlags, FileType, Stat, statat};
 
 /// More bands than this slow file servers down (`formats/sparsebundle.md` section 4).
@@ -49,7 +49,7 @@ pub fn check(
     let mut written = Written::default();
     if listing.present.len() > MANY {
         let text = format!("{} bands lie in one folder", listing.present.len());
-        reporter.report(Finding::new(Code::BandMany, Where::of("bands"), text));
+        reporter.report(Finding::new(Code::BandMany, Where::of(Structure::Bands), text));
     }
     progress.phase("looking at the bands", to_u64(listing.present.len()), Unit::Items);
     let bands = bundle.bands();

@@ -7,7 +7,9 @@ use crate::fs::{FileSystem, Kind, NodeId, Owned, Owner, Views};
 use crate::io::{Presence, Ranges};
 use crate::losses::{self, Evidence, Judged, Loss, Standing};
 use crate::report::words::binary;
-use crate::report::{Affected, Code, Cost, Finding, Progress, Severity, Unit, Where};
+use crate::report::{
+    Affected, Code, Cost, Finding, Progress, Severity, Structure, Subject, Unit, Where,
+};
 use crate::timemachine::{Appearances, OpenVolume};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Range;
@@ -81,39 +83,16 @@ fn target(
     if f.severity == Severity::Info || f.cost.is_some() {
         return None;
     }
-    if is_about_place(f.code) {
+    if f.code.info().about == Subject::Place {
         let first = f.place.offset?;
         let range = first..first.saturating_add(f.place.length.unwrap_or(1));
         let range = range.start.max(volume.start)..range.end.min(volume.end);
         return (range.start < range.end).then_some((Some(range), None));
     }
-    let node = NodeId(u64::from(f.place.cnid?));
+    let object = f.place.object.filter(|_| f.code.info().about == Subject::Object);
+    let node = NodeId(object?);
     let here = f.place.partition == Some(partition) && node.0 >= FIRST_USER_ID;
     here.then_some((None, Some(node)))
-}
-
-/// Whether a code means that what lies at its place cannot be relied on.
-fn is_about_place(code: Code) -> bool {
-    matches!(
-        code,
-        Code::BandLost
-            | Code::BandMapped
-            | Code::BandUnreadable
-            | Code::BandNotFile
-            | Code::BandRot
-            | Code::BandRewritten
-            | Code::BandGone
-            | Code::ChunkZero
-            | Code::DiskUnreadable
-            | Code::BtreeUnreadable
-            | Code::BtreeNode
-            | Code::BtreeKind
-            | Code::BtreeLink
-            | Code::BtreeTwice
-            | Code::BtreeKeyLength
-            | Code::BtreeKeyOrder
-            | Code::BtreeIndexKey
-    )
 }
 
 fn probe_of(loss: Loss, judged: Judged, start: u64, evidence: &Evidence) -> Probe {
@@ -124,7 +103,8 @@ fn probe_of(loss: Loss, judged: Judged, start: u64, evidence: &Evidence) -> Prob
     let place = match (loss.how, evidence.bands()) {
         (Presence::Missing, Some(bands)) => bands.place(loss.band),
         _ => {
-            let place = Where::of("band").band(Bands::name(loss.band)).length(last - first);
+            let place =
+                Where::of(Structure::Band).band(Bands::name(loss.band)).length(last - first);
             Where { offset: Some(start + first), ..place }
         }
     };

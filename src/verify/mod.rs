@@ -17,7 +17,9 @@ use crate::bundle::{BandListing, Bundle, Token, busy, mapped};
 use crate::disk::{Container, Disk};
 use crate::error::{Error, Result};
 use crate::io::bytes::to_u64;
-use crate::report::{Code, Collector, Finding, Progress, Reporter, Severity, Silently, Where};
+use crate::report::{
+    Code, Collector, Finding, Progress, Reporter, Severity, Silently, Structure, Where,
+};
 use crate::timemachine::check::{Known, last_completed};
 use crate::timemachine::{self, Archive, Backup};
 use bands::Written;
@@ -58,7 +60,7 @@ pub fn verify(
     let disk = match opened {
         Ok(disk) => disk,
         Err(Error::Corrupt(c)) => {
-            let place = Where::of("Info.plist");
+            let place = Where::of(Structure::InfoPlist);
             collector.report(Finding::new(Code::InfoLost, place, c.to_string()));
             outcome.skip("everything else", "the band size is not known");
             let (findings, more) = collector.into_findings();
@@ -112,7 +114,7 @@ pub fn verify(
     }
     if !signs.is_empty() {
         let text = format!("a Mac is using the bundle: {}", signs.join("; "));
-        findings.push(Finding::new(Code::BundleBusy, Where::of("bundle"), text));
+        findings.push(Finding::new(Code::BundleBusy, Where::of(Structure::Bundle), text));
     }
     outcome.finish(findings, more, !signs.is_empty());
     Ok(outcome)
@@ -123,7 +125,7 @@ pub fn verify(
 pub fn skipped(path: &std::path::Path, why: &str, unverified: Option<Finding>) -> Outcome {
     let mut outcome = Outcome::new(path);
     let text = format!("{why}; it was not checked");
-    let mut findings = vec![Finding::new(Code::BundleSkipped, Where::of("bundle"), text)];
+    let mut findings = vec![Finding::new(Code::BundleSkipped, Where::of(Structure::Bundle), text)];
     findings.extend(unverified);
     outcome.skip("everything", why);
     outcome.busy = true;
@@ -186,7 +188,7 @@ impl Job<'_> {
         if keyless && self.reporter.any(lost) && bands::look_encrypted(&bundle.bands(), listing) {
             let text = "the bands look encrypted, but the token that holds the keys is empty or \
                         missing";
-            self.reporter.report(Finding::new(Code::TokenLost, Where::of("token"), text));
+            self.reporter.report(Finding::new(Code::TokenLost, Where::of(Structure::Token), text));
         }
     }
 

@@ -3,13 +3,12 @@
 
 use super::contents::ReadAlong;
 use super::manifest::ManifestRun;
-use super::volumes::OfPartition;
 use super::{Job, Outcome, Subset, contents, costs as pricing};
 use crate::bundle::Bundle;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::losses::{self, Evidence};
-use crate::report::{Code, Finding, Progress};
+use crate::report::{Finding, Progress, Quality, Scope, Structure, Subject};
 use crate::timemachine::{Appearances, Archive, OpenVolume};
 use std::sync::{Mutex, PoisonError};
 
@@ -63,7 +62,7 @@ impl Job<'_> {
         let number = volume.found.partition.number;
         let mut done = contents::Done::default();
         self.layer(outcome, "contents", |inner| {
-            let reporter = &OfPartition { inner, number };
+            let reporter = &Scope::partition(number).stamp(inner);
             done = contents::read(&pass, reporter, self.progress)?;
             Ok(done.contents.text())
         })?;
@@ -112,7 +111,7 @@ fn unless_interrupted<T>(result: Result<T>) -> Result<Option<T>> {
 fn trusts_bitmap(findings: &[Finding], partition: u32) -> bool {
     !findings.iter().any(|f| {
         f.place.partition == Some(partition)
-            && (matches!(f.code, Code::BitmapUnder | Code::BitmapUnreadable)
-                || (f.code == Code::BandLost && f.place.structure == "bitmap"))
+            && (f.code.is(Quality::Bitmap)
+                || f.code.info().about == Subject::Place && f.place.structure == Structure::Bitmap)
     })
 }

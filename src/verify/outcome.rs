@@ -2,7 +2,7 @@
 
 use super::contents::Contents;
 use crate::disk::Disk;
-use crate::report::{Code, Finding, Severity};
+use crate::report::{Code, Finding, Quality, Severity};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -190,9 +190,7 @@ impl Outcome {
         self.busy |= busy;
         if busy {
             for f in &mut findings {
-                let contents = ["HFS-", "FILE-"].iter().any(|p| f.code.name().starts_with(p))
-                    || matches!(f.code, Code::VolumeUnknown | Code::BandLost | Code::BandMapped);
-                if contents && f.severity == Severity::Damage {
+                if f.code.is(Quality::Contents) && f.severity == Severity::Damage {
                     f.severity = Severity::Warning;
                     f.message.push_str(" (a Mac is at work: this may be a half-written state)");
                 }

@@ -9,7 +9,7 @@ use crate::io::Presence;
 use crate::io::bytes::to_u64;
 use crate::partition::{self, PartitionMap, Purpose, Scheme};
 use crate::report::words::{count, plural};
-use crate::report::{Code, Finding, Reporter, Severity, Where};
+use crate::report::{Code, Finding, Reporter, Scope, Severity, Structure, Where};
 use crate::volume::{self, Found, Kind};
 
 impl Job<'_> {
@@ -42,7 +42,7 @@ impl Job<'_> {
                     Ok(text)
                 }
                 Err(e @ (Error::Io { .. } | Error::Corrupt(_))) => {
-                    let place = Where::of("disk");
+                    let place = Where::of(Structure::Disk);
                     reporter.report(Finding::new(Code::DiskUnreadable, place, e.to_string()));
                     Ok("cannot be read".into())
                 }
@@ -99,14 +99,14 @@ impl Job<'_> {
                 return Err(Error::NotASource { path, why });
             }
             let text = "no volume was found on the disk";
-            self.reporter.report(Finding::new(Code::VolumeNone, Where::of("disk"), text));
+            self.reporter.report(Finding::new(Code::VolumeNone, Where::of(Structure::Disk), text));
             outcome.skip("contents", text);
         }
         Ok(())
     }
 
     fn unrecognised(&self, v: &Found, disk: &Disk) {
-        let place = Where::of("volume").at(v.source.locate(0));
+        let place = Where::of(Structure::Volume).at(v.source.locate(0));
         let what = if v.kind == Kind::Empty { "only zeros" } else { "nothing recognisable" };
         let text = format!(
             "partition {} ({}) begins with {what}, expected a volume",
@@ -132,7 +132,7 @@ impl Job<'_> {
         }
         let mut not_checked = Vec::new();
         self.layer(outcome, "volume", |inner| {
-            let reporter = &OfPartition { inner, number: v.partition.number };
+            let reporter = &Scope::partition(v.partition.number).stamp(inner);
             let checked = crate::hfsplus::check::check(&v.source, reporter, self.progress)?;
             not_checked.clone_from(&checked.not_checked);
             Ok(volume_text(v, &checked))
@@ -141,19 +141,6 @@ impl Job<'_> {
             outcome.skip(&what, &why);
         }
         Ok(())
-    }
-}
-
-/// Adds the number of the partition to findings on a volume.
-pub(super) struct OfPartition<'a> {
-    pub inner: &'a dyn Reporter,
-    pub number: u32,
-}
-
-impl Reporter for OfPartition<'_> {
-    fn report(&self, mut finding: Finding) {
-        finding.place.partition = Some(self.number);
-        self.inner.report(finding);
     }
 }
 

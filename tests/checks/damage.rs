@@ -24,7 +24,7 @@ fn judge(name: &str, fsck: &[u16], found: &[Finding]) -> Option<String> {
     if told.is_empty() {
         return Some(format!("{name}: not found (fsck {fsck:?})"));
     }
-    let fits = |f: &&&Finding| f.code.info().fsck.iter().any(|n| fsck.contains(n));
+    let fits = |f: &&&Finding| f.code.info().fsck_hfs.iter().any(|n| fsck.contains(n));
     if !fsck.is_empty() && told.iter().filter(fits).count() == 0 {
         return Some(format!("{name}: fsck {fsck:?}, but {codes:?}"));
     }

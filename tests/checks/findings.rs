@@ -9,23 +9,25 @@ fn page() -> String {
     let mut text = String::from(
         "# Findings\n\n\
          What `tmbundle verify` reports. A code keeps its meaning from release to release.\n\
-         `tmbundle explain CODE` prints the same. The last column gives the nearest error\n\
-         numbers of Apple's `fsck_hfs`.\n\n\
+         `tmbundle explain CODE` prints the same. The last columns give the nearest error\n\
+         numbers of Apple's `fsck_hfs`, and the nearest messages of `apfsck` and `fsck_apfs`.\n\n\
          Severity: **damage** (something is lost or structurally wrong), **warning** (not damage\n\
          yet, or damage that costs nothing), **info** (worth knowing). A finding may be graded\n\
          differently where its circumstances are milder or worse; the table has the usual grade.\n\n\
-         | Code | Severity | Meaning | What to do | fsck_hfs |\n|---|---|---|---|---|\n",
+         | Code | Severity | Meaning | What to do | fsck_hfs | apfsck, fsck_apfs |\n\
+         |---|---|---|---|---|---|\n",
     );
     for code in Code::ALL {
         let info = code.info();
-        let fsck: Vec<String> = info.fsck.iter().map(u16::to_string).collect();
+        let fsck: Vec<String> = info.fsck_hfs.iter().map(u16::to_string).collect();
         let _ = writeln!(
             text,
-            "| {code} | {} | {} | {} | {} |",
+            "| {code} | {} | {} | {} | {} | {} |",
             info.severity.as_str(),
             info.meaning,
             info.remedy,
-            fsck.join(", ")
+            fsck.join(", "),
+            info.apfs.join("; ")
         );
     }
     text.push_str(
@@ -81,7 +83,7 @@ fn every_error_of_fsck_is_mapped_and_the_lists_agree() {
         assert_eq!(FsckError::find(symbol).unwrap().number, number);
         assert_eq!(FsckError::find(&format!("-{number}")).unwrap().number, number);
         let listed: Vec<Code> =
-            Code::ALL.iter().copied().filter(|c| c.info().fsck.contains(&number)).collect();
+            Code::ALL.iter().copied().filter(|c| c.info().fsck_hfs.contains(&number)).collect();
         match maps {
             Maps::Codes(codes) => {
                 let mut codes = codes.to_vec();
@@ -94,6 +96,6 @@ fn every_error_of_fsck_is_mapped_and_the_lists_agree() {
         }
     }
     for code in Code::ALL {
-        assert!(code.info().fsck.iter().all(|n| (500..=618).contains(n)), "{code}");
+        assert!(code.info().fsck_hfs.iter().all(|n| (500..=618).contains(n)), "{code}");
     }
 }

@@ -1,5 +1,6 @@
 //! `docs/schema/verify-1.json` describes all that `verify --json` prints, and nothing
-//! that it does not. To take in new codes: `UPDATE_DOCS=1 cargo test --test commands json_schema`.
+//! that it does not. To take in new codes and structures:
+//! `UPDATE_DOCS=1 cargo test --test commands json_schema`.
 
 use crate::common;
 
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use tmbundle::report::Code;
+use tmbundle::report::{Code, Structure};
 use tools::bundle::{BundleOptions, Encryption};
 use tools::damage::Damage;
 use tools::samples;
@@ -22,19 +23,21 @@ fn schema() -> Value {
     serde_json::from_str(&fs::read_to_string(path()).unwrap()).unwrap()
 }
 
-/// The file's text with the codes as the program has them. They stand last.
-fn with_codes(text: &str) -> String {
-    let start = text.rfind("\"enum\": [").unwrap() + "\"enum\": [".len();
+/// The file's text with the names of a definition as the program has them.
+fn with_names(text: &str, definition: &str, names: Vec<&str>) -> String {
+    let of = text.find(&format!("\n    \"{definition}\": {{")).unwrap();
+    let start = of + text[of..].find("\"enum\": [").unwrap() + "\"enum\": [".len();
     let end = start + text[start..].find(']').unwrap();
-    let codes: Vec<String> =
-        Code::ALL.iter().map(|code| format!("\n          \"{code}\"")).collect();
-    format!("{}{}\n        {}", &text[..start], codes.join(","), &text[end..])
+    let names: Vec<String> = names.iter().map(|n| format!("\n          \"{n}\"")).collect();
+    format!("{}{}\n        {}", &text[..start], names.join(","), &text[end..])
 }
 
 #[test]
-fn the_schema_lists_every_code() {
+fn the_schema_lists_every_code_and_structure() {
     let found = fs::read_to_string(path()).unwrap();
-    let wanted = with_codes(&found);
+    let codes = Code::ALL.iter().map(|c| c.name()).collect();
+    let structures = Structure::ALL.iter().map(|s| s.as_str()).collect();
+    let wanted = with_names(&with_names(&found, "code", codes), "structure", structures);
     if std::env::var_os("UPDATE_DOCS").is_some() {
         fs::write(path(), &wanted).unwrap();
     } else {

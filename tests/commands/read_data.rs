@@ -82,7 +82,7 @@ fn every_damage_to_contents_is_found_and_named() {
         found.retain(|f| !clean.contains(f));
         let expected = found.len() == 1
             && (found[0].code.name(), found[0].severity) == (*code, *severity)
-            && found[0].place.cnid.is_some()
+            && found[0].place.object.is_some()
             && found[0].place.path.as_deref().is_some_and(|p| found[0].message.starts_with(p));
         if !expected {
             wrong.push(format!("{name}: {:?}", told(&found)));
@@ -294,7 +294,7 @@ fn an_unreadable_stream_is_named_with_its_place() {
     }
     let at = first(big, ForkKind::Data) + (2 << 20);
     let (_, found) = pass(faulty(&volume, at + 5..at + 6), ALL);
-    assert_eq!((found[0].place.offset, found[0].place.cnid), (Some(at), Some(big)));
+    assert_eq!((found[0].place.offset, found[0].place.object), (Some(at), Some(big.into())));
 }
 
 struct StopsAfter(Mutex<u64>);

@@ -14,7 +14,7 @@ use crate::hfsplus::format::{
 use crate::hfsplus::node::split;
 use crate::hfsplus::unicode::raw_string;
 use crate::io::bytes::{be32, usize32};
-use crate::report::{Code, Finding, Reporter, Severity, Where};
+use crate::report::{Code, Finding, Reporter, Severity, Structure, Where};
 use std::collections::BTreeMap;
 
 /// A fork that is still being put together: its data, blocks seen so far.
@@ -83,8 +83,11 @@ impl AttributeFacts {
         let Some(key) = Key::parse(parts.key) else { return };
         let name = raw_string(key.name);
         let mut bad = |text: String| {
-            let place =
-                Where::of("attributes").node(node).record(index).cnid(key.file).at(locate(node));
+            let place = Where::of(Structure::Attributes)
+                .node(node)
+                .record(index)
+                .object(key.file)
+                .at(locate(node));
             let text = format!(
                 "attributes node {node} record {index}, '{name}' of object {}: {text}",
                 key.file
@@ -94,7 +97,7 @@ impl AttributeFacts {
         };
         let data = parts.data;
         if let Some(expected) = expected_len(data).filter(|n| *n < data.len()) {
-            let place = Where::of("attributes").node(node).record(index).cnid(key.file);
+            let place = Where::of(Structure::Attributes).node(node).record(index).object(key.file);
             let text = format!(
                 "attributes node {node} record {index}: {} bytes, {expected} would do",
                 data.len()
@@ -142,10 +145,10 @@ impl AttributeFacts {
             let size = usize32(be32(data, 12).unwrap_or(0)).min(value.len());
             if let Err(why) = Acl::parse(value.get(..size).unwrap_or_default()) {
                 let text = format!("access control list of object {}: {why}", key.file);
-                let place = Where::of("attributes")
+                let place = Where::of(Structure::Attributes)
                     .node(node)
                     .record(index)
-                    .cnid(key.file)
+                    .object(key.file)
                     .at(locate(node));
                 reporter.report(Finding::new(Code::AclBad, place, text));
             }
@@ -167,7 +170,7 @@ impl AttributeFacts {
                 None => {
                     let text =
                         format!("extents of attribute '{name}' of object {file} without its fork");
-                    let place = Where::of("attributes").cnid(file);
+                    let place = Where::of(Structure::Attributes).object(file);
                     reporter.report(Finding::new(Code::AttributeRecord, place, text));
                     self.broken = true;
                 }
@@ -183,7 +186,7 @@ impl AttributeFacts {
                         "extents of attribute '{name}' of object {file} start at block {start}, expected {}",
                         open.sum
                     );
-                    let place = Where::of("attributes").cnid(*file);
+                    let place = Where::of(Structure::Attributes).object(*file);
                     reporter.report(Finding::new(Code::AttributeRecord, place, text));
                 }
                 let Some((more, _)) = blocks.record(owner, record) else { break };
@@ -204,7 +207,7 @@ impl AttributeFacts {
             same
         });
         let say = |cnid: u32, text: String| {
-            let place = Where::of("attributes").cnid(cnid);
+            let place = Where::of(Structure::Attributes).object(cnid);
             reporter.report(Finding::new(Code::AttributeFlags, place, text));
         };
         let find = |cnid: u32| self.with.binary_search_by_key(&cnid, |w| w.0).ok();

@@ -7,7 +7,7 @@ use crate::hfsplus::format::{
 };
 use crate::io::ReadAt;
 use crate::io::bytes::usize32;
-use crate::report::{Code, Finding, Reporter, Severity, Where};
+use crate::report::{Code, Finding, Reporter, Severity, Structure, Where};
 
 /// Who claims blocks.
 #[derive(Debug, Clone, Copy)]
@@ -17,7 +17,7 @@ pub enum Owner<'a> {
     /// An extended attribute.
     Attribute(u32, &'a str),
     /// A fixed part of the volume.
-    Fixed(&'static str),
+    Fixed(Structure),
 }
 
 impl std::fmt::Display for Owner<'_> {
@@ -26,7 +26,7 @@ impl std::fmt::Display for Owner<'_> {
             Self::Fork(id, ForkType::Data) => write!(f, "file {id}"),
             Self::Fork(id, ForkType::Resource) => write!(f, "resource fork of file {id}"),
             Self::Attribute(id, name) => write!(f, "attribute '{name}' of object {id}"),
-            Self::Fixed(what) => f.write_str(what),
+            Self::Fixed(what) => what.fmt(f),
         }
     }
 }
@@ -34,8 +34,8 @@ impl std::fmt::Display for Owner<'_> {
 impl Owner<'_> {
     fn place(&self) -> Where {
         match self {
-            Self::Fork(id, _) => Where::of("file").cnid(*id),
-            Self::Attribute(id, _) => Where::of("attribute").cnid(*id),
+            Self::Fork(id, _) => Where::of(Structure::File).object(*id),
+            Self::Attribute(id, _) => Where::of(Structure::Attribute).object(*id),
             Self::Fixed(what) => Where::of(*what),
         }
     }
@@ -75,7 +75,7 @@ impl Overflow {
                 "the extents file has extents of file {} from block {} on that it does not need",
                 key.file, key.start
             );
-            let place = Where::of("extents").cnid(key.file);
+            let place = Where::of(Structure::Extents).object(key.file);
             reporter.report(Finding::new(Code::OverflowOrphan, place, text));
         }
     }
@@ -89,7 +89,7 @@ impl Overflow {
             *used = true;
             if (key.fork, key.start) != (ForkType::Data.code(), next) {
                 let text = format!("bad blocks from block {} on, expected {next}", key.start);
-                let place = Where::of("extents").cnid(BAD_BLOCK_FILE);
+                let place = Where::of(Structure::Extents).object(BAD_BLOCK_FILE);
                 reporter.report(Finding::new(Code::OverflowOrphan, place, text));
             }
             let extents = record.iter().filter(|e| e.count > 0);
@@ -253,8 +253,8 @@ impl<'a> Blocks<'a> {
     /// Claim what every volume has: the first sectors and the last (section 0).
     pub fn fixed(&mut self) {
         let front = 1536u32.div_ceil(self.block_size);
-        self.claim(Owner::Fixed("volume header"), 0, front);
+        self.claim(Owner::Fixed(Structure::VolumeHeader), 0, front);
         let back = 1024u32.div_ceil(self.block_size).min(self.total);
-        self.claim(Owner::Fixed("alternate volume header"), self.total - back, back);
+        self.claim(Owner::Fixed(Structure::AlternateVolumeHeader), self.total - back, back);
     }
 }

@@ -20,7 +20,7 @@ use crate::hfsplus::node::split;
 use crate::hfsplus::unicode::stored_verbatim;
 use crate::hfsplus::volume::{open_extents_plain, open_tree_plain};
 use crate::io::{ReadAt, Source};
-use crate::report::{Code, Finding, Progress, Reporter, Where};
+use crate::report::{Code, Finding, Progress, Reporter, Structure, Where};
 
 /// Volumes made since 2009-03-25 have had their unused nodes erased (section 16).
 const NODES_ERASED_SINCE: u32 = 3_320_784_000;
@@ -132,7 +132,7 @@ impl<'a> Contents<'a> {
                 Ok(file) => totals::bitmap(&file, &c, self.header, &**self.volume, self.progress)?,
                 Err(e) => {
                     let text = format!("the allocation file cannot be read: {e}");
-                    let place = Where::of("bitmap");
+                    let place = Where::of(Structure::Bitmap);
                     self.reporter.report(Finding::new(Code::BitmapUnreadable, place, text));
                 }
             }
@@ -228,7 +228,7 @@ impl<'a> Contents<'a> {
     }
 
     /// Nodes must not straddle two extents.
-    fn straddle(&self, name: &'static str, cnid: u32, fork: &ForkData, node_size: u16) {
+    fn straddle(&self, name: Structure, cnid: u32, fork: &ForkData, node_size: u16) {
         let runs = runs_of(self.extents.as_ref(), cnid, ForkType::Data, fork).unwrap_or_default();
         if let Some(block) = straddle::first(self.header, fork, &runs, node_size) {
             let at = self.volume.locate(u64::from(block) * u64::from(self.header.block_size));
@@ -256,7 +256,7 @@ impl<'a> Contents<'a> {
             blocks.fork(cnid, ForkType::Data, fork, overflow);
         }
         for e in overflow.bad_blocks(self.reporter) {
-            blocks.claim(Owner::Fixed("bad blocks"), e.start, e.count);
+            blocks.claim(Owner::Fixed(Structure::BadBlocks), e.start, e.count);
         }
     }
 }

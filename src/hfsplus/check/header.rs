@@ -4,15 +4,15 @@ use super::tree::absent_at;
 use crate::hfsplus::format::{ForkData, VOL_INCONSISTENT, VOL_UNMOUNTED, VolumeHeader};
 use crate::hfsplus::parse_header;
 use crate::io::{ReadAt, Source, read_vec};
-use crate::report::{Code, Finding, Reporter, Severity, Where};
+use crate::report::{Code, Finding, Reporter, Severity, Structure, Where};
 
 struct Copy {
-    name: &'static str,
+    name: Structure,
     offset: Option<u64>,
     header: Result<VolumeHeader, String>,
 }
 
-fn read(volume: &dyn ReadAt, name: &'static str, offset: Option<u64>) -> Copy {
+fn read(volume: &dyn ReadAt, name: Structure, offset: Option<u64>) -> Copy {
     let header = match offset {
         None => Err("the volume is too small for one".into()),
         Some(at) => read_vec(volume, at, 512)
@@ -27,15 +27,16 @@ fn read(volume: &dyn ReadAt, name: &'static str, offset: Option<u64>) -> Copy {
 }
 
 fn both(volume: &dyn ReadAt) -> (Copy, Copy) {
-    let primary = read(volume, "volume header", Some(1024));
+    let primary = read(volume, Structure::VolumeHeader, Some(1024));
     // The alternate lies in the last but one sector of the partition; a volume
     // that was not grown with its partition keeps it at its own end.
-    let mut alternate = read(volume, "alternate volume header", volume.len().checked_sub(1024));
+    let mut alternate =
+        read(volume, Structure::AlternateVolumeHeader, volume.len().checked_sub(1024));
     if alternate.header.is_err()
         && let Ok(h) = &primary.header
     {
         let end = u64::from(h.total_blocks) * u64::from(h.block_size);
-        let own = read(volume, "alternate volume header", end.checked_sub(1024));
+        let own = read(volume, Structure::AlternateVolumeHeader, end.checked_sub(1024));
         if own.header.is_ok() {
             alternate = own;
         }
@@ -132,7 +133,7 @@ fn compare(copy: &Copy, a: &VolumeHeader, b: &VolumeHeader, say: &dyn Fn(&Copy, 
 /// Marks that say something happened to the volume.
 pub(super) fn state(h: &VolumeHeader, journaled_work: bool, reporter: &dyn Reporter) {
     let say = |severity, text: &str| {
-        let place = Where::of("volume header");
+        let place = Where::of(Structure::VolumeHeader);
         let text = format!("volume header: {text}");
         reporter.report(Finding::new(Code::VolumeState, place, text).severity(severity));
     };

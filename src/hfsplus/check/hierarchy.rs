@@ -2,7 +2,7 @@
 
 use super::objects::{Children, Collected, Object, Shape, Thread};
 use crate::hfsplus::format::{FLAG_HAS_FOLDER_COUNT, ROOT, ROOT_PARENT};
-use crate::report::{Code, Finding, Reporter, Severity, Where};
+use crate::report::{Code, Finding, Reporter, Severity, Structure, Where};
 use std::cmp::Ordering;
 
 /// Nesting beyond which fsck warns.
@@ -21,7 +21,7 @@ pub fn check(c: &mut Collected<'_>, hfsx: bool) {
 }
 
 fn say(reporter: &dyn Reporter, code: Code, cnid: u32, text: String) {
-    reporter.report(Finding::new(code, Where::of("catalog").cnid(cnid), text));
+    reporter.report(Finding::new(code, Where::of(Structure::Catalog).object(cnid), text));
 }
 
 fn duplicates(objects: &[Object], reporter: &dyn Reporter) {
@@ -72,7 +72,7 @@ fn pair(objects: &[Object], threads: &[Thread], reporter: &dyn Reporter) {
                 } else if t.key != o.key {
                     // Found by its path it is whole; by its number it is not found.
                     let text = format!("the thread of object {} has another name", o.cnid);
-                    let place = Where::of("catalog").cnid(o.cnid);
+                    let place = Where::of(Structure::Catalog).object(o.cnid);
                     let finding = Finding::new(Code::CatalogThread, place, text);
                     reporter.report(finding.severity(Severity::Warning));
                 }
@@ -111,8 +111,11 @@ fn counts(objects: &[Object], children: &[Children], hfsx: bool, reporter: &dyn 
         if o.flags & FLAG_HAS_FOLDER_COUNT == 0 {
             // newfs_hfs itself leaves the root without: nothing to lose sleep over.
             let text = format!("folder {} has no count of its folders", o.cnid);
-            let finding =
-                Finding::new(Code::CatalogFolderCount, Where::of("catalog").cnid(o.cnid), text);
+            let finding = Finding::new(
+                Code::CatalogFolderCount,
+                Where::of(Structure::Catalog).object(o.cnid),
+                text,
+            );
             reporter.report(finding);
         } else if o.folder_count != folders {
             let text = format!(

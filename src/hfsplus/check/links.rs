@@ -4,7 +4,7 @@
 use super::attributes::AttributeFacts;
 use super::objects::{Collected, Object, Shape};
 use crate::hfsplus::format::{FLAG_CHILD_LINK, FLAG_LINK_CHAIN, ROOT};
-use crate::report::{Code, Finding, Reporter, Where};
+use crate::report::{Code, Finding, Reporter, Structure, Where};
 
 const UF_IMMUTABLE: u8 = 0x02;
 const STICKY: u16 = 0o1000;
@@ -24,7 +24,7 @@ struct Job<'a> {
 
 impl Job<'_> {
     fn say(&self, code: Code, cnid: u32, text: String) {
-        self.reporter.report(Finding::new(code, Where::of("links").cnid(cnid), text));
+        self.reporter.report(Finding::new(code, Where::of(Structure::Links).object(cnid), text));
     }
 
     fn get(&self, cnid: u32) -> Option<&Object> {

@@ -25,7 +25,9 @@ use super::format::VolumeHeader;
 use super::journal::{Journal, JournalState};
 use crate::error::{Error, Result};
 use crate::io::Source;
-use crate::report::{Code, Finding, Ignore, Progress, Reporter, Severity, Silently, Where};
+use crate::report::{
+    Code, Finding, Ignore, Progress, Reporter, Severity, Silently, Structure, Where,
+};
 
 pub(super) use objects::inode_number;
 pub(super) use spec::{CompareKeys, TreeSpec};
@@ -83,11 +85,12 @@ fn check_journal(
         Ok(journal) => journal,
         Err(e) => {
             let text = format!("the journal cannot be read: {e}");
-            reporter.report(Finding::new(Code::JournalBad, Where::of("journal"), text));
+            reporter.report(Finding::new(Code::JournalBad, Where::of(Structure::Journal), text));
             return source.clone();
         }
     };
-    let place = |at: Option<u64>| Where::of("journal").at(at.and_then(|o| source.locate(o)));
+    let place =
+        |at: Option<u64>| Where::of(Structure::Journal).at(at.and_then(|o| source.locate(o)));
     let start = journal.range.as_ref().map(|r| r.start);
     for problem in &journal.problems {
         let finding = Finding::new(Code::JournalBad, place(start), format!("journal: {problem}"));

@@ -11,7 +11,7 @@ use crate::hfsplus::format::{
 use crate::hfsplus::node::split;
 use crate::hfsplus::unicode::raw_string;
 use crate::io::bytes::{be16, be32};
-use crate::report::{Code, Finding, Reporter, Severity, Where};
+use crate::report::{Code, Finding, Reporter, Severity, Structure, Where};
 use std::hash::{Hash, Hasher};
 
 /// Finder type and creator of a symbolic link: `slnk`, `rhap`.
@@ -122,8 +122,9 @@ fn encoding_bits(encoding: u32) -> u64 {
 
 impl Collected<'_> {
     fn report(&mut self, code: Code, node: u32, index: usize, cnid: Option<u32>, text: String) {
-        let mut place = Where::of("catalog").node(node).record(index).at((self.locate)(node));
-        place.cnid = cnid;
+        let mut place =
+            Where::of(Structure::Catalog).node(node).record(index).at((self.locate)(node));
+        place.object = cnid.map(u64::from);
         let text = format!("catalog node {node} record {index}: {text}");
         self.reporter.report(Finding::new(code, place, text));
     }
@@ -172,7 +173,7 @@ impl Collected<'_> {
         let exact = 10 + name.len();
         if data.len() != exact && data.len() != LONGEST_THREAD {
             let text = format!("{} bytes for a thread of {exact}", data.len());
-            let place = Where::of("catalog").node(node).record(index).cnid(key.parent);
+            let place = Where::of(Structure::Catalog).node(node).record(index).object(key.parent);
             let text = format!("catalog node {node} record {index}: {text}");
             let finding = Finding::new(Code::CatalogRecord, place.at((self.locate)(node)), text);
             self.reporter.report(finding.severity(Severity::Info));
@@ -291,7 +292,7 @@ impl Collected<'_> {
         };
         if c.flags & FLAG_THREAD_EXISTS == 0 {
             let text = format!("file {} is not marked as having a thread", c.id);
-            let place = Where::of("catalog").node(node).record(index).cnid(c.id);
+            let place = Where::of(Structure::Catalog).node(node).record(index).object(c.id);
             let finding = Finding::new(Code::CatalogFlags, place, text);
             self.reporter.report(finding.severity(Severity::Info));
         }
@@ -310,7 +311,7 @@ impl Collected<'_> {
         if mode_kind == 0o120_000 && kind != SYMLINK {
             // The mode decides; Apple's fsck looks at the rest only when debugging.
             let text = format!("symbolic link {} has another file's Finder type", c.id);
-            let place = Where::of("catalog").node(node).record(index).cnid(c.id);
+            let place = Where::of(Structure::Catalog).node(node).record(index).object(c.id);
             let finding = Finding::new(Code::SymlinkBad, place, text);
             self.reporter.report(finding.severity(Severity::Info));
         }

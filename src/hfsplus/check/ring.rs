@@ -7,7 +7,7 @@ use crate::hfsplus::format::{
 use crate::hfsplus::journal::Journal;
 use crate::io::bytes::be32;
 use crate::io::{Source, read_vec};
-use crate::report::{Code, Finding, Reporter, Severity, Where};
+use crate::report::{Code, Finding, Reporter, Severity, Structure, Where};
 use binrw::Endian;
 
 const IN_VOLUME: u32 = 1;
@@ -21,7 +21,7 @@ pub fn check(volume: &Source, header: &VolumeHeader, journal: &Journal, reporter
     }
     let at = u64::from(header.journal_info_block) * u64::from(header.block_size);
     let say = |text: String| {
-        let place = Where::of("journal").at(volume.locate(at));
+        let place = Where::of(Structure::Journal).at(volume.locate(at));
         let finding = Finding::new(Code::JournalBad, place, format!("journal info block: {text}"));
         reporter.report(finding.severity(Severity::Warning));
     };

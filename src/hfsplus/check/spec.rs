@@ -5,6 +5,7 @@ use crate::hfsplus::catalog;
 use crate::hfsplus::extents;
 use crate::hfsplus::unicode::{compare_binary, compare_folded};
 use crate::io::bytes::be16;
+use crate::report::Structure;
 use std::cmp::Ordering;
 
 /// Compares two keys; `None` if one cannot be decoded.
@@ -13,7 +14,7 @@ pub type CompareKeys = fn(&[u8], &[u8]) -> Option<Ordering>;
 /// Rules of a tree.
 pub struct TreeSpec {
     /// `extents`, `catalog`, `attributes`.
-    pub name: &'static str,
+    pub name: Structure,
     /// Longest key in bytes, as its header has it.
     pub max_key_length: u16,
     /// Order of two keys (without their length fields).
@@ -28,7 +29,7 @@ impl TreeSpec {
     /// The extents overflow tree.
     pub fn extents() -> Self {
         Self {
-            name: "extents",
+            name: Structure::Extents,
             max_key_length: 10,
             compare: compare_extents,
             orders: &[],
@@ -40,13 +41,19 @@ impl TreeSpec {
     pub fn catalog(folds: bool, hfsx: bool) -> Self {
         let orders: &[u8] = if hfsx { &[0xBC, 0xCF] } else { &[] };
         let compare = if folds { compare_catalog_folded } else { compare_catalog_binary };
-        Self { name: "catalog", max_key_length: 516, compare, orders, key_problem: catalog_key }
+        Self {
+            name: Structure::Catalog,
+            max_key_length: 516,
+            compare,
+            orders,
+            key_problem: catalog_key,
+        }
     }
 
     /// The attributes tree.
     pub fn attributes() -> Self {
         Self {
-            name: "attributes",
+            name: Structure::Attributes,
             max_key_length: 266,
             compare: compare_attributes,
             orders: &[],

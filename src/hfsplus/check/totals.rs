@@ -6,7 +6,7 @@ use super::tree::absent;
 use crate::hfsplus::format::{VOL_CNIDS_REUSED, VolumeHeader};
 use crate::io::bytes::{to_u64, to_usize, usize32};
 use crate::io::{ReadAt, read_vec};
-use crate::report::{Code, Finding, Progress, Reporter, Unit, Where};
+use crate::report::{Code, Finding, Progress, Reporter, Structure, Unit, Where};
 
 /// Bytes of the bitmap that are compared at a time.
 const PIECE: u64 = 1 << 20;
@@ -61,11 +61,11 @@ impl Wrong<'_> {
                 run.count, run.start
             );
             let at = self.file.locate(u64::from(run.start / 8));
-            let place = Where::of("bitmap").block(run.start).at(at).length(1);
+            let place = Where::of(Structure::Bitmap).block(run.start).at(at).length(1);
             self.reporter.report(Finding::new(Code::BandLost, place, text));
         } else {
             let text = format!("{} blocks from {} on are {}", run.count, run.start, self.what);
-            let place = Where::of("bitmap").block(run.start).at((self.place)(run.start));
+            let place = Where::of(Structure::Bitmap).block(run.start).at((self.place)(run.start));
             self.reporter.report(Finding::new(self.code, place, text));
         }
     }
@@ -103,7 +103,7 @@ pub fn bitmap(
             Ok(bytes) => bytes,
             Err(e) => {
                 let text = format!("the allocation file cannot be read at {at}: {e}");
-                let place = Where::of("bitmap").at(file.locate(at));
+                let place = Where::of(Structure::Bitmap).at(file.locate(at));
                 c.reporter.report(Finding::new(Code::BitmapUnreadable, place, text));
                 return Ok(());
             }
@@ -151,14 +151,14 @@ fn tail(file: &dyn ReadAt, header: &VolumeHeader, over: &mut Wrong<'_>) {
     });
     if set {
         let text = "bits past the last block are set";
-        over.reporter.report(Finding::new(Code::BitmapOver, Where::of("bitmap"), text));
+        over.reporter.report(Finding::new(Code::BitmapOver, Where::of(Structure::Bitmap), text));
     }
 }
 
 /// The counts of the volume header.
 pub fn header(c: &Collected<'_>, h: &VolumeHeader, free: Option<u64>) {
     let say = |text: String| {
-        let place = Where::of("volume header");
+        let place = Where::of(Structure::VolumeHeader);
         c.reporter.report(Finding::new(
             Code::VolumeCounts,
             place,

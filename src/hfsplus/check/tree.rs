@@ -8,7 +8,7 @@ use crate::hfsplus::format::BTreeHeader;
 use crate::hfsplus::node::{Node, kind, split};
 use crate::io::bytes::{be32, bit, to_u64, to_usize, usize32};
 use crate::io::{Presence, ReadAt, read_vec};
-use crate::report::{Code, Finding, Progress, Reporter, Severity, Unit, Where};
+use crate::report::{Code, Finding, Progress, Reporter, Severity, Structure, Unit, Where};
 use std::cmp::Ordering;
 
 /// Deepest tree that fsck accepts.
@@ -20,10 +20,10 @@ pub(super) const BATCH: u64 = 1 << 20;
 pub type LeafVisitor<'a> = &'a mut dyn FnMut(u32, usize, &[u8]);
 
 /// What a tree holds.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct TreeSummary {
     /// `extents`, `catalog`, `attributes`.
-    pub name: &'static str,
+    pub name: Structure,
     /// Nodes in the file.
     pub nodes: u32,
     /// Nodes that were reached.
@@ -36,6 +36,13 @@ pub struct TreeSummary {
     pub node_size: u16,
     /// The map of used nodes, most significant bit first.
     pub map: Vec<u8>,
+}
+
+impl TreeSummary {
+    /// Of a tree of which nothing has been seen yet.
+    fn new(name: Structure, nodes: u32, node_size: u16) -> Self {
+        Self { name, nodes, node_size, reached: 0, records: 0, whole: true, map: Vec::new() }
+    }
 }
 
 /// A node that a parent leads to.
@@ -69,10 +76,10 @@ pub fn check(
     progress: &dyn Progress,
     leaf: LeafVisitor<'_>,
 ) -> Result<TreeSummary> {
-    let header = match read_header(file, spec.name) {
+    let header = match read_header(file, spec.name.as_str()) {
         Ok(header) => header,
         Err(e) => {
-            let place = Where::of(spec.name).node(0).at(file.locate(0));
+            let place = Where::of(spec.name).node(0u32).at(file.locate(0));
             let zero = read_vec(file, 0, 512).is_ok_and(|b| crate::io::bytes::all_zero(&b));
             if zero && let Some(how) = absent(file, 0, 512) {
                 let text = format!("{} header is lost: {how} where it lies", spec.name);
@@ -90,8 +97,7 @@ pub fn check(
     let nodes = header.total_nodes;
     progress.phase(&format!("checking the {} tree", spec.name), nodes.into(), Unit::Items);
     let node_size = header.node_size;
-    let summary =
-        TreeSummary { name: spec.name, nodes, whole: true, node_size, ..TreeSummary::default() };
+    let summary = TreeSummary::new(spec.name, nodes, node_size);
     let seen = vec![0; usize32(nodes).div_ceil(8)];
     let mut c = Checker { spec, file, reporter, progress, header, map: Vec::new(), seen, summary };
     c.header_and_map()?;

@@ -223,5 +223,5 @@ pub(super) fn tree(fs: &HfsPlus, which: Tree, wanted: &Ranges) -> Result<TreeNod
             Node { number, pieces, what, describes: Vec::new() }
         })
         .collect();
-    Ok(TreeNodes { name: spec.name, nodes, ranges })
+    Ok(TreeNodes { name: spec.name.as_str(), nodes, ranges })
 }

@@ -9,7 +9,7 @@ use crate::error::{Error, Locus, Result};
 use crate::fs::{FileSystem, NodeId, Stream};
 use crate::io::bytes::{to_u64, to_usize};
 use crate::io::{Presence, ReadAt};
-use crate::report::{Code, Collector, Finding, Progress, Reporter, Severity, Where};
+use crate::report::{Code, Collector, Finding, Progress, Reporter, Severity, Structure, Where};
 use crate::timemachine::checksum::{self, Cksum};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -334,8 +334,8 @@ impl Reader<'_> {
     ) {
         let path = self.names.of(item.node());
         let name = path.clone().unwrap_or_else(|| format!("object {}", item.id));
-        let mut place = Where::of("file").at(at);
-        place.cnid = u32::try_from(item.id).ok();
+        let mut place = Where::of(Structure::File).at(at);
+        place.object = Some(item.id);
         place.path = path;
         let finding = Finding::new(code, place, format!("{name}: {text}"));
         self.reporter.report(finding.severity(severity));

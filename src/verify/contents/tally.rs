@@ -7,7 +7,7 @@
 
 use crate::fs::NodeId;
 use crate::report::words::{count, percent};
-use crate::report::{Code, Collector, Finding, Reporter, Where};
+use crate::report::{Code, Collector, Finding, Reporter, Structure, Where};
 use std::sync::{Mutex, PoisonError};
 
 /// Fewer comparisons than this say nothing about the rule.
@@ -152,7 +152,11 @@ impl Told<'_> {
             percent(group.differ, group.compared()),
             examples.join(", "),
         );
-        self.reporter.report(Finding::new(Code::FileChecksumRule, Where::of("checksums"), text));
+        self.reporter.report(Finding::new(
+            Code::FileChecksumRule,
+            Where::of(Structure::Checksums),
+            text,
+        ));
     }
 
     fn damage(&self, differ: u64, which: impl Fn(&Mismatch) -> bool) {
@@ -164,7 +168,11 @@ impl Told<'_> {
         // Only counted by whoever listens.
         for _ in told..differ {
             let text = "contents do not match the checksum that Time Machine recorded";
-            self.reporter.report(Finding::new(Code::FileChecksum, Where::of("file"), text));
+            self.reporter.report(Finding::new(
+                Code::FileChecksum,
+                Where::of(Structure::File),
+                text,
+            ));
         }
     }
 }
@@ -182,8 +190,8 @@ pub(super) fn mismatch(
         "{name}: its contents have checksum {found}, Time Machine recorded {recorded} when it \
          copied the file{more}"
     );
-    let mut place = Where::of("file");
-    place.cnid = u32::try_from(node.0).ok();
+    let mut place = Where::of(Structure::File);
+    place.object = Some(node.0);
     place.path = path;
     Finding::new(Code::FileChecksum, place, text)
 }

@@ -10,7 +10,7 @@ use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::io::bytes::to_u64;
 use crate::io::threads;
-use crate::report::{Code, Finding, Progress, Reporter, Severity, Unit, Where};
+use crate::report::{Code, Finding, Progress, Reporter, Severity, Structure, Unit, Where};
 use crate::state::{Identity, refuse_inside};
 use crate::verify::Subset;
 use rustix::fs::{AtFlags, FileType, statat};
@@ -117,7 +117,7 @@ impl<'a> ManifestRun<'a> {
             // Better now than after hours that it cannot be written.
             Opened::New => run.keep()?,
             Opened::Restarted(why) => {
-                run.report(Code::ManifestRestarted, Where::of("manifest"), why)
+                run.report(Code::ManifestRestarted, Where::of(Structure::Manifest), why)
             }
         }
         Ok(run)
@@ -152,7 +152,7 @@ impl<'a> ManifestRun<'a> {
         self.again()?;
         self.gone();
         if let Err(e) = self.keep() {
-            self.report(Code::ManifestUnwritten, Where::of("manifest"), e.to_string());
+            self.report(Code::ManifestUnwritten, Where::of(Structure::Manifest), e.to_string());
         }
         let known = self.present.keys().map(|i| self.entries.get(i).map(|e| e.read));
         self.counts.oldest_read = known.min().flatten();
