@@ -8,6 +8,7 @@
 mod bands;
 pub mod busy;
 mod check;
+mod enclosing;
 mod info;
 mod listing;
 pub mod mapped;
@@ -18,6 +19,7 @@ mod strays;
 
 pub use bands::Bands;
 pub use check::{check, check_top};
+pub use enclosing::{destination, enclosing};
 pub(crate) use info::parse_plist;
 pub use info::{Info, InfoSource};
 pub use listing::{BandListing, Stray, StrayKind};

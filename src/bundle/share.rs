@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 
 /// Endings of the names that macOS gives to bundles (`formats/sparsebundle.md`
 /// section 7).
-const ENDINGS: [&[u8]; 2] = [b".sparsebundle", b".backupbundle"];
+pub(super) const ENDINGS: [&[u8]; 2] = [b".sparsebundle", b".backupbundle"];
 /// What a bundle has while a Mac makes it, before its first backup.
 const UNFINISHED: &[u8] = b".incomplete";
 /// What a bundle holds, and a share does not.
-const PARTS: [&str; 4] = ["Info.plist", "Info.bckup", "token", "bands"];
+pub(super) const PARTS: [&str; 4] = ["Info.plist", "Info.bckup", "token", "bands"];
 
 /// The bundles of a share.
 #[derive(Debug, Default)]
@@ -107,7 +107,7 @@ fn is_bundle(path: &Path) -> bool {
         || PARTS.iter().any(|part| fs::symlink_metadata(path.join(part)).is_ok())
 }
 
-fn ends_with(name: &[u8], endings: &[&[u8]]) -> bool {
+pub(super) fn ends_with(name: &[u8], endings: &[&[u8]]) -> bool {
     endings.iter().any(|ending| {
         let tail = name.len().checked_sub(ending.len()).and_then(|at| name.get(at..));
         tail.is_some_and(|tail| tail.eq_ignore_ascii_case(ending))

@@ -212,19 +212,33 @@ const ADDRESS: &str = "SNAPSHOT[:PATH]: 'latest', a stamp or the beginning of on
 
 /// List files in a snapshot or volume
 #[derive(Args)]
+#[command(disable_help_flag = true)]
 pub struct LsArgs {
     /// Bundle, disk image or block device
     pub source: PathBuf,
-    #[arg(help = ADDRESS, value_name = "SNAPSHOT[:PATH]")]
-    pub address: String,
+    /// SNAPSHOT[:PATH], such as latest:/Users [default: latest]
+    ///
+    /// A snapshot is 'latest', a stamp or the beginning of one, with ~N behind it the N-th
+    /// before it; or volume:PATH, volume=NAME:PATH for the volume as it is.
+    #[arg(value_name = "SNAPSHOT[:PATH]")]
+    pub address: Option<String>,
     /// One line an object with mode, links, owner, group, size and date
-    #[arg(short)]
+    #[arg(short, long)]
     pub long: bool,
+    /// With -l: sizes such as 1.2 MiB
+    #[arg(short = 'h', long)]
+    pub human_readable: bool,
+    /// Nothing: names that begin with a dot are always shown
+    #[arg(short = 'a', long, hide_short_help = true)]
+    pub all: bool,
+    /// Print help
+    #[arg(long, action = clap::ArgAction::Help)]
+    help: Option<bool>,
     /// Folders with everything below them
-    #[arg(short = 'R')]
+    #[arg(short = 'R', long)]
     pub recursive: bool,
     /// The folder itself, not what is in it
-    #[arg(short)]
+    #[arg(short, long)]
     pub directory: bool,
     /// Print one JSON document (schema tmbundle/ls/1)
     #[arg(long)]

@@ -10,8 +10,8 @@ use tmbundle::fs::{Kind, Stream};
 use tmbundle::io::ReadAt;
 use tmbundle::io::bytes::to_usize;
 use tmbundle::losses::{Doubt, Evidence, Guard, Standing};
-use tmbundle::report::words::binary;
-use tmbundle::timemachine::Archive;
+use tmbundle::report::words::bytes;
+use tmbundle::timemachine::{Archive, LastLink};
 
 /// Bytes read at a time.
 const PIECE: u64 = 1 << 20;
@@ -19,7 +19,7 @@ const PIECE: u64 = 1 << 20;
 pub fn run(args: &CatArgs) -> anyhow::Result<Exit> {
     let disk = args.password.open_how(&args.source, Prompt::Yes, &args.access.access())?;
     let archive = Archive::open(&disk)?;
-    let place = archive.find(&args.address)?;
+    let place = archive.find_to(&args.address, LastLink::Follow)?;
     if place.node.kind != Kind::File {
         return Err(Error::Invalid(format!("{} is not a file", args.address)).into());
     }
@@ -49,7 +49,7 @@ pub fn run(args: &CatArgs) -> anyhow::Result<Exit> {
 
 /// What was given as zeros, for people.
 pub fn doubted(doubt: &Doubt) -> String {
-    let bytes = binary(doubt.bytes);
+    let bytes = bytes(doubt.bytes);
     match doubt.standing {
         Standing::Lost => format!("{bytes} of it are lost and given as zeros: {}", doubt.why),
         _ => format!("{bytes} of it are given as zeros but may be lost: {}", doubt.why),

@@ -1,14 +1,17 @@
 //! What a finding costs, in words.
 
+use super::page::{Page, Tone, hanging};
 use super::text;
 use std::io::{self, Write};
 use tmbundle::report::{Affected, Cost, Finding};
 
 /// Files that are named without `--all`.
 const NAMED: usize = 3;
+/// Where the words of a finding begin.
+const INDENT: &str = "          ";
 
 /// Print what a finding costs, below the finding.
-pub fn print(out: &mut impl Write, f: &Finding, all: bool, terminal: bool) -> io::Result<()> {
+pub fn print(out: &mut Page<impl Write>, f: &Finding, all: bool) -> io::Result<()> {
     let Some(cost) = &f.cost else { return Ok(()) };
     // Of folders whose own records are lost, all that is in them cannot be reached.
     let deep = f.place.structure.holds_folders();
@@ -16,15 +19,17 @@ pub fn print(out: &mut impl Write, f: &Finding, all: bool, terminal: bool) -> io
     if hit == 0 {
         return Ok(());
     }
-    writeln!(out, "          hits {}{}", things(cost, deep), snapshots(cost))?;
+    let told = format!("{INDENT}hits {}{}", things(cost, deep), snapshots(cost));
+    out.put(hanging(12).plain(told))?;
     let named = if all { cost.affected.len() } else { NAMED };
     for a in cost.affected.iter().take(named) {
-        writeln!(out, "            {}{}", text::name(&a.address, terminal), remark(a, cost))?;
+        let (path, remark) = (format!("{INDENT}  {}", a.address), remark(a, cost));
+        out.put(hanging(14).plain(path).tone(Tone::Faint, remark))?;
     }
     let more = hit.saturating_sub(u64::try_from(named).unwrap_or(u64::MAX));
     if more > 0 {
         let hint = if all { "" } else { " (--all)" };
-        writeln!(out, "            … and {} more{hint}", text::count(more))?;
+        out.row(format!("{INDENT}  … and {} more{hint}", text::count(more)))?;
     }
     if let Some(intact) = cost.intact_elsewhere.filter(|_| cost.files > 1) {
         let of = text::count(cost.files);
@@ -32,7 +37,7 @@ pub fn print(out: &mut impl Write, f: &Finding, all: bool, terminal: bool) -> io
             0 => "none of them is intact in another snapshot".to_owned(),
             n => format!("{} of {of} files are intact in another snapshot", text::count(n)),
         };
-        writeln!(out, "          {line}")?;
+        out.put(hanging(12).plain(format!("{INDENT}{line}")))?;
     }
     Ok(())
 }

@@ -1,13 +1,14 @@
 //! `tmbundle explain`.
 
 use super::args::ExplainArgs;
-use super::output::{Exit, stdout};
+use super::output::Exit;
+use super::page::{self, Page, Tone, hanging};
 use std::io::{self, Write};
 use tmbundle::Error;
-use tmbundle::report::{Code, FsckError, Maps};
+use tmbundle::report::{Code, FsckError, Maps, Severity};
 
 pub fn run(args: &ExplainArgs) -> anyhow::Result<Exit> {
-    let mut out = stdout();
+    let mut out = page::stdout();
     match &args.code {
         None => list(&mut out)?,
         Some(name) => match (Code::by_name(name), FsckError::find(name)) {
@@ -26,37 +27,59 @@ pub fn run(args: &ExplainArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn list(out: &mut impl Write) -> io::Result<()> {
+/// The tone in which a severity is told.
+fn tone(severity: Severity) -> Tone {
+    match severity {
+        Severity::Damage => Tone::Bad,
+        Severity::Warning => Tone::Warn,
+        Severity::Info => Tone::Faint,
+    }
+}
+
+fn list(out: &mut Page<impl Write>) -> io::Result<()> {
     for code in Code::ALL {
-        writeln!(out, "{code:24} {:8} {}", code.info().severity.as_str(), code.info().meaning)?;
+        let info = code.info();
+        let severity = format!("{:8}", info.severity.as_str());
+        let text = hanging(34).plain(format!("{code:24} ")).tone(tone(info.severity), severity);
+        out.put(text.plain(format!(" {}", info.meaning)))?;
     }
     Ok(())
 }
 
-fn explain(out: &mut impl Write, code: Code) -> io::Result<()> {
+fn explain(out: &mut Page<impl Write>, code: Code) -> io::Result<()> {
     let info = code.info();
-    writeln!(out, "{code} ({})\n  {}\n  → {}", info.severity.as_str(), info.meaning, info.remedy)
+    let severity = info.severity;
+    let head = hanging(2).tone(Tone::Strong, code.to_string()).plain(" (");
+    out.put(head.tone(tone(severity), severity.as_str()).plain(")"))?;
+    out.put(hanging(2).plain(format!("  {}", info.meaning)))?;
+    out.put(hanging(4).plain(format!("  → {}", info.remedy)))
 }
 
-fn counterparts(out: &mut impl Write, code: Code) -> io::Result<()> {
+fn counterparts(out: &mut Page<impl Write>, code: Code) -> io::Result<()> {
     let numbers: Vec<String> = code.info().fsck_hfs.iter().map(u16::to_string).collect();
     if !numbers.is_empty() {
-        writeln!(out, "  nearest fsck_hfs errors: {}", numbers.join(", "))?;
+        let numbers = numbers.join(", ");
+        out.put(hanging(4).plain(format!("  nearest fsck_hfs errors: {numbers}")))?;
     }
     let messages = code.info().apfs;
     if !messages.is_empty() {
-        writeln!(out, "  nearest messages of apfsck or fsck_apfs: {}", messages.join("; "))?;
+        let messages = messages.join("; ");
+        let text = format!("  nearest messages of apfsck or fsck_apfs: {messages}");
+        out.put(hanging(4).plain(text))?;
     }
     Ok(())
 }
 
 /// An error of Apple's fsck, and the findings that stand for it.
-fn explain_fsck(out: &mut impl Write, error: &FsckError) -> io::Result<()> {
-    writeln!(out, "fsck_hfs {} {}\n  {}", error.number, error.symbol, error.meaning)?;
+fn explain_fsck(out: &mut Page<impl Write>, error: &FsckError) -> io::Result<()> {
+    out.row(format!("fsck_hfs {} {}", error.number, error.symbol))?;
+    out.put(hanging(2).plain(format!("  {}", error.meaning)))?;
     match error.maps {
-        Maps::Reason(reason) => writeln!(out, "  No finding stands for it. {reason}"),
+        Maps::Reason(reason) => {
+            out.put(hanging(2).plain(format!("  No finding stands for it. {reason}")))
+        }
         Maps::Codes(codes) => {
-            writeln!(out, "  tmbundle reports it as:")?;
+            out.row("  tmbundle reports it as:")?;
             codes.iter().try_for_each(|code| explain(out, *code))
         }
     }

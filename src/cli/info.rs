@@ -1,7 +1,8 @@
 //! `tmbundle info`.
 
 use super::args::InfoArgs;
-use super::output::{self, Exit, stdout};
+use super::output::{self, Exit};
+use super::page::{self, Page, Tone, hanging};
 use super::password::Prompt;
 use super::text;
 use std::io::{self, Write};
@@ -13,20 +14,25 @@ pub fn run(args: &InfoArgs) -> anyhow::Result<Exit> {
     if args.json {
         output::json("tmbundle/info/1", &info)?;
     } else {
-        let mut out = stdout();
-        print(&mut out, &info, output::is_terminal())?;
+        let mut out = page::stdout();
+        print(&mut out, &info)?;
         out.flush()?;
     }
     Ok(Exit::Ok)
 }
 
-fn line(out: &mut impl Write, label: &str, value: &str) -> io::Result<()> {
-    writeln!(out, "  {label:14}{value}")
+fn line(out: &mut Page<impl Write>, label: &str, value: &str) -> io::Result<()> {
+    let tone = match label {
+        "damage" | "problem" => Tone::Bad,
+        "warning" => Tone::Warn,
+        _ => Tone::Plain,
+    };
+    out.put(hanging(16).tone(tone, format!("  {label:14}")).plain(value))
 }
 
-fn print(out: &mut impl Write, info: &Info, terminal: bool) -> io::Result<()> {
+fn print(out: &mut Page<impl Write>, info: &Info) -> io::Result<()> {
     let name = info.source.trim_end_matches('/').rsplit('/').next().unwrap_or(&info.source);
-    writeln!(out, "{}", text::name(name, terminal))?;
+    out.put(hanging(2).tone(Tone::Strong, name))?;
     line(out, "kind", info.kind)?;
     let mut size = text::bytes(info.size);
     if let Some(on_disk) = info.bytes_on_disk {
@@ -49,18 +55,18 @@ fn print(out: &mut impl Write, info: &Info, terminal: bool) -> io::Result<()> {
         line(out, "partitions", scheme)?;
     }
     for p in &info.partitions {
-        print_partition(out, p, terminal)?;
+        print_partition(out, p)?;
     }
     if let Some(backup) = &info.backup {
         for c in &backup.computers {
             let newest = c.newest.as_deref().unwrap_or("none completed");
             let mut value = format!(
                 "{}: {}, newest {newest}",
-                text::name(&c.name, terminal),
+                c.name,
                 text::plural(c.snapshots as u64, "snapshot", "snapshots")
             );
             if let Some(date) = c.newest_completed {
-                value = format!("{value} ({} ago)", text::age(date));
+                value = format!("{value} ({})", text::ago(date));
             }
             if c.unfinished > 0 {
                 value = format!("{value}, {} unfinished", c.unfinished);
@@ -77,14 +83,14 @@ fn print(out: &mut impl Write, info: &Info, terminal: bool) -> io::Result<()> {
     Ok(())
 }
 
-fn print_bundle(out: &mut impl Write, b: &BundleInfo) -> io::Result<()> {
+fn print_bundle(out: &mut Page<impl Write>, b: &BundleInfo) -> io::Result<()> {
     let bands = &b.bands;
     let value = format!(
         "{} of {} present, {} not; {} each",
         text::count(bands.present),
         text::count(bands.possible),
         text::count(bands.missing),
-        text::binary(b.band_size)
+        text::bytes(b.band_size)
     );
     line(out, "bands", &value)?;
     let version = b.version.map_or("unknown".into(), |v| v.to_string());
@@ -95,7 +101,7 @@ fn print_bundle(out: &mut impl Write, b: &BundleInfo) -> io::Result<()> {
     line(out, "bundle", &value)
 }
 
-fn print_mac(out: &mut impl Write, b: &BundleInfo) -> io::Result<()> {
+fn print_mac(out: &mut Page<impl Write>, b: &BundleInfo) -> io::Result<()> {
     if let Some(m) = &b.machine {
         let parts = [m.model.as_deref(), m.host_uuid.as_deref(), m.mac_address.as_deref()];
         let parts: Vec<&str> = parts.into_iter().flatten().collect();
@@ -114,7 +120,7 @@ fn print_mac(out: &mut impl Write, b: &BundleInfo) -> io::Result<()> {
     }
     if let Some(n) = b.history_count {
         let last = match (&b.last_backup, b.last_completed) {
-            (Some(name), Some(date)) => format!(", last {name} ({} ago)", text::age(date)),
+            (Some(name), Some(date)) => format!(", last {name} ({})", text::ago(date)),
             _ => String::new(),
         };
         let count = text::plural(n as u64, "completed backup", "completed backups");
@@ -123,26 +129,26 @@ fn print_mac(out: &mut impl Write, b: &BundleInfo) -> io::Result<()> {
     Ok(())
 }
 
-fn print_partition(out: &mut impl Write, p: &PartitionInfo, terminal: bool) -> io::Result<()> {
+fn print_partition(out: &mut Page<impl Write>, p: &PartitionInfo) -> io::Result<()> {
     let mut value = format!("{} {} {} at {}", p.number, p.type_name, text::bytes(p.len), p.start);
     if !p.name.is_empty() {
-        value = format!("{value} '{}'", text::name(&p.name, terminal));
+        value = format!("{value} '{}'", p.name);
     }
     line(out, "", &format!("{value}: {}", p.contents))?;
     if let Some(problem) = &p.problem {
         line(out, "", &format!("  cannot be opened: {problem}"))?;
     }
     match &p.hfs {
-        Some(hfs) => print_hfs(out, hfs, terminal),
+        Some(hfs) => print_hfs(out, hfs),
         None => Ok(()),
     }
 }
 
-fn print_hfs(out: &mut impl Write, h: &HfsInfo, terminal: bool) -> io::Result<()> {
+fn print_hfs(out: &mut Page<impl Write>, h: &HfsInfo) -> io::Result<()> {
     let case = if h.case_sensitive { "case-sensitive" } else { "case-insensitive" };
     let value = format!(
         "'{}', {case}, {} files, {} folders, {} of {} free, blocks of {}",
-        text::name(&h.name, terminal),
+        h.name,
         text::count(h.files),
         text::count(h.folders),
         text::bytes(h.free_bytes),

@@ -1,7 +1,8 @@
 //! `tmbundle locate`.
 
 use super::args::LocateArgs;
-use super::output::{self, Exit, stdout};
+use super::output::{self, Exit};
+use super::page::{self, Page, hanging};
 use super::password::Prompt;
 use super::progress::Bars;
 use super::text;
@@ -45,14 +46,13 @@ pub fn run(args: &LocateArgs) -> anyhow::Result<Exit> {
         output::json("tmbundle/locate/1", &found)?;
         return Ok(Exit::Ok);
     }
-    let mut out = stdout();
+    let mut out = page::stdout();
     print(&mut out, &found, args.all)?;
     out.flush()?;
     Ok(Exit::Ok)
 }
 
-fn print(out: &mut impl Write, found: &Located, all: bool) -> io::Result<()> {
-    let terminal = output::is_terminal();
+fn print(out: &mut Page<impl Write>, found: &Located, all: bool) -> io::Result<()> {
     let last = found.offset + found.length - 1;
     let s = &found.stored;
     let mut stored = vec![format!("{} stored", text::bytes(s.data))];
@@ -64,22 +64,23 @@ fn print(out: &mut impl Write, found: &Located, all: bool) -> io::Result<()> {
         }
     }
     let (first, end) = (text::count(found.offset), text::count(last));
-    writeln!(out, "bytes {first} to {end} of the disk: {}", stored.join(", "))?;
+    let stored = stored.join(", ");
+    out.put(hanging(2).plain(format!("bytes {first} to {end} of the disk: {stored}")))?;
     // The rest of a file's last block is of interest to few.
     let visible = |p: &&Piece| all || p.what != What::Slack || found.pieces.len() == 1;
     let pieces: Vec<&Piece> = found.pieces.iter().filter(visible).collect();
     let runs: Vec<&[&Piece]> = pieces.chunk_by(|a, b| alike(a, b)).collect();
     let lines = if all { runs.len() } else { LINES };
     for run in runs.iter().take(lines) {
-        print_run(out, run, all, terminal)?;
+        print_run(out, run, all)?;
     }
     if runs.len() > lines {
         let more = u64::try_from(runs.len() - lines).unwrap_or(0);
-        writeln!(out, "… and {} more lines (--all, --json)", text::count(more))?;
+        out.row(format!("… and {} more lines (--all, --json)", text::count(more)))?;
     }
     let files = found.objects();
     if files > 0 {
-        writeln!(out, "{} in all.", text::plural(files, "file or folder", "files and folders"))?;
+        out.row(format!("{} in all.", text::plural(files, "file or folder", "files and folders")))?;
     }
     Ok(())
 }
@@ -100,7 +101,7 @@ fn kind(rest: &str) -> String {
     rest.split_once('(').map_or("", |t| t.1).to_owned()
 }
 
-fn print_run(out: &mut impl Write, run: &[&Piece], all: bool, terminal: bool) -> io::Result<()> {
+fn print_run(out: &mut Page<impl Write>, run: &[&Piece], all: bool) -> io::Result<()> {
     let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(()) };
     let length = last.offset + last.length - first.offset;
     let mut what = describe(first);
@@ -111,17 +112,19 @@ fn print_run(out: &mut impl Write, run: &[&Piece], all: bool, terminal: bool) ->
         what = format!("{name} nodes, {} ({kind}", text::count(count));
     }
     let at = text::count(first.offset);
-    writeln!(out, "  {at:>19}  {:>9}  {}", text::binary(length), text::name(&what, terminal))?;
+    let place = format!("  {at:>19}  {:>9}  ", text::bytes(length));
+    out.put(hanging(34).plain(place).plain(&what))?;
     let shown = if all { first.objects.len() } else { OBJECTS.min(first.objects.len()) };
     if is_content(first) {
         return Ok(());
     }
     for object in first.objects.iter().take(shown) {
-        writeln!(out, "  {:32}{}{}", "", text::name(&object.address, terminal), within(object))?;
+        let told = format!("  {:32}{}{}", "", object.address, within(object));
+        out.put(hanging(36).plain(told))?;
     }
     let more = u64::try_from(first.objects.len() - shown).unwrap_or(0);
     if more > 0 {
-        writeln!(out, "  {:32}… and {} more (--all)", "", text::count(more))?;
+        out.row(format!("  {:32}… and {} more (--all)", "", text::count(more)))?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! its terminal, a file or the system's log.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -27,7 +27,8 @@ pub fn to_stderr() {
         .with_env_filter(filter)
         .with_writer(|| Sink)
         .with_target(false)
-        .with_ansi(io::stderr().is_terminal())
+        // What is logged is escaped as a whole, by the sink.
+        .with_ansi(false)
         .finish();
     // A second call finds it set already.
     let _ = tracing::subscriber::set_global_default(subscriber);
@@ -54,11 +55,19 @@ fn set(target: Target) {
     *TARGET.lock().unwrap_or_else(PoisonError::into_inner) = target;
 }
 
-/// Writes a line to the target of the moment.
+/// Writes a line to the target of the moment; what is in it makes no line of its own.
 struct Sink;
 
+/// A record as it may be written: one line, escaped, with the newline that ends it.
+fn escaped(record: &[u8]) -> String {
+    let text = String::from_utf8_lossy(record.strip_suffix(b"\n").unwrap_or(record));
+    format!("{}\n", tmbundle::report::present(&text))
+}
+
 impl Write for Sink {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+    fn write(&mut self, record: &[u8]) -> io::Result<usize> {
+        let line = escaped(record);
+        let line = line.as_bytes();
         match &mut *TARGET.lock().unwrap_or_else(PoisonError::into_inner) {
             Target::Stderr => io::stderr().write_all(line)?,
             Target::File(file) => file.write_all(line)?,
@@ -71,10 +80,24 @@ impl Write for Sink {
             }
             Target::Nowhere => {}
         }
-        Ok(line.len())
+        Ok(record.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escaped;
+
+    #[test]
+    fn a_record_is_one_line() {
+        assert_eq!(
+            escaped(b"WARN bad\x1b[2J\nINFO forged\n"),
+            "WARN bad\\u{1b}[2J\\nINFO forged\n"
+        );
+        assert_eq!(escaped(b"\x9b1m\n"), "\u{fffd}1m\n");
     }
 }

@@ -1,24 +1,25 @@
 //! `tmbundle ls`.
 
 use super::args::LsArgs;
-use super::output::{self, Exit, stdout};
+use super::output::{self, Exit};
+use super::page::{self, Page};
 use super::password::Prompt;
 use super::text;
 use serde::Serialize;
 use std::io::Write;
 use std::ops::ControlFlow;
 use tmbundle::fs::{self, Cursor, DirEntry, FileSystem, Kind, Metadata, Step, walk};
-use tmbundle::timemachine::{Archive, Place};
+use tmbundle::timemachine::{Archive, LastLink, Place, VOLUME};
 
 pub fn run(args: &LsArgs) -> anyhow::Result<Exit> {
     let disk = args.password.open(&args.source, Prompt::Yes)?;
     let archive = Archive::open(&disk)?;
-    let place = archive.find(&args.address)?;
+    let address = address(args, &archive)?;
+    let place = place(args, &archive, &address)?;
     let mut lister = Lister {
         fs: place.volume.fs(),
         args,
-        out: stdout(),
-        terminal: output::is_terminal(),
+        out: page::stdout(),
         rows: Vec::new(),
         errors: Vec::new(),
     };
@@ -30,14 +31,36 @@ pub fn run(args: &LsArgs) -> anyhow::Result<Exit> {
         let source = args.source.display().to_string();
         output::json(
             "tmbundle/ls/1",
-            &Document { source, address: &args.address, entries: rows, errors },
+            &Document { source, address: &address, entries: rows, errors },
         )?;
     } else {
         for e in errors {
-            output::note(&format!("error: {e}"));
+            output::error(&e, None);
         }
     }
     Ok(if failed { Exit::Findings } else { Exit::Ok })
+}
+
+/// What is to be listed; without an address the newest snapshot, or the volume where there
+/// are no snapshots.
+fn address(args: &LsArgs, archive: &Archive) -> anyhow::Result<String> {
+    archive.require_volume()?;
+    Ok(match &args.address {
+        Some(address) => address.clone(),
+        None if archive.backup().is_some() => "latest".to_owned(),
+        None => format!("{VOLUME}:"),
+    })
+}
+
+/// A link that leads to a folder stands for it, unless the link's own line was asked for:
+/// as with `ls`.
+fn place<'a>(args: &LsArgs, archive: &'a Archive, address: &str) -> anyhow::Result<Place<'a>> {
+    let place = archive.find(address)?;
+    if place.node.kind != Kind::Symlink || args.long || args.directory {
+        return Ok(place);
+    }
+    let followed = archive.find_to(address, LastLink::Follow).ok();
+    Ok(followed.filter(Place::is_folder).unwrap_or(place))
 }
 
 #[derive(Serialize)]
@@ -89,11 +112,10 @@ fn is_zero(n: &u64) -> bool {
     *n == 0
 }
 
-struct Lister<'a, W> {
+struct Lister<'a, W: Write> {
     fs: &'a dyn FileSystem,
     args: &'a LsArgs,
-    out: W,
-    terminal: bool,
+    out: Page<W>,
     rows: Vec<Row>,
     errors: Vec<String>,
 }
@@ -148,28 +170,23 @@ impl<W: Write> Lister<'_, W> {
             self.rows.push(row);
             return Ok(());
         }
-        let shown = text::name(path, self.terminal);
-        match node {
+        let before = match node {
+            _ if !self.args.long => String::new(),
+            Ok(meta) => long_line(meta, self.args.human_readable),
+            Err(_) => "?????????? ".into(),
+        };
+        let after = match node {
             Err(reason) => {
                 self.errors.push(format!("{path}: hard link leads nowhere: {reason}"));
-                if self.args.long {
-                    write!(self.out, "?????????? ")?;
-                }
-                writeln!(self.out, "{shown}")?;
+                String::new()
             }
-            Ok(meta) if self.args.long => {
-                write!(self.out, "{}", long_line(meta))?;
-                match meta.kind {
-                    Kind::Symlink => {
-                        let target = self.target(meta);
-                        writeln!(self.out, "{shown} -> {}", text::name(&target, self.terminal))?;
-                    }
-                    _ => writeln!(self.out, "{shown}")?,
-                }
+            Ok(meta) if self.args.long && meta.kind == Kind::Symlink => {
+                format!(" -> {}", self.target(meta))
             }
-            Ok(meta) if meta.kind == Kind::Directory => writeln!(self.out, "{shown}/")?,
-            Ok(_) => writeln!(self.out, "{shown}")?,
-        }
+            Ok(meta) if !self.args.long && meta.kind == Kind::Directory => "/".into(),
+            Ok(_) => String::new(),
+        };
+        self.out.row(format!("{before}{path}{after}"))?;
         Ok(())
     }
 
@@ -211,10 +228,11 @@ impl<W: Write> Lister<'_, W> {
 }
 
 /// Everything of a long line before the name.
-fn long_line(m: &Metadata) -> String {
+fn long_line(m: &Metadata, human: bool) -> String {
     let size = match (m.kind, m.device) {
         (_, Some(device)) => format!("{},{:>5}", device.major, device.minor),
         (Kind::Directory, _) => m.entries.to_string(),
+        _ if human => text::bytes(m.size),
         _ => m.size.to_string(),
     };
     let date = m.times.modified.map_or_else(|| "-".into(), |t| text::date(t.seconds));

@@ -1,6 +1,7 @@
 //! What verify remembers of a bundle from earlier runs, as the arguments say.
 
 use super::args::VerifyArgs;
+use super::clock::now;
 use super::output;
 use std::path::{Path, PathBuf};
 use tmbundle::disk::Disk;
@@ -30,10 +31,6 @@ fn environment() -> Environment {
     }
 }
 
-fn now() -> i64 {
-    jiff::Timestamp::now().as_second()
-}
-
 impl<'a> Memory<'a> {
     /// For a call that verifies so many sources.
     pub fn new(args: &'a VerifyArgs, sources: usize) -> Result<Self> {
@@ -41,7 +38,10 @@ impl<'a> Memory<'a> {
             let text = "--manifest=FILE is for one bundle; without FILE each has its own";
             return Err(Error::Invalid(text.into()));
         }
-        Ok(Self { args, dir: find_dir(args.memory.state_dir.as_deref(), &environment()) })
+        // A home folder may lie anywhere, too.
+        let dir = find_dir(args.memory.state_dir.as_deref(), &environment())
+            .and_then(|dir| super::guard::refuse("state directory", &dir, &[]).map(|()| dir));
+        Ok(Self { args, dir })
     }
 
     /// What is remembered of a source. Without a state directory a verification does
@@ -114,7 +114,7 @@ impl Remembered<'_> {
         if !self.args.quick
             && let Err(e) = session.verified(now(), verdict.as_str())
         {
-            output::note(&format!("warning: that it was verified could not be noted: {e}"));
+            output::warn(&format!("that it was verified could not be noted: {e}"));
         }
     }
 }

@@ -4,10 +4,12 @@ mod access;
 mod args;
 mod busy;
 mod cat;
+mod clock;
 mod cost;
 mod docs;
 mod explain;
 mod extract;
+mod guard;
 mod info;
 mod locate;
 #[cfg(feature = "mount")]
@@ -18,6 +20,7 @@ mod metrics;
 #[cfg(feature = "mount")]
 mod mount;
 mod output;
+mod page;
 mod password;
 mod progress;
 mod quantity;
@@ -25,21 +28,23 @@ mod snapshots;
 mod stop;
 mod targets;
 mod text;
+mod usage;
 mod verdict;
 mod verify;
 
-use args::{Cli, Command};
-use clap::Parser;
+use args::Command;
 use output::Exit;
 use std::process::ExitCode;
 
 /// Parse the arguments and run the command.
 pub fn main() -> ExitCode {
-    // Usage errors end here with clap's own text and code 2.
-    #[cfg(feature = "mount")]
-    let cli = Cli::parse_from(mount::arguments());
-    #[cfg(not(feature = "mount"))]
-    let cli = Cli::parse();
+    let cli = match usage::parse(arguments()) {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    if let Err(error) = guard::check(&cli.command) {
+        return output::fail(&error.into());
+    }
     let result = match &cli.command {
         Command::Info(args) => info::run(args),
         Command::Verify(args) => verify::run(args),
@@ -66,4 +71,12 @@ pub fn main() -> ExitCode {
             false => output::fail(&error),
         },
     }
+}
+
+#[cfg(feature = "mount")]
+use mount::arguments;
+
+#[cfg(not(feature = "mount"))]
+fn arguments() -> Vec<std::ffi::OsString> {
+    std::env::args_os().collect()
 }

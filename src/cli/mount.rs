@@ -16,7 +16,7 @@ use tmbundle::Error;
 use tmbundle::mount::{
     Mounted, Names, Opened, Opener, Options, Owner, ResourceForks, Tree, Xattrs,
 };
-use tmbundle::report::NoProgress;
+use tmbundle::report::{NoProgress, present};
 use tmbundle::timemachine::Archive;
 use tmbundle::volume::OpenOptions;
 
@@ -68,6 +68,9 @@ pub fn run(args: &MountArgs) -> anyhow::Result<ExitCode> {
     let mut args = args.clone();
     for option in std::mem::take(&mut args.options) {
         apply(&mut args, &option)?;
+    }
+    if let Some(file) = &args.log_file {
+        super::guard::refuse("log_file", file, &[&args.source])?;
     }
     if args.foreground || std::env::var_os(CHILD).is_some() {
         serve(&args).map(Into::into)
@@ -153,6 +156,7 @@ fn serve(args: &MountArgs) -> anyhow::Result<Exit> {
     let opener = opener(source.clone(), args);
     let mounted = Mounted::new(&source, opener, &args.dir, options(args))?;
     let line = mounted.with_tree(|tree| summary(tree, mounted.dir()));
+    let line = present(&line);
     if args.foreground {
         let mut out = stdout();
         writeln!(out, "{line}")?;
@@ -230,10 +234,10 @@ fn background() -> anyhow::Result<ExitCode> {
 pub fn unmount(args: &UmountArgs) -> anyhow::Result<Exit> {
     match tmbundle::mount::unmount(&args.dir, args.lazy) {
         Err(Error::Busy(dir)) => {
-            output::note(&format!("error: {dir} is in use"));
-            output::note(&format!(
-                "  hint: leave the folder (fuser -vm {dir} shows who is in it), or tmbundle umount --lazy {dir}"
-            ));
+            let hint = format!(
+                "leave the folder (fuser -vm {dir} shows who is in it), or tmbundle umount --lazy {dir}"
+            );
+            output::error(&format!("{dir} is in use"), Some(&hint));
             Ok(Exit::Failed)
         }
         other => Ok(other.map(|()| Exit::Ok)?),

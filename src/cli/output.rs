@@ -1,5 +1,6 @@
 //! Standard output, errors and exit codes.
 
+use super::page::{self, Tone};
 use serde::Serialize;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
@@ -86,28 +87,30 @@ pub fn broken_pipe(error: &anyhow::Error) -> bool {
 
 /// Print an error, with a hint where one helps; its exit code.
 pub fn fail(error: &anyhow::Error) -> ExitCode {
-    let mut err = io::stderr().lock();
     let Some(known) = error.downcast_ref::<Error>() else {
-        let _ = writeln!(err, "error: {error:#}");
+        self::error(&format!("{error:#}"), None);
         return 3.into();
     };
-    let _ = writeln!(err, "error: {known}");
-    if let Some(hint) = hint(known) {
-        let _ = writeln!(err, "  hint: {hint}");
-    }
+    self::error(&known.to_string(), hint(known));
     Exit::of(known).into()
 }
 
 /// Print the error of one source of several; say which, if the error does not.
-pub fn fail_of(source: &Path, error: Error) {
+pub fn fail_of(source: &Path, error: &Error) {
     let path = source.display().to_string();
-    if error.to_string().contains(&path) {
-        fail(&error.into());
-    } else {
-        note(&format!("error: {path}: {error}"));
-        if let Some(hint) = hint(&error) {
-            note(&format!("  hint: {hint}"));
-        }
+    let mut text = error.to_string();
+    if !text.contains(&path) {
+        text = format!("{path}: {text}");
+    }
+    self::error(&text, hint(error));
+}
+
+/// Print an error and what helps against it.
+pub fn error(text: &str, hint: Option<&str>) {
+    let mut err = page::stderr();
+    let _ = err.put(page::hanging(2).tone(Tone::Bad, "error:").plain(" ").plain(text));
+    if let Some(hint) = hint {
+        let _ = err.put(page::hanging(4).tone(Tone::Strong, "  hint:").plain(" ").plain(hint));
     }
 }
 
@@ -133,7 +136,13 @@ fn hint(error: &Error) -> Option<&'static str> {
     }
 }
 
-/// Print a note to standard error.
+/// Print a note to standard error: one paragraph.
 pub fn note(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = page::stderr().put(page::hanging(2).plain(text));
+}
+
+/// Print a warning to standard error.
+pub fn warn(text: &str) {
+    let text = page::hanging(2).tone(Tone::Warn, "warning:").plain(" ").plain(text);
+    let _ = page::stderr().put(text);
 }

@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 use tmbundle::disk::{Disk, Secret};
 use tmbundle::io::Access;
+use tmbundle::report::present;
 use tmbundle::{Error, Result};
 
 #[derive(Args, Clone, Default)]
@@ -125,7 +126,7 @@ fn ask(name: &str) -> Result<Secret> {
     // Whoever is interrupted here must not leave a terminal that shows nothing.
     let terminal = File::open("/dev/tty").ok();
     let settings = terminal.as_ref().and_then(|t| rustix::termios::tcgetattr(t).ok());
-    let text = format!("Password for {name}: ");
+    let text = format!("Password for {}: ", present(name));
     let answer = std::thread::spawn(|| rpassword::prompt_password(text));
     if let Err(e) = until(|| answer.is_finished()) {
         if let (Some(terminal), Some(settings)) = (&terminal, &settings) {

@@ -9,12 +9,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tmbundle::io::Meter;
-use tmbundle::report::{Progress, Unit};
+use tmbundle::report::{Progress, Unit, present};
 
 /// Work that takes less than this shows nothing.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Between two looks at what was read, while nothing else is told.
 const TICK: Duration = Duration::from_millis(250);
+
+/// The bar that is on the terminal, for those who end the program.
+static SHOWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+/// Remove the bar that is on the terminal, so that an ended program leaves no lines.
+pub fn clear() {
+    // Whoever holds the lock is drawing and ends with the program.
+    if let Some(bar) = SHOWN.try_lock().ok().and_then(|mut shown| shown.take()) {
+        bar.finish_and_clear();
+    }
+}
 
 /// Shows progress with indicatif: what is being done, and how far it is.
 pub struct Bars {
@@ -43,6 +54,7 @@ impl Phase {
     fn show(&mut self, started: Instant) {
         if !self.shown && started.elapsed() > PATIENCE {
             self.shown = true;
+            *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.bar.clone());
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
             self.bar.enable_steady_tick(TICK);
         }
@@ -65,14 +77,15 @@ impl Bars {
 
     /// Name a source, the `n`th of `of`, before the phases to come.
     pub fn source(&self, name: &str, n: usize, of: usize) {
-        let name = text::name(name, true);
-        self.lock().source = (of > 1).then(|| format!("[{n}/{of}] {name}"));
+        let name = present(name);
+        self.lock().source = (of > 1).then(|| format!("bundle {n} of {of} · {name}"));
     }
 
     /// Remove the lines.
     pub fn clear(&self) {
         if let Some(phase) = self.lock().phase.take() {
             phase.bar.finish_and_clear();
+            SHOWN.lock().unwrap_or_else(PoisonError::into_inner).take();
         }
     }
 
@@ -150,8 +163,8 @@ impl Progress for Bars {
         bar.set_style(style(total, unit, self.meter.as_ref(), beside.clone()));
         let mut current = self.lock();
         let message = match &current.source {
-            Some(source) => format!("{source} · {name}"),
-            None => name.to_owned(),
+            Some(source) => format!("{source} · {}", present(name)),
+            None => present(name).into_owned(),
         };
         bar.set_message(message);
         let mut phase = Phase { bar, shown: false, beside };

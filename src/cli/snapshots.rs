@@ -1,12 +1,14 @@
 //! `tmbundle snapshots`.
 
 use super::args::SnapshotsArgs;
-use super::output::{self, Exit, stdout};
+use super::output::{self, Exit};
+use super::page::{self, Page, Tone, hanging};
 use super::password::Prompt;
 use super::text;
 use serde::Serialize;
 use std::io::Write;
 use tmbundle::Error;
+use tmbundle::report::present;
 use tmbundle::timemachine::{Archive, Backup, Computer, Snapshot};
 
 #[derive(Serialize)]
@@ -56,7 +58,7 @@ pub fn run(args: &SnapshotsArgs) -> anyhow::Result<Exit> {
         table(backup)?;
     }
     for problem in &backup.problems {
-        output::note(&format!("warning: {problem}"));
+        output::warn(problem);
     }
     Ok(if backup.problems.is_empty() { Exit::Ok } else { Exit::Findings })
 }
@@ -81,37 +83,46 @@ fn row(c: &Computer, s: &Snapshot) -> Row {
 }
 
 fn table(backup: &Backup) -> anyhow::Result<()> {
-    let terminal = output::is_terminal();
-    let mut out = stdout();
+    let mut out = page::stdout();
     let many = backup.computers.len() > 1;
     for computer in &backup.computers {
         if many {
-            writeln!(out, "{}:", text::name(&computer.name, terminal))?;
+            out.put(hanging(2).tone(Tone::Strong, format!("{}:", computer.name)))?;
         }
-        let width = computer.snapshots.iter().map(|s| s.name.len()).max().unwrap_or(0).max(17);
-        writeln!(
-            out,
-            "{:width$}  {:>8}  {:>9}  {:>9}  {:15}  VOLUMES",
-            "SNAPSHOT", "AGE", "TOOK", "COPIED", "STATE"
-        )?;
-        for s in &computer.snapshots {
-            let seconds = |us: i64| us / 1_000_000;
-            let age = s.completed.or(s.started).map_or("–".into(), |d| text::age(seconds(d)));
-            let took = s
-                .started
-                .zip(s.completed)
-                .map_or("–".into(), |(a, b)| text::duration(seconds(b - a)));
-            let copied = s.bytes_copied.map_or("–".into(), text::bytes);
-            let volumes: Vec<_> = s.volumes.iter().map(|v| text::name(&v.name, terminal)).collect();
-            let name = text::name(&s.name, terminal);
-            let state = s.state.name();
-            writeln!(
-                out,
-                "{name:width$}  {age:>8}  {took:>9}  {copied:>9}  {state:15}  {}",
-                volumes.join(", ")
-            )?;
-        }
+        let header = ["SNAPSHOT", "AGE", "TOOK", "COPIED", "STATE", "VOLUMES"];
+        let rows = computer.snapshots.iter().map(cells);
+        let rows: Vec<_> = std::iter::once(header.map(str::to_owned)).chain(rows).collect();
+        print_rows(&mut out, &rows)?;
     }
     out.flush()?;
+    Ok(())
+}
+
+fn cells(s: &Snapshot) -> [String; 6] {
+    let seconds = |us: i64| us.div_euclid(1_000_000);
+    let none = || "–".to_owned();
+    let age = s.completed.or(s.started).map_or_else(none, |d| text::age(seconds(d)));
+    let took = s.started.zip(s.completed);
+    let took = took.map_or_else(none, |(a, b)| text::duration(seconds(b.saturating_sub(a))));
+    let copied = s.bytes_copied.map_or_else(none, text::bytes);
+    let volumes: Vec<_> = s.volumes.iter().map(|v| v.name.as_str()).collect();
+    [s.name.clone(), age, took, copied, s.state.name().to_owned(), volumes.join(", ")]
+}
+
+/// Columns as wide as what is in them; the last one wraps.
+fn print_rows(out: &mut Page<impl Write>, rows: &[[String; 6]]) -> std::io::Result<()> {
+    let width = |column: usize| {
+        rows.iter().map(|row| present(&row[column]).chars().count()).max().unwrap_or(0)
+    };
+    let widths: [usize; 5] = std::array::from_fn(width);
+    let hang = widths.iter().sum::<usize>() + 2 * widths.len();
+    for (n, [name, age, took, copied, state, volumes]) in rows.iter().enumerate() {
+        let [w0, w1, w2, w3, w4] = widths;
+        let name = present(name);
+        let row =
+            format!("{name:w0$}  {age:>w1$}  {took:>w2$}  {copied:>w3$}  {state:w4$}  {volumes}");
+        let tone = if n == 0 { Tone::Strong } else { Tone::Plain };
+        out.put(hanging(hang).tone(tone, row.trim_end()))?;
+    }
     Ok(())
 }

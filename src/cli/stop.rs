@@ -1,7 +1,6 @@
 //! The wish to stop, from the keyboard or a signal.
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Once};
 use std::time::Duration;
@@ -45,7 +44,8 @@ pub fn enforce() {
             while SAVING.load(Ordering::Acquire) > 0 {
                 std::thread::sleep(NAP);
             }
-            let _ = writeln!(std::io::stderr(), "error: interrupted");
+            super::progress::clear();
+            super::output::error("interrupted", None);
             std::process::exit(130);
         });
     });

@@ -15,20 +15,22 @@ pub struct Target {
 }
 
 /// The sources to check, and the errors of those that cannot be.
+#[derive(Default)]
 pub struct Targets {
     pub all: Vec<Target>,
     pub failed: Vec<(PathBuf, Error)>,
+    /// What else was seen in a share, a line each.
+    pub notes: Vec<String>,
     /// Whether each gets a line of its own.
     pub several: bool,
 }
 
-/// Look up what was named. What in a share looks like a bundle and is none is said on
-/// standard error, unless it is to be quiet; that a bundle is still being made only to
-/// those who watch.
+/// Look up what was named. What in a share looks like a bundle and is none is said, unless
+/// it is to be quiet; that a bundle is still being made only to those who watch.
 pub fn find(args: &VerifyArgs) -> Targets {
     let sources = &args.sources;
     let watched = args.verbose || output::is_terminal();
-    let mut found = Targets { all: Vec::new(), failed: Vec::new(), several: sources.len() > 1 };
+    let mut found = Targets { several: sources.len() > 1, ..Targets::default() };
     let mut seen = HashSet::new();
     for source in sources {
         match Share::open(source) {
@@ -43,10 +45,12 @@ pub fn find(args: &VerifyArgs) -> Targets {
                     found.add(&mut seen, bundle, name.to_string());
                 }
                 for (path, why) in share.passed.iter().filter(|_| !args.quiet) {
-                    output::note(&format!("{} was passed over: it is {why}", path.display()));
+                    let path = path.display();
+                    found.notes.push(format!("{path} was passed over: it is {why}"));
                 }
                 for path in share.unfinished.iter().filter(|_| watched && !args.quiet) {
-                    output::note(&format!("{} is still being made by a Mac", path.display()));
+                    let path = path.display();
+                    found.notes.push(format!("{path} is still being made by a Mac"));
                 }
                 found.failed.extend(share.failed.into_iter().map(|e| (source.clone(), e)));
             }

@@ -1,9 +1,10 @@
-//! Dates and names in words; numbers and sizes as the library says them.
+//! Dates in words; numbers, sizes and spans as the library says them.
 
+use super::clock;
 use jiff::{Timestamp, tz::TimeZone};
-use std::borrow::Cow;
+use std::time::Duration;
 
-pub use tmbundle::report::words::{binary, bytes, count, plural};
+pub use tmbundle::report::words::{bytes, count, plural, span};
 
 /// Seconds since 1970 in the server's time zone, to the minute.
 pub fn date(seconds: i64) -> String {
@@ -13,19 +14,25 @@ pub fn date(seconds: i64) -> String {
     }
 }
 
-/// How long ago, in the largest unit that fits: `9 h`, `19 days`.
+/// How long ago something was: `9 hours`, `7 years`; `now`; `in the future`.
 pub fn age(seconds: i64) -> String {
-    let ago = Timestamp::now().as_second() - seconds;
-    match ago {
+    match clock::now().saturating_sub(seconds) {
         i64::MIN..=-60 => "in the future".into(),
         -59..=59 => "now".into(),
-        60..=5399 => format!("{} min", ago / 60),
-        5400..=172_799 => format!("{} h", (ago + 1800) / 3600),
-        _ => format!("{} days", ago / 86400),
+        ago => span(ago),
     }
 }
 
-/// A duration in seconds: `6 min`.
+/// The same in a sentence: `9 hours ago`.
+pub fn ago(seconds: i64) -> String {
+    let age = age(seconds);
+    match age.as_str() {
+        "now" | "in the future" => age,
+        _ => format!("{age} ago"),
+    }
+}
+
+/// What something took, in seconds: `6 min`.
 pub fn duration(seconds: i64) -> String {
     match seconds {
         ..=89 => format!("{} s", seconds.max(0)),
@@ -34,9 +41,12 @@ pub fn duration(seconds: i64) -> String {
     }
 }
 
-/// A name made safe for a terminal; elsewhere as it is.
-pub fn name(name: &str, terminal: bool) -> Cow<'_, str> {
-    if terminal { tmbundle::fs::present(name) } else { name.into() }
+/// The same of what took its time just now; tenths of a second where they matter.
+pub fn took(took: Duration) -> String {
+    if took.as_secs() < 10 {
+        return format!("{:.1} s", took.as_secs_f64());
+    }
+    duration(i64::try_from(took.as_secs()).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]
@@ -46,5 +56,16 @@ mod tests {
     #[test]
     fn durations_in_words() {
         assert_eq!(duration(360), "6 min");
+        assert_eq!(duration(-1), "0 s");
+        assert_eq!(took(Duration::from_millis(1234)), "1.2 s");
+    }
+
+    #[test]
+    fn ages_in_words() {
+        let now = clock::now();
+        assert_eq!(ago(now), "now");
+        assert_eq!(ago(now - 3 * 86400 - 9), "3 days ago");
+        assert_eq!(age(now + 90), "in the future");
+        assert_eq!(age(i64::MAX), "in the future");
     }
 }

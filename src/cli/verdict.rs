@@ -3,6 +3,7 @@
 use super::args::VerifyArgs;
 use super::cost;
 use super::output;
+use super::page::{Page, Text, Tone, hanging};
 use super::text;
 use std::io::{self, Write};
 use std::time::Duration;
@@ -11,10 +12,11 @@ use tmbundle::verify::{Outcome, Verdict};
 
 /// Findings of one code that are shown without `--all`.
 const SHOWN: usize = 3;
+/// Where the words of a finding begin.
+const INDENT: usize = 10;
 
 /// How outcomes are printed.
 pub struct Printer {
-    terminal: bool,
     /// Say nothing about what is well.
     silent: bool,
     /// Print the layers.
@@ -22,7 +24,11 @@ pub struct Printer {
     all: bool,
     /// Width of the names, when each source has a line of its own.
     line: Option<usize>,
+    /// A mail begins with what all came to, a terminal shows each bundle when it is done.
+    sum_first: bool,
     tally: Tally,
+    /// What to do about the findings that were printed, each once.
+    remedies: Vec<(Code, &'static str)>,
 }
 
 /// How many bundles fared how.
@@ -33,36 +39,60 @@ struct Tally {
     damage: u64,
     skipped: u64,
     failed: u64,
+    /// Sources there is something to say about.
+    spoken: u64,
 }
 
 impl Printer {
     /// As the arguments say; `names` if there are several sources.
     pub fn new<'a>(args: &VerifyArgs, names: Option<impl Iterator<Item = &'a str>>) -> Self {
         let terminal = output::is_terminal();
+        let several = names.is_some();
         let width = |names: &mut dyn Iterator<Item = &'a str>| {
-            names.map(|n| text::name(n, terminal).chars().count()).max().unwrap_or(0)
+            names.map(|n| n.chars().count()).max().unwrap_or(0)
         };
         Self {
-            terminal,
             // Cron hears of a healthy backup by silence.
             silent: args.quiet || !(terminal || args.verbose),
             layers: !args.quiet,
             all: args.all,
             line: names.filter(|_| !args.verbose).map(|mut names| width(&mut names)),
+            sum_first: several && !terminal,
             tally: Tally::default(),
+            remedies: Vec::new(),
         }
+    }
+
+    /// Whether outcomes are to be printed at the end, below the sum.
+    pub fn waits(&self) -> bool {
+        self.sum_first
+    }
+
+    /// Note an outcome for the sum.
+    pub fn count(&mut self, o: &Outcome) {
+        self.tally.count(o);
+        self.tally.spoken += u64::from(self.speaks_of(o));
+    }
+
+    /// Note a source that could not be examined.
+    pub fn failed(&mut self) {
+        self.tally.failed += 1;
+        self.tally.spoken += 1;
+    }
+
+    fn speaks_of(&self, o: &Outcome) -> bool {
+        !(o.verdict == Verdict::Ok && o.is_complete() && self.silent)
     }
 
     /// Print one outcome.
     pub fn outcome(
         &mut self,
-        out: &mut impl Write,
+        out: &mut Page<impl Write>,
         name: &str,
         o: &Outcome,
         took: Duration,
     ) -> io::Result<()> {
-        self.tally.count(o);
-        if o.verdict == Verdict::Ok && o.is_complete() && self.silent {
+        if !self.speaks_of(o) {
             return Ok(());
         }
         match self.line {
@@ -70,46 +100,61 @@ impl Printer {
             None => self.head(out, name, o)?,
         }
         for skipped in &o.not_checked {
-            writeln!(out, "  {} not checked: {}", skipped.what, skipped.why)?;
+            let text = format!("  {} not checked: {}", skipped.what, skipped.why);
+            out.put(hanging(4).plain(text))?;
         }
         self.findings(out, o)?;
         match self.line {
             Some(_) => Ok(()),
-            None => writeln!(out, "{}   {}", summary(o), elapsed(took)),
+            None => out.put(summary(o).plain(format!("   {}", text::took(took)))),
         }
     }
 
-    /// Note a source that could not be examined.
-    pub fn failed(&mut self) {
-        self.tally.failed += 1;
-    }
-
-    /// What all came to, if there were several.
-    pub fn total(&self, out: &mut impl Write) -> io::Result<()> {
+    /// What all came to, if there were several; `before` the outcomes or after them.
+    pub fn total(&self, out: &mut Page<impl Write>, before: bool) -> io::Result<()> {
         let t = &self.tally;
-        if self.line.is_none() || self.silent {
+        let several = self.line.is_some() || self.sum_first;
+        let nothing = self.silent && (t.spoken == 0 || !self.sum_first);
+        if !several || before != self.sum_first || nothing {
             return Ok(());
         }
-        let words = [
-            (t.ok, "ok"),
-            (t.warning, "with warnings"),
-            (t.damage, "damaged"),
-            (t.skipped, "skipped"),
-            (t.failed, "could not be examined"),
-        ];
-        let parts: Vec<String> = words
-            .iter()
-            .filter(|(n, _)| *n > 0)
-            .map(|(n, word)| format!("{} {word}", text::count(*n)))
-            .collect();
         let sum = t.ok + t.warning + t.damage + t.skipped + t.failed;
-        writeln!(out, "{}: {}", text::plural(sum, "source", "sources"), parts.join(", "))
+        let mut line = hanging(2).plain(format!("{}:", text::plural(sum, "source", "sources")));
+        let mut comma = "";
+        for (n, word, tone) in [
+            (t.damage, "damaged", Tone::Bad),
+            (t.failed, "could not be examined", Tone::Bad),
+            (t.warning, "with warnings", Tone::Warn),
+            (t.skipped, "skipped", Tone::Plain),
+            (t.ok, "ok", Tone::Good),
+        ] {
+            if n > 0 {
+                line =
+                    line.plain(comma).plain(" ").tone(tone, format!("{} {word}", text::count(n)));
+                comma = ",";
+            }
+        }
+        out.put(line)
+    }
+
+    /// What is to be done about all that was found, each remedy once.
+    pub fn remedies(&self, out: &mut Page<impl Write>) -> io::Result<()> {
+        if self.line.is_none() || self.remedies.is_empty() {
+            return Ok(());
+        }
+        out.row("What to do:")?;
+        let width = self.remedies.iter().map(|(code, _)| code.name().len()).max().unwrap_or(0);
+        for (code, remedy) in &self.remedies {
+            let code = format!("  {:width$}  ", code.name());
+            out.put(hanging(width + 4).plain(code).plain(remedy))?;
+        }
+        Ok(())
     }
 
     /// One source on one line.
     fn line(
         &self,
-        out: &mut impl Write,
+        out: &mut Page<impl Write>,
         name: &str,
         width: usize,
         o: &Outcome,
@@ -127,51 +172,80 @@ impl Printer {
             parts.push(format!("{}{encrypted}", text::bytes(o.size)));
         }
         if let Some(last) = o.last_completed {
-            let age = text::age(last);
-            let ago = if matches!(age.as_str(), "now" | "in the future") { "" } else { " ago" };
-            parts.push(format!("last backup {age}{ago}"));
+            parts.push(format!("last backup {}", text::ago(last)));
         }
-        parts.push(elapsed(took));
-        let name = text::name(name, self.terminal);
-        writeln!(out, "{name:width$}  {state:8} {}", parts.join(" · "))
+        parts.push(text::took(took));
+        let name = format!("{name:width$}  ");
+        let line = hanging(4).plain(name).tone(tone(state), format!("{state:9}"));
+        out.put(line.plain(parts.join(" · ")))
     }
 
-    fn head(&self, out: &mut impl Write, name: &str, o: &Outcome) -> io::Result<()> {
+    fn head(&self, out: &mut Page<impl Write>, name: &str, o: &Outcome) -> io::Result<()> {
         let bands =
-            o.band_size.map(|b| format!(" in bands of {}", text::binary(b))).unwrap_or_default();
+            o.band_size.map(|b| format!(" in bands of {}", text::bytes(b))).unwrap_or_default();
         let encrypted = if o.encrypted { " · encrypted" } else { "" };
-        let name = text::name(name, self.terminal);
         let size = if o.size > 0 { text::bytes(o.size) } else { String::new() };
-        writeln!(out, "{name}   {size}{bands}{encrypted}")?;
+        let head = hanging(2).tone(Tone::Strong, name);
+        out.put(head.plain(format!("   {size}{bands}{encrypted}")))?;
         for layer in o.layers.iter().filter(|_| self.layers) {
-            writeln!(out, "  {:12}{:8} {}", layer.name, layer.state.as_str(), layer.text)?;
+            let state = layer.state.as_str();
+            let line = hanging(23).plain(format!("  {:12}", layer.name));
+            out.put(line.tone(tone(state), format!("{state:9}")).plain(&layer.text))?;
         }
         Ok(())
     }
 
-    fn findings(&self, out: &mut impl Write, o: &Outcome) -> io::Result<()> {
+    fn findings(&mut self, out: &mut Page<impl Write>, o: &Outcome) -> io::Result<()> {
         // That a Mac is at work explains the rest.
+        let all = self.all;
         let visible =
-            |f: &&Finding| self.all || f.severity > Severity::Info || f.code == Code::BundleBusy;
+            |f: &&Finding| all || f.severity > Severity::Info || f.code == Code::BundleBusy;
         let findings: Vec<&Finding> = o.findings.iter().filter(visible).collect();
         for group in findings.chunk_by(|a, b| a.code == b.code && a.severity == b.severity) {
-            let shown = if self.all { group.len() } else { SHOWN.min(group.len()) };
+            let shown = if all { group.len() } else { SHOWN.min(group.len()) };
             for f in &group[..shown] {
-                let damage = f.severity == Severity::Damage;
-                let word = if damage { "DAMAGE" } else { f.severity.as_str() };
-                let message = text::name(&f.message, self.terminal);
-                writeln!(out, "  {word:8}{message}{}  {}", place(f), f.code)?;
-                cost::print(out, f, self.all, self.terminal)?;
+                finding(out, f)?;
+                cost::print(out, f, all)?;
             }
             let code = group[0].code;
             let more = group.len() - shown + left_out(o, code);
             if more > 0 {
                 let more = text::count(more as u64);
-                writeln!(out, "          … and {more} more like this (--all)")?;
+                out.row(format!("{:INDENT$}… and {more} more like this (--all)", ""))?;
             }
-            writeln!(out, "          → {}", group[0].remedy)?;
+            self.remedy(out, group[0])?;
         }
         Ok(())
+    }
+
+    /// Print what to do; of several sources that comes at the end, and once.
+    fn remedy(&mut self, out: &mut Page<impl Write>, f: &Finding) -> io::Result<()> {
+        let known = self.remedies.iter().any(|(_, remedy)| *remedy == f.remedy);
+        if !known {
+            self.remedies.push((f.code, f.remedy));
+        }
+        if known || self.line.is_some() {
+            return Ok(());
+        }
+        out.put(hanging(INDENT + 2).plain(format!("{:INDENT$}→ {}", "", f.remedy)))
+    }
+}
+
+/// The line of a finding.
+fn finding(out: &mut Page<impl Write>, f: &Finding) -> io::Result<()> {
+    let word = if f.severity == Severity::Damage { "DAMAGE" } else { f.severity.as_str() };
+    let line = hanging(INDENT).plain("  ").tone(tone(word), format!("{word:8}"));
+    let line = line.plain(&f.message).tone(Tone::Faint, place(f));
+    out.put(line.plain("  ").tone(Tone::Strong, f.code.name()))
+}
+
+/// The tone of a word for how something fared.
+fn tone(word: &str) -> Tone {
+    match word {
+        "ok" => Tone::Good,
+        "DAMAGE" => Tone::Bad,
+        "info" | "skipped" => Tone::Plain,
+        _ => Tone::Warn,
     }
 }
 
@@ -209,23 +283,17 @@ fn counts(o: &Outcome) -> Vec<String> {
     [damage, warning].into_iter().flatten().collect()
 }
 
-fn summary(o: &Outcome) -> String {
+fn summary(o: &Outcome) -> Text {
+    let text = hanging(2);
     match o.verdict {
-        _ if o.skipped() && o.verdict == Verdict::Ok => "Skipped.".to_owned(),
-        Verdict::Ok if o.not_checked.is_empty() => "No damage.".to_owned(),
-        Verdict::Ok => "No damage in what was checked.".to_owned(),
+        _ if o.skipped() && o.verdict == Verdict::Ok => text.plain("Skipped."),
+        Verdict::Ok if o.not_checked.is_empty() => text.tone(Tone::Good, "No damage."),
+        Verdict::Ok => text.plain("No damage in what was checked."),
         _ => {
             let code = o.findings.first().map_or("CODE", |f| f.code.name());
-            let parts = counts(o).join(", ");
-            format!("{parts}.  Details: --all, --json; tmbundle explain {code}")
+            let worst = if o.counts.damage > 0 { Tone::Bad } else { Tone::Warn };
+            let text = text.tone(worst, format!("{}.", counts(o).join(", ")));
+            text.plain(format!("  Details: --all, --json; tmbundle explain {code}"))
         }
-    }
-}
-
-fn elapsed(took: Duration) -> String {
-    if took.as_secs() < 10 {
-        format!("{:.1} s", took.as_secs_f64())
-    } else {
-        text::duration(i64::try_from(took.as_secs()).unwrap_or(i64::MAX))
     }
 }

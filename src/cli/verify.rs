@@ -2,16 +2,17 @@
 
 use super::args::{FailOn, VerifyArgs};
 use super::busy;
+use super::clock;
 use super::memory::Memory;
 use super::metrics;
-use super::output::{self, Exit, stdout};
+use super::output::{self, Exit};
+use super::page;
 use super::password::Prompt;
 use super::progress::Bars;
 use super::stop;
 use super::targets::{self, Target};
 use super::verdict::Printer;
 use serde::Serialize;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tmbundle::Error;
@@ -23,13 +24,13 @@ use tmbundle::verify::{Options, Outcome, skipped, verify};
 struct Document<'a> {
     sources: Vec<&'a Outcome>,
     /// Sources that could not be examined.
-    errors: Vec<Failure<'a>>,
+    errors: Vec<Failure>,
 }
 
 #[derive(Serialize)]
-struct Failure<'a> {
+struct Failure {
     source: String,
-    error: &'a str,
+    error: String,
 }
 
 /// A source and what came of it.
@@ -44,7 +45,7 @@ pub struct Checked {
     /// `None` if it could not be examined.
     pub outcome: Option<Outcome>,
     /// Why it could not be examined.
-    error: String,
+    error: Option<Error>,
 }
 
 pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
@@ -64,9 +65,13 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
         access,
         printer: Printer::new(args, names),
         checked: Vec::new(),
+        notes: targets.notes,
         worst: Exit::Ok,
         read_before: 0,
     };
+    if !run.printer.waits() {
+        run.tell_notes();
+    }
     for (path, error) in targets.failed {
         let name = output::last_part(&path);
         run.result(Target { path, name }, Duration::ZERO, Err(error))?;
@@ -74,7 +79,11 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
     let of = targets.all.len();
     for (n, target) in targets.all.into_iter().enumerate() {
         run.bars.source(&target.name, n + 1, of);
-        run.source(target)?;
+        if let Err(e) = run.source(target) {
+            // What was found until then is told all the same.
+            run.tell_all()?;
+            return Err(e);
+        }
     }
     run.end()
 }
@@ -87,6 +96,8 @@ struct Run<'a> {
     bars: Bars,
     printer: Printer,
     checked: Vec<Checked>,
+    /// What was seen beside the sources.
+    notes: Vec<String>,
     worst: Exit,
     /// What the meter said before the source at hand.
     read_before: u64,
@@ -137,49 +148,84 @@ impl Run<'_> {
         took: Duration,
         outcome: tmbundle::Result<Outcome>,
     ) -> anyhow::Result<()> {
-        let ended = jiff::Timestamp::now().as_second();
+        let ended = clock::now();
         let total = self.access.meter.bytes();
         let read = total - std::mem::replace(&mut self.read_before, total);
-        let mut checked =
-            Checked { path, name, ended, took, read, outcome: None, error: String::new() };
+        let mut checked = Checked { path, name, ended, took, read, outcome: None, error: None };
         match outcome {
             Ok(outcome) => {
                 if fails(&outcome, self.args.fail_on) {
                     self.worst = self.worst.max(Exit::Findings);
                 }
-                if !self.args.json {
-                    let mut out = stdout();
-                    self.printer.outcome(&mut out, &checked.name, &outcome, took)?;
-                    out.flush()?;
-                }
+                self.printer.count(&outcome);
                 checked.outcome = Some(outcome);
             }
             Err(Error::Interrupted) => return Err(Error::Interrupted.into()),
             Err(error) => {
                 self.worst = Exit::Failed;
                 self.printer.failed();
-                checked.error = error.to_string();
-                output::fail_of(&checked.path, error);
+                checked.error = Some(error);
             }
+        }
+        if self.args.json || !self.printer.waits() {
+            tell(&mut self.printer, self.args.json, &checked)?;
         }
         self.checked.push(checked);
         Ok(())
     }
 
-    fn end(self) -> anyhow::Result<Exit> {
+    fn tell_notes(&mut self) {
+        for note in std::mem::take(&mut self.notes) {
+            output::note(&note);
+        }
+    }
+
+    /// Print what waits for the end: the sum before the single bundles, as in a mail.
+    fn tell_all(&mut self) -> anyhow::Result<()> {
+        if self.args.json || !self.printer.waits() {
+            return Ok(());
+        }
+        let mut out = page::stdout();
+        self.printer.total(&mut out, true)?;
+        out.flush()?;
+        drop(out);
+        self.tell_notes();
+        for checked in &self.checked {
+            tell(&mut self.printer, false, checked)?;
+        }
+        Ok(())
+    }
+
+    fn end(mut self) -> anyhow::Result<Exit> {
         if let Some(file) = &self.args.metrics {
-            let now = jiff::Timestamp::now().as_second();
+            let now = clock::now();
             metrics::write(file, &self.checked, self.worst.code(), now)?;
         }
         if self.args.json {
             output::json("tmbundle/verify/1", &document(&self.checked))?;
         } else {
-            let mut out = stdout();
-            self.printer.total(&mut out)?;
+            self.tell_all()?;
+            let mut out = page::stdout();
+            self.printer.remedies(&mut out)?;
+            self.printer.total(&mut out, false)?;
             out.flush()?;
         }
+        self.tell_notes();
         Ok(self.worst)
     }
+}
+
+/// Print what came of one source.
+fn tell(printer: &mut Printer, json: bool, checked: &Checked) -> anyhow::Result<()> {
+    if let Some(error) = &checked.error {
+        output::fail_of(&checked.path, error);
+    }
+    if let Some(outcome) = checked.outcome.as_ref().filter(|_| !json) {
+        let mut out = page::stdout();
+        printer.outcome(&mut out, &checked.name, outcome, checked.took)?;
+        out.flush()?;
+    }
+    Ok(())
 }
 
 fn document(checked: &[Checked]) -> Document<'_> {
@@ -187,7 +233,10 @@ fn document(checked: &[Checked]) -> Document<'_> {
     Document {
         sources: checked.iter().filter_map(|c| c.outcome.as_ref()).collect(),
         errors: failed
-            .map(|c| Failure { source: c.path.display().to_string(), error: &c.error })
+            .map(|c| Failure {
+                source: c.path.display().to_string(),
+                error: c.error.as_ref().map(Error::to_string).unwrap_or_default(),
+            })
             .collect(),
     }
 }
@@ -198,7 +247,7 @@ fn options(args: &VerifyArgs) -> Options {
         quick: args.quick,
         max_age,
         jobs: args.access.jobs(),
-        now: jiff::Timestamp::now().as_second(),
+        now: clock::now(),
         read_data: args.read_data,
         ..Options::default()
     }

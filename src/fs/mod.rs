@@ -9,7 +9,6 @@
 //! whoever uses it never sees how a format stores them.
 
 mod metadata;
-mod name;
 mod owners;
 mod path;
 mod stored;
@@ -19,8 +18,8 @@ mod volume;
 mod walk;
 pub mod xattr;
 
+pub use crate::report::present;
 pub use metadata::{Device, Kind, Metadata, NodeId, Time, Times};
-pub use name::present;
 pub use owners::{Name, Owned, Owner};
 pub use path::{resolve, split};
 pub use stored::{Body, Stored};

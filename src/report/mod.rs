@@ -4,6 +4,7 @@
 //! to report. Listeners implement the small traits; the library never prints.
 
 mod code;
+mod escape;
 mod finding;
 mod fsck;
 mod place;
@@ -11,6 +12,7 @@ mod progress;
 pub mod words;
 
 pub use code::{Code, CodeInfo, Quality, Subject};
+pub use escape::{misleads, present};
 pub use finding::{Affected, Collector, Cost, Finding, Ignore, Reporter, Severity};
 pub use fsck::{FsckError, Maps};
 pub use place::{Scope, Structure, Where};

@@ -1,8 +1,10 @@
 //! Addresses of things in a backup: `SNAPSHOT[:PATH]`, `volume:PATH`.
 
-use super::{Archive, Backup, OpenVolume, Snapshot};
+use super::guess::{guess, quoted};
+use super::links::{Walk, walk_to};
+use super::{Archive, Backup, Computer, OpenVolume, Snapshot};
 use crate::error::{Error, Result};
-use crate::fs::{Metadata, resolve};
+use crate::fs::{Kind, Metadata};
 
 /// The word that addresses a raw volume instead of a snapshot.
 pub const VOLUME: &str = "volume";
@@ -13,28 +15,51 @@ pub struct Place<'a> {
     pub volume: &'a OpenVolume,
     /// The snapshot, unless a raw volume was addressed.
     pub snapshot: Option<&'a Snapshot>,
-    /// Path below the snapshot or the volume's root, without a leading `/`.
+    /// Path below the snapshot or the volume's root, without a leading `/`; where links
+    /// were followed, the one they led to.
     pub path: String,
     /// What is there.
     pub node: Metadata,
 }
 
+/// Whether a symbolic link at the end of a path is followed. Links on the way always are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LastLink {
+    /// The link itself is meant, unless a `/` stands behind it.
+    Keep,
+    /// What it leads to is meant.
+    Follow,
+}
+
 impl Archive {
     /// Find `latest`, a stamp, an unambiguous prefix of one, or `volume` or
     /// `volume=NAME`, each with `:PATH` behind it; `COMPUTER/` may stand before a
-    /// snapshot where there are several.
+    /// snapshot where there are several, and `~N` behind one: the N-th before it.
+    ///
+    /// Symbolic links on the way are followed as the Mac would, within the snapshot.
     ///
     /// # Errors
     /// [`Error::NotFound`] with what there is instead; [`Error::Unsupported`] when
     /// no volume could be opened.
     pub fn find(&self, address: &str) -> Result<Place<'_>> {
+        self.find_to(address, LastLink::Keep)
+    }
+
+    /// The same; `last` says what a link at the end stands for.
+    ///
+    /// # Errors
+    /// As for [`Archive::find`].
+    pub fn find_to(&self, address: &str, last: LastLink) -> Result<Place<'_>> {
         self.require_volume()?;
         let (head, path) = address.split_once(':').unwrap_or((address, ""));
-        let path = path.trim_matches('/').to_owned();
+        let follow = last == LastLink::Follow || path.ends_with('/');
         if head == VOLUME || head.starts_with("volume=") {
             let volume = self.find_volume(head.strip_prefix("volume="))?;
-            let node = resolve(volume.fs(), volume.fs().root(), &path)?;
-            return Ok(Place { volume, snapshot: None, path, node });
+            let top = volume.fs().root();
+            let walk = Walk { fs: volume.fs(), top, stores: &[], follow };
+            let found = walk_to(&walk, path)
+                .map_err(|e| hinted(e, None, head, || guess(volume.fs(), top, &[], path)))?;
+            return Ok(Place { volume, snapshot: None, path: found.path, node: found.node });
         }
         let Some((volume, backup)) = self.backup() else {
             return Err(Error::NotFound(format!(
@@ -43,33 +68,109 @@ impl Archive {
                 self.name
             )));
         };
-        let snapshot = find_snapshot(backup, head)?;
-        let node = resolve(volume.fs(), snapshot.node, &path)
-            .map_err(|e| missing_in(e, &snapshot.name))?;
-        Ok(Place { volume, snapshot: Some(snapshot), path, node })
+        let snapshot =
+            find_snapshot(backup, head).map_err(|e| misspelt(e, address, volume, backup))?;
+        let stores: Vec<&str> = snapshot.volumes.iter().map(|v| v.name.as_str()).collect();
+        let walk = Walk { fs: volume.fs(), top: snapshot.node, stores: &stores, follow };
+        let found = walk_to(&walk, path).map_err(|e| {
+            let better = || guess(volume.fs(), snapshot.node, &stores, path);
+            hinted(e, Some(&snapshot.name), head, better)
+        })?;
+        Ok(Place { volume, snapshot: Some(snapshot), path: found.path, node: found.node })
     }
 
+    /// What `volume` or `volume=NAME` stands for. Of volumes of one name `NAME#2` is the
+    /// second.
     fn find_volume(&self, name: Option<&str>) -> Result<&OpenVolume> {
-        let names =
-            || self.open.iter().map(|v| format!("'{}'", v.name())).collect::<Vec<_>>().join(", ");
-        match (name, self.open.as_slice()) {
-            (None, [only]) => Ok(only),
-            (None, _) => {
+        let all = self.open.as_slice();
+        let names = || all.iter().map(|v| format!("'{}'", v.name())).collect::<Vec<_>>().join(", ");
+        let Some(name) = name else {
+            let [only] = all else {
                 let text = format!("there are several volumes ({}): say volume=NAME:PATH", names());
-                Err(Error::NotFound(text))
-            }
-            (Some(name), all) => all.iter().find(|v| v.name() == name).ok_or_else(|| {
-                Error::NotFound(format!("there is no volume '{name}'; there is {}", names()))
-            }),
+                return Err(Error::NotFound(text));
+            };
+            return Ok(only);
+        };
+        let called = |name: &str| all.iter().filter(|v| v.name() == name).collect::<Vec<_>>();
+        match called(name).as_slice() {
+            [only] => return Ok(only),
+            [] => {}
+            several => return Err(same_name(name, several)),
         }
+        let numbered = name.rsplit_once('#').and_then(|(name, n)| {
+            let n = n.parse::<usize>().ok()?.checked_sub(1)?;
+            called(name).get(n).copied()
+        });
+        let folded: Vec<_> =
+            all.iter().filter(|v| v.name().to_lowercase() == name.to_lowercase()).collect();
+        numbered.ok_or_else(|| {
+            let better = match folded.as_slice() {
+                [one] => format!("; did you mean {}?", quoted(&format!("volume={}:", one.name()))),
+                _ => String::new(),
+            };
+            let names = names();
+            Error::NotFound(format!("there is no volume '{name}'; there is {names}{better}"))
+        })
     }
 }
 
-fn missing_in(e: Error, snapshot: &str) -> Error {
-    match e {
-        Error::NotFound(text) => Error::NotFound(format!("in snapshot {snapshot}: {text}")),
-        other => other,
-    }
+/// Two volumes of one name: nobody can know which is meant.
+fn same_name(name: &str, several: &[&OpenVolume]) -> Error {
+    let each: Vec<String> = several
+        .iter()
+        .enumerate()
+        .map(|(i, v)| {
+            let address = quoted(&format!("volume={name}#{}:", i + 1));
+            format!("{address} (partition {})", v.found.partition.number)
+        })
+        .collect();
+    let text = format!("{} volumes are called '{name}': say {}", several.len(), each.join(" or "));
+    Error::NotFound(text)
+}
+
+/// An error of a path, with the snapshot it was looked for in and a better address.
+fn hinted(
+    e: Error,
+    snapshot: Option<&str>,
+    head: &str,
+    better: impl FnOnce() -> Option<String>,
+) -> Error {
+    let Error::NotFound(text) = e else { return e };
+    let within = snapshot.map(|name| format!("in snapshot {name}: ")).unwrap_or_default();
+    let better = better()
+        .map(|path| format!("; did you mean {}?", quoted(&format!("{head}:/{path}"))))
+        .unwrap_or_default();
+    Error::NotFound(format!("{within}{text}{better}"))
+}
+
+/// What was meant by an address whose snapshot is none: a path without a snapshot
+/// (`/Users/anna`), or a `/` for the `:` (`latest/Users`).
+fn misspelt(e: Error, address: &str, volume: &OpenVolume, backup: &Backup) -> Error {
+    let Error::NotFound(text) = e else { return e };
+    let (first, rest) = match address.trim_start_matches('/').split_once(['/', ':']) {
+        Some((first, rest)) if !address.starts_with('/') => (first, rest),
+        _ => ("", address),
+    };
+    let named = (!first.is_empty()).then(|| find_snapshot(backup, first).ok()).flatten();
+    let (head, path, snapshot) = match named {
+        Some(snapshot) => (first, rest, snapshot),
+        None => match find_snapshot(backup, "latest") {
+            Ok(snapshot) => ("latest", address, snapshot),
+            Err(_) => return Error::NotFound(text),
+        },
+    };
+    let stores: Vec<&str> = snapshot.volumes.iter().map(|v| v.name.as_str()).collect();
+    let Some(found) = guess(volume.fs(), snapshot.node, &stores, path) else {
+        let rule = "; an address is SNAPSHOT:/PATH, such as 'latest:/'";
+        let rule = if address.contains('/') { rule } else { "" };
+        return Error::NotFound(format!("{text}{rule}"));
+    };
+    let better = quoted(&format!("{head}:/{found}"));
+    let text = match address.starts_with('/') {
+        true => format!("'{address}' names no snapshot"),
+        false => format!("there is no snapshot '{address}'"),
+    };
+    Error::NotFound(format!("{text}; did you mean {better}?"))
 }
 
 /// The snapshot a word stands for.
@@ -78,41 +179,67 @@ fn find_snapshot<'a>(backup: &'a Backup, word: &str) -> Result<&'a Snapshot> {
         Some((computer, word)) => (Some(computer), word),
         None => (None, word),
     };
-    let mut candidates =
-        backup.snapshots().filter(|(c, _)| computer.is_none_or(|name| c.name == name)).peekable();
-    if candidates.peek().is_none() {
-        return Err(Error::NotFound(match computer {
-            Some(name) => {
-                let known: Vec<&str> = backup.computers.iter().map(|c| c.name.as_str()).collect();
-                format!("there is no computer '{name}'; there is {}", known.join(", "))
-            }
-            None => "the backup holds no snapshots yet".into(),
-        }));
+    let candidates: Vec<(&Computer, &Snapshot)> =
+        backup.snapshots().filter(|(c, _)| computer.is_none_or(|name| c.name == name)).collect();
+    if candidates.is_empty() {
+        return Err(no_candidates(backup, computer));
     }
-    let candidates: Vec<&Snapshot> = candidates.map(|(_, s)| s).collect();
+    match word.rsplit_once('~').and_then(|(of, n)| Some((of, n.parse::<usize>().ok()?))) {
+        Some((of, n)) => {
+            let (computer, snapshot) = one_of(&candidates, of)?;
+            before(computer, snapshot, n)
+        }
+        None => one_of(&candidates, word).map(|(_, snapshot)| snapshot),
+    }
+}
+
+fn no_candidates(backup: &Backup, computer: Option<&str>) -> Error {
+    let Some(name) = computer else {
+        return Error::NotFound("the backup holds no snapshots yet".into());
+    };
+    let known: Vec<&str> = backup.computers.iter().map(|c| c.name.as_str()).collect();
+    Error::NotFound(format!("there is no computer '{name}'; there is {}", known.join(", ")))
+}
+
+/// The N-th completed snapshot of the same computer before this one.
+fn before<'a>(computer: &'a Computer, snapshot: &Snapshot, n: usize) -> Result<&'a Snapshot> {
+    let mut older: Vec<&Snapshot> = computer
+        .snapshots
+        .iter()
+        .filter(|s| s.node == snapshot.node || s.state.is_whole())
+        .filter(|s| s.age_key() <= snapshot.age_key())
+        .collect();
+    older.sort_by(|a, b| b.age_key().cmp(&a.age_key()));
+    older.get(n).copied().ok_or_else(|| {
+        let there = older.len().saturating_sub(1);
+        let name = &snapshot.name;
+        Error::NotFound(format!("there is no ~{n} of {name}: only {there} are older"))
+    })
+}
+
+fn one_of<'a>(
+    candidates: &[(&'a Computer, &'a Snapshot)],
+    word: &str,
+) -> Result<(&'a Computer, &'a Snapshot)> {
+    let whole = || candidates.iter().copied().filter(|(_, s)| s.state.is_whole());
     if word == "latest" {
-        return candidates
-            .iter()
-            .copied()
-            .filter(|s| s.state.is_whole())
-            .max_by(|a, b| a.age_key().cmp(&b.age_key()))
+        return whole()
+            .max_by(|(_, a), (_, b)| a.age_key().cmp(&b.age_key()))
             .ok_or_else(|| Error::NotFound("no snapshot was ever completed".into()));
     }
-    let exact: Vec<&Snapshot> = candidates.iter().copied().filter(|s| s.name == word).collect();
+    let exact: Vec<_> = candidates.iter().copied().filter(|(_, s)| s.name == word).collect();
     let matching = if exact.is_empty() {
-        let begins =
-            |s: &&Snapshot| s.state.is_whole() && !word.is_empty() && s.name.starts_with(word);
-        candidates.into_iter().filter(begins).collect()
+        whole().filter(|(_, s)| !word.is_empty() && s.name.starts_with(word)).collect()
     } else {
         exact
     };
     match matching.as_slice() {
-        [one] => Ok(one),
+        [one] => Ok(*one),
         [] => Err(Error::NotFound(format!(
             "there is no snapshot '{word}'; `tmbundle snapshots` lists what there is"
         ))),
         several => {
-            let names: Vec<&str> = several.iter().take(5).map(|s| s.name.as_str()).collect();
+            let names: Vec<&str> = several.iter().take(5).map(|(_, s)| s.name.as_str()).collect();
             let more = if several.len() > 5 { ", …" } else { "" };
             Err(Error::NotFound(format!(
                 "'{word}' fits {} snapshots ({}{more}); give more of the name, or COMPUTER/NAME",
@@ -120,5 +247,12 @@ fn find_snapshot<'a>(backup: &'a Backup, word: &str) -> Result<&'a Snapshot> {
                 names.join(", ")
             )))
         }
+    }
+}
+
+impl Place<'_> {
+    /// Whether it is a folder.
+    pub fn is_folder(&self) -> bool {
+        self.node.kind == Kind::Directory
     }
 }

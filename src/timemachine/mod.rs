@@ -10,8 +10,10 @@ mod archive;
 mod backupdb;
 pub mod check;
 pub mod checksum;
+mod guess;
+mod links;
 
-pub use address::{Place, VOLUME};
+pub use address::{LastLink, Place, VOLUME};
 pub use appearances::{Appearance, Appearances, Set};
 pub use archive::{Archive, OpenVolume};
 pub use backupdb::read;

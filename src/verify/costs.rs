@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::fs::{FileSystem, Kind, NodeId, Owned, Owner, Views};
 use crate::io::{Presence, Ranges};
 use crate::losses::{self, Evidence, Judged, Loss, Standing};
-use crate::report::words::binary;
+use crate::report::words;
 use crate::report::{
     Affected, Code, Cost, Finding, Progress, Severity, Structure, Subject, Unit, Where,
 };
@@ -282,7 +282,7 @@ impl Pricing<'_> {
 
 /// Text and severity of what was lost, now that it is known whose it is.
 fn describe(probe: &mut Probe) {
-    let bytes = binary(probe.nodes.values().sum());
+    let bytes = words::bytes(probe.nodes.values().sum());
     let band = probe.finding.place.band.clone().unwrap_or_default();
     let (how, judged) = match &probe.loss {
         None => {

@@ -7,6 +7,8 @@ mod band_manifest;
 mod cli;
 #[path = "../common/mod.rs"]
 mod common;
+mod escaping;
+mod guarding;
 mod json_schema;
 mod lost_bytes;
 mod metrics;

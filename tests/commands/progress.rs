@@ -10,6 +10,7 @@ fn on_a_terminal(arguments: &str) -> Option<String> {
     let out = Command::new("script")
         .args(["-qec", &command, "/dev/null"])
         .env("TERM", "xterm")
+        .env("NO_COLOR", "1")
         .stdin(Stdio::null())
         .output();
     match out {
@@ -30,7 +31,7 @@ fn two_lines_with_phase_items_bytes_rate_and_time_left() {
     // Slow enough to be worth a progress bar.
     let share = dir.path().display();
     let Some(text) = on_a_terminal(&format!("verify --limit-rate 300K '{share}'")) else { return };
-    assert!(text.contains("[2/2] B.sparsebundle · checking the catalog tree"), "{text}");
+    assert!(text.contains("bundle 2 of 2 · B.sparsebundle · checking the catalog tree"), "{text}");
     let drawn =
         text.split('\r').find(|d| ["█", "iB · ", "iB/s · ", " left"].iter().all(|w| d.contains(w)));
     assert!(drawn.is_some(), "{text}");

@@ -30,8 +30,16 @@ fn each_bundle_has_a_line_and_the_worst_counts() {
     let ran = tmbundle(&["verify", path]);
     ran.expect(1, &["Bad.sparsebundle", "HFS-HEADER", "damage"]);
     assert!(!ran.out.contains("Zoe"), "{ran:#?}");
-    let words: Vec<&str> = ran.out.split_whitespace().take(2).collect();
+    // A mail begins with what all came to, and ends with what to do, each remedy once.
+    let lines: Vec<&str> = ran.out.lines().collect();
+    assert_eq!(lines[0], "3 sources: 1 damaged, 2 ok", "{ran:#?}");
+    let words: Vec<&str> = lines[1].split_whitespace().take(2).collect();
     assert_eq!(words, ["Bad.sparsebundle", "DAMAGE"], "{ran:#?}");
+    copy_demo(&dir.path().join("Bed.sparsebundle"));
+    common::zero_volume_header(&dir.path().join("Bed.sparsebundle"));
+    let ran = tmbundle(&["verify", path]);
+    assert_eq!(ran.out.matches("Let a Mac repair the volume").count(), 1, "{ran:#?}");
+    fs::remove_dir_all(dir.path().join("Bed.sparsebundle")).unwrap();
     fs::create_dir(dir.path().join("Empty.sparsebundle")).unwrap();
     let ran = tmbundle(&["verify", path]);
     ran.expect(3, &["Bad.sparsebundle", "Empty.sparsebundle is not a sparse bundle"]);
