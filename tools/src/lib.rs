@@ -1,8 +1,9 @@
-//! Writers of HFS+ volumes, partitioned disks and sparse bundles, for tmbundle's tests.
+//! Writers of HFS+ and APFS volumes, partitioned disks and sparse bundles, for tmbundle's tests.
 //!
 //! Nothing here shares format code with the reader, so that each checks the other. Misuse (a name
 //! twice in a folder, a volume too small) panics: these are tools for tests, not for users.
 
+pub mod apfs;
 pub mod bundle;
 pub mod bytes;
 pub mod cksum;

@@ -26,6 +26,7 @@ fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[..] {
+        ["apfs", ..] => tools::apfs::cli::run(&args[1..]),
         ["list"] => list(),
         ["volume", kind, out] => volume(kind, Path::new(out)),
         ["damage", name, kind, out] => write_damage(name, kind, Path::new(out)),
@@ -40,7 +41,7 @@ fn main() -> Result<()> {
         ["bundle-of-one-file", bytes, out, bits] => {
             one_file(bytes.parse()?, Path::new(out), Some(bits.parse()?))
         }
-        _ => bail!("usage:\n{USAGE}"),
+        _ => bail!("usage:\n{USAGE}\n{}", tools::apfs::cli::USAGE),
     }
 }
 

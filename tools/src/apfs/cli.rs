@@ -1,0 +1,34 @@
+//! The program's `apfs` commands.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use super::samples;
+
+/// How the commands are called.
+pub const USAGE: &str = "tools apfs list                  kinds of APFS containers and damage
+tools apfs volume KIND OUT.img   a container; the live view's manifest goes to OUT.img.jsonl, a
+                                 snapshot's to OUT.img@NAME.jsonl, further volumes' to OUT.img.N…";
+
+/// Runs the command.
+pub fn run(args: &[&str]) -> Result<()> {
+    match args {
+        ["list"] => list(),
+        ["volume", kind, out] => volume(kind, Path::new(out)),
+        _ => bail!("usage:\n{USAGE}"),
+    }
+}
+
+fn list() -> Result<()> {
+    for (kind, what) in samples::KINDS {
+        println!("volume  {kind:<24} {what}");
+    }
+    Ok(())
+}
+
+fn volume(kind: &str, out: &Path) -> Result<()> {
+    let built = samples::sample(kind).with_context(|| format!("no container kind {kind}"))?;
+    built.image.write_to(out)?;
+    Ok(built.write_manifests(out)?)
+}

@@ -1,0 +1,43 @@
+//! APFS containers with volumes, snapshots and everything that macOS puts there, written from
+//! the format's description alone.
+
+mod btree;
+mod checkpoint;
+pub mod cli;
+mod container;
+mod core;
+mod crypto;
+mod data;
+mod device;
+mod encode;
+mod flush;
+mod keys;
+mod layout;
+mod manifest;
+mod model;
+pub mod names;
+mod node;
+pub mod object;
+mod omap;
+mod ops;
+mod options;
+mod pool;
+mod records;
+mod refs;
+pub mod samples;
+mod space;
+mod spaceman;
+#[cfg(test)]
+mod tests;
+mod volume;
+
+pub use container::{Built, Container, VolumeManifest};
+pub use layout::{Layout, Place, What};
+pub use model::{
+    DEFAULT_NS, FINDER_INFO, Ino, Meta, PRIVATE_DIR, ROOT, ROOT_PARENT, SECURITY, SYMLINK,
+};
+pub use node::TreeKind;
+pub use ops::Vol;
+pub use options::{ContainerOptions, Names, ROLE_BACKUP, VolumeEncryption, VolumeOptions};
+pub use records::{field, flag, record};
+pub use volume::Volume;
