@@ -223,7 +223,7 @@ fn decode(codec: Codec, stored: &[u8], out: &mut [u8]) -> std::result::Result<()
     match codec {
         Codec::Adc => adc::decode(stored, out).ok_or_else(|| "ADC data is not valid".into()),
         Codec::Zlib => read_exact(flate2::read::ZlibDecoder::new(stored), out),
-        Codec::Bzip2 => read_exact(bzip2_rs::DecoderReader::new(stored), out),
+        Codec::Bzip2 => read_exact(bzip2::read::BzDecoder::new(stored), out),
         Codec::Lzfse => {
             read_exact(lzfse_rust::LzfseRingDecoder::default().reader_bytes(stored), out)
         }

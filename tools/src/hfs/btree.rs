@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn index_keys_equal_the_childs_first_key() {
+    fn index_keys_equal_the_children_first_key() {
         for reverse in [false, true] {
             let records = Numbers(3_000);
             let plan = Plan::new(&records, 512, reverse);
