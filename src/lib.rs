@@ -8,7 +8,7 @@
 //! losses                             is it stored, free of meaning, or lost? one judgement
 //! timemachine  state                 computers, snapshots, volumes, history; what we remember
 //! volume                             what is in this partition?
-//! hfsplus                            the HFS Plus / HFSX format
+//! hfsplus  apfs                      HFS Plus / HFSX; APFS
 //! disk                               SOURCE to one disk of bytes
 //! bundle  partition                  the sparse bundle; GPT, APM, MBR
 //! decmpfs  fs                        Apple's file compression; the file-system interface
@@ -23,6 +23,7 @@
     warn(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+pub mod apfs;
 pub mod bundle;
 pub mod decmpfs;
 pub mod disk;

@@ -1,6 +1,7 @@
 //! What is in a partition? Probe it, name it, and open its volumes: the only room that
 //! knows the formats.
 
+use crate::apfs::{Apfs, Container};
 use crate::error::{Error, Result};
 use crate::fs::Volume;
 use crate::hfsplus::HfsPlus;
@@ -201,6 +202,22 @@ pub fn open(found: &Found, options: &OpenOptions) -> Vec<Result<Arc<dyn Volume>>
             });
             vec![shown.map(|hfs| Arc::new(hfs) as Arc<dyn Volume>)]
         }
+        Kind::Apfs => apfs_volumes(found),
         _ => vec![Err(found.unsupported())],
     }
+}
+
+/// Every volume of a container; one that cannot be opened does not keep the others from
+/// it.
+fn apfs_volumes(found: &Found) -> Vec<Result<Arc<dyn Volume>>> {
+    let container = match Container::open(found.source.clone()) {
+        Ok(container) => Arc::new(container),
+        Err(e) => return vec![Err(e)],
+    };
+    let numbers = container.superblock().volumes.clone();
+    if numbers.is_empty() {
+        return vec![Err(Error::Unsupported("the APFS container holds no volumes".into()))];
+    }
+    let open = |oid| Apfs::open(container.clone(), oid, &mut |_| Ok(None));
+    numbers.into_iter().map(|oid| open(oid).map(|v| Arc::new(v) as Arc<dyn Volume>)).collect()
 }

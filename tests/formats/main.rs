@@ -1,6 +1,7 @@
 //! What the formats hold is read as it is: volumes, disks, containers, ours and others'.
 #![allow(clippy::print_stderr)]
 
+mod apfs;
 #[path = "../common/mod.rs"]
 mod common;
 mod containers;

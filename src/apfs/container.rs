@@ -1,0 +1,246 @@
+//! A container: its superblock, the checkpoint that is read, its volumes (section 2).
+
+use super::checkpoint::{self, Checkpoint};
+use super::format::{NX_FUSION, NX_VERSION_1, NX_VERSION_2, kind};
+use super::object::{Blocks, Object};
+use super::omap::Omap;
+use super::store::Store;
+use super::superblock::Superblock;
+use crate::error::{Error, Result};
+use crate::io::Source;
+use crate::io::bytes::{array, le32, le64};
+use std::sync::Arc;
+
+/// Number of volumes a superblock has room for.
+const MAX_VOLUMES: usize = 100;
+/// Where a superblock is looked for if block 0 is lost: the ring follows it.
+const SEARCHED: u64 = 4 << 20;
+
+/// A container superblock (`nx_superblock_t`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct NxSuperblock {
+    pub xid: u64,
+    pub block_size: u32,
+    pub blocks: u64,
+    pub incompatible: u64,
+    pub uuid: [u8; 16],
+    pub next_oid: u64,
+    pub next_xid: u64,
+    /// Blocks of the ring of checkpoints; bit 31: it lies in pieces that a tree lists.
+    pub descriptor_blocks: u32,
+    pub data_blocks: u32,
+    pub descriptor_base: u64,
+    pub data_base: u64,
+    pub descriptor_index: u32,
+    pub descriptor_len: u32,
+    pub data_index: u32,
+    pub data_len: u32,
+    pub spaceman_oid: u64,
+    pub omap_oid: u64,
+    pub reaper_oid: u64,
+    pub volumes: Vec<u64>,
+    pub flags: u64,
+    pub efi_jumpstart: u64,
+    /// Container keybag: block and blocks.
+    pub keylocker: (u64, u64),
+    pub newest_version: u64,
+}
+
+impl NxSuperblock {
+    /// Decode; `None` if the bytes are no container superblock.
+    pub fn parse(b: &[u8]) -> Option<Self> {
+        if array(b, 0x20)? != *b"NXSB" {
+            return None;
+        }
+        let volumes =
+            (0..MAX_VOLUMES).map_while(|i| le64(b, 0xB8 + i * 8)).filter(|oid| *oid != 0).collect();
+        Some(Self {
+            xid: le64(b, 0x10)?,
+            block_size: le32(b, 0x24)?,
+            blocks: le64(b, 0x28)?,
+            incompatible: le64(b, 0x40)?,
+            uuid: array(b, 0x48)?,
+            next_oid: le64(b, 0x58)?,
+            next_xid: le64(b, 0x60)?,
+            descriptor_blocks: le32(b, 0x68)?,
+            data_blocks: le32(b, 0x6C)?,
+            descriptor_base: le64(b, 0x70)?,
+            data_base: le64(b, 0x78)?,
+            descriptor_index: le32(b, 0x88)?,
+            descriptor_len: le32(b, 0x8C)?,
+            data_index: le32(b, 0x90)?,
+            data_len: le32(b, 0x94)?,
+            spaceman_oid: le64(b, 0x98)?,
+            omap_oid: le64(b, 0xA0)?,
+            reaper_oid: le64(b, 0xA8)?,
+            volumes,
+            flags: le64(b, 0x4F0)?,
+            efi_jumpstart: le64(b, 0x4F8)?,
+            keylocker: (le64(b, 0x510)?, le64(b, 0x518)?),
+            newest_version: le64(b, 0x568)?,
+        })
+    }
+
+    /// Why no container can look like this: a sentence; `None` if it can.
+    pub fn problem(&self) -> Option<String> {
+        if !self.block_size.is_power_of_two() || !(4096..=65536).contains(&self.block_size) {
+            return Some(format!("blocks of {} bytes are impossible", self.block_size));
+        }
+        if self.blocks == 0 || self.blocks.checked_mul(u64::from(self.block_size)).is_none() {
+            return Some(format!("{} blocks are impossible", self.blocks));
+        }
+        None
+    }
+}
+
+/// A container, opened at one checkpoint.
+pub struct Container {
+    store: Arc<Store>,
+    checkpoint: Checkpoint,
+    omap: Omap,
+    notes: Vec<Note>,
+}
+
+/// Something about a container that should be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// Whether something is lost or damaged, or only unusual.
+    pub damage: bool,
+    /// Byte it concerns.
+    pub offset: u64,
+    /// One sentence.
+    pub text: String,
+}
+
+impl Container {
+    /// Open the container in `source`.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for Fusion and the format of the 10.12 beta;
+    /// [`Error::Corrupt`] when no checkpoint can be used.
+    pub fn open(source: Source) -> Result<Self> {
+        let mut notes = Vec::new();
+        let first = find_superblock(&source, &mut notes)?;
+        refuse_unsupported(&first)?;
+        let len = first.blocks.saturating_mul(u64::from(first.block_size));
+        if len > source.len() {
+            let (have, offset) = (source.len(), source.len());
+            let text = format!(
+                "the container says it has {len} bytes, there are {have}: what lies beyond cannot be read"
+            );
+            // A conversion from HFS+ rounds up: less than a block is nobody's loss.
+            let damage = len - have >= u64::from(first.block_size);
+            notes.push(Note { damage, offset, text });
+        }
+        let blocks = Blocks::new(source, first.block_size, first.blocks);
+        let store = Arc::new(Store::new(blocks));
+        let (checkpoint, omap) = checkpoint::newest(&store, &first, &mut notes)?;
+        refuse_unsupported(&checkpoint.superblock)?;
+        Ok(Self { store, checkpoint, omap, notes })
+    }
+
+    /// The superblock of the checkpoint that is read.
+    pub fn superblock(&self) -> &NxSuperblock {
+        &self.checkpoint.superblock
+    }
+
+    /// The checkpoint that is read.
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    /// Its nodes and blocks.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// What should be told about it.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
+    }
+
+    /// The map of its volumes.
+    pub fn omap(&self) -> &Omap {
+        &self.omap
+    }
+
+    /// The superblock of the volume with this number, and its block.
+    pub fn volume(&self, oid: u64) -> Result<(u64, Superblock)> {
+        let found = self.omap.find(oid, self.checkpoint.superblock.xid)?;
+        let what = "volume superblock";
+        let found = found.ok_or_else(|| {
+            Error::corrupt(what, format!("the container's object map has no object {oid}"))
+        })?;
+        let object = self.store.blocks().object(what, found.block, 1)?;
+        Superblock::from_object(&self.store, &object, found.block, Some((oid, found.xid)))
+            .map(|s| (found.block, s))
+    }
+
+    /// An ephemeral object, whole.
+    pub fn ephemeral(&self, what: &str, oid: u64, wanted: u16) -> Result<Object> {
+        let found = self.checkpoint.ephemeral.iter().find(|m| m.oid == oid && m.kind == wanted);
+        let found = found.ok_or_else(|| {
+            Error::corrupt(what, format!("the checkpoint has no object {oid} of that type"))
+        })?;
+        self.checkpoint.read_ephemeral(self.store.blocks(), what, found)
+    }
+}
+
+fn refuse_unsupported(nx: &NxSuperblock) -> Result<()> {
+    let no = |text: &str| Err(Error::Unsupported(format!("the APFS container {text}")));
+    if nx.incompatible & NX_FUSION != 0 {
+        return no("spans the two disks of a Fusion drive, which tmbundle cannot put together");
+    }
+    if nx.incompatible & NX_VERSION_1 != 0 {
+        return no("has the format of the beta in macOS 10.12, which no later macOS reads either");
+    }
+    let unknown = nx.incompatible & !NX_VERSION_2;
+    if unknown != 0 {
+        return no(&format!(
+            "uses features that are not known (incompatible features {unknown:#x})"
+        ));
+    }
+    Ok(())
+}
+
+/// The superblock in block 0; if that is lost, any of the ring that follows it.
+fn find_superblock(source: &Source, notes: &mut Vec<Note>) -> Result<NxSuperblock> {
+    let trouble = match superblock_at(source, 0) {
+        Ok(nx) => return Ok(nx),
+        Err(e) => e,
+    };
+    let end = SEARCHED.min(source.len());
+    let mut at = 4096;
+    while at < end {
+        if let Ok(nx) = superblock_at(source, at)
+            && at.is_multiple_of(u64::from(nx.block_size))
+        {
+            let text = format!(
+                "the superblock in block 0 is lost ({trouble}); the one at byte {at} was used"
+            );
+            notes.push(Note { damage: true, offset: 0, text });
+            return Ok(nx);
+        }
+        at += 4096;
+    }
+    Err(trouble)
+}
+
+/// A sound superblock at a byte.
+fn superblock_at(source: &Source, at: u64) -> Result<NxSuperblock> {
+    let what = "container superblock";
+    let head = crate::io::read_up_to(&**source, at, 4096)?;
+    let bad = |text: String| Error::corrupt_at(what, source.locate(at), text);
+    let nx = NxSuperblock::parse(&head).ok_or_else(|| bad("is not there".into()))?;
+    if let Some(problem) = nx.problem() {
+        return Err(bad(problem));
+    }
+    let size = u64::from(nx.block_size);
+    let blocks = Blocks::new(source.clone(), nx.block_size, nx.blocks.max(at / size + 1));
+    let object = blocks.object(what, at / size, 1)?;
+    if object.header.kind() != kind::NX_SUPERBLOCK || object.header.oid != 1 {
+        return Err(bad(format!("is an object of type {:#x}", object.header.kind_and_flags)));
+    }
+    NxSuperblock::parse(object.bytes()).ok_or_else(|| bad("is cut off".into()))
+}

@@ -1,0 +1,46 @@
+//! APFS, read-only: containers, volumes and snapshots.
+//!
+//! From the ground up: blocks and objects, whose checksum is proved before anything
+//! is believed (`object`, `fletcher`); nodes of trees, cached by block (`node`,
+//! `store`, `btree`); the checkpoint that is read (`container`, `checkpoint`); object
+//! maps, and the state of a volume at one transaction (`omap`, `space`); records,
+//! names, streams; keys; and the [`crate::fs`] interface over all of it. Source:
+//! `formats/apfs.md`, cited by section.
+
+mod about;
+mod allocation;
+mod btree;
+mod checkpoint;
+mod container;
+mod der;
+mod filesystem;
+mod fletcher;
+mod format;
+mod keybag;
+mod lookup;
+mod lost;
+mod names;
+mod node;
+mod object;
+mod objects;
+mod omap;
+mod owners;
+mod records;
+mod references;
+mod sealed;
+mod snapshots;
+mod space;
+mod store;
+mod stream;
+mod structures;
+mod superblock;
+mod unlock;
+mod view;
+mod volume;
+mod xts;
+
+pub use container::{Container, Note};
+pub use snapshots::Snapshot;
+pub use superblock::Superblock;
+pub use view::State;
+pub use volume::Apfs;

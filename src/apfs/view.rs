@@ -1,0 +1,450 @@
+//! One state of a volume: the live one, or that of a snapshot. Its records, found
+//! by number.
+
+use super::btree::{Children, Tree, Way};
+use super::format::{self, PER_FILE_KEYS, SYMLINK, UF_COMPRESSED, record};
+use super::lost::Lost;
+use super::names::{Rules, display};
+use super::omap::Omap;
+use super::records::{
+    self, Extent, Inode, Link, XattrValue, entry_name, key, key_with, split, xattr_name,
+};
+use super::sealed;
+use super::space::Space;
+use super::store::Store;
+use super::stream::StreamReader;
+use super::superblock::Superblock;
+use super::xts::Xts;
+use crate::decmpfs;
+use crate::error::{Error, Result};
+use crate::fs::xattr::RESOURCE_FORK;
+use crate::io::bytes::{to_u64, to_usize};
+use crate::io::{Source, read_vec};
+use std::ops::ControlFlow;
+use std::sync::{Arc, OnceLock};
+
+/// Longest attribute that is taken into memory: compressed contents, link targets.
+const MAX_SMALL: u64 = 32 << 20;
+
+/// One state of a volume.
+pub struct State {
+    pub(super) store: Arc<Store>,
+    pub(super) superblock: Superblock,
+    pub(super) rules: Rules,
+    pub(super) tree: Tree,
+    /// Extents of a sealed volume.
+    extents: Option<Tree>,
+    key: Option<Arc<Xts>>,
+    pub(super) lost: OnceLock<Lost>,
+}
+
+/// An inode with what its attributes say about it.
+pub struct Object {
+    /// Number.
+    pub id: u64,
+    /// Its record.
+    pub inode: Inode,
+    /// Header of compressed contents.
+    pub compression: Option<decmpfs::Header>,
+    /// Resource fork: length, and bytes allocated.
+    pub resource: Option<(u64, u64)>,
+    /// Finder information.
+    pub finder_info: Option<[u8; 32]>,
+    /// Length of a link's target.
+    pub target: Option<u64>,
+    /// Whether there are other attributes.
+    pub others: bool,
+}
+
+/// An attribute of an object.
+pub struct Xattr {
+    /// Name.
+    pub name: String,
+    /// Value.
+    pub value: Value,
+}
+
+/// Told of an entry: block of its leaf and index in it, key, stored name, link.
+pub type VisitEntry<'a> = &'a mut dyn FnMut((u64, usize), &[u8], &[u8], Link) -> ControlFlow<()>;
+
+/// The value of an attribute.
+pub enum Value {
+    /// Kept in the record.
+    Bytes(Vec<u8>),
+    /// In a stream of its own.
+    Stream {
+        /// Number of the stream.
+        id: u64,
+        /// Length in bytes.
+        size: u64,
+    },
+}
+
+impl Value {
+    /// Length in bytes.
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::Bytes(b) => to_u64(b.len()),
+            Self::Stream { size, .. } => *size,
+        }
+    }
+}
+
+impl State {
+    /// The state of a volume at transaction `xid`, by the superblock of that time.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when a sealed volume's seal cannot be read.
+    pub fn new(
+        store: Arc<Store>,
+        superblock: Superblock,
+        omap: &Arc<Omap>,
+        xid: u64,
+        key: Option<Arc<Xts>>,
+    ) -> Result<Self> {
+        let space = Arc::new(Space::new(omap.clone(), xid, key.clone()));
+        let rules = superblock.rules();
+        let (mut hash, mut extents) = (None, None);
+        if superblock.is_sealed() {
+            let seal = sealed::seal(&store, &space, superblock.integrity_meta)?;
+            hash = (!seal.broken).then_some(seal.root);
+            extents = Some(sealed::extents(&store, superblock.sealed_extents));
+        }
+        let shape = records::shape(rules.hashed);
+        let tree = Tree::new(store.clone(), shape, Children::Virtual(space), superblock.root_oid);
+        let tree = tree.sealed_by(hash);
+        Ok(Self { store, superblock, rules, tree, extents, key, lost: OnceLock::new() })
+    }
+
+    /// An error about object `id`.
+    pub fn corrupt(&self, id: u64, problem: impl Into<String>) -> Error {
+        Error::corrupt(format!("object {id}"), problem)
+    }
+
+    /// The inode record of an object, and the way to the records that follow it.
+    fn inode_record(&self, id: u64) -> Result<Option<(Inode, Way<'_>)>> {
+        let wanted = key(id, record::INODE);
+        let way = self.tree.seek(&wanted)?;
+        let Some(entry) = way.record().filter(|e| split(e.key) == Some((id, record::INODE))) else {
+            return Ok(None);
+        };
+        let inode = Inode::parse(entry.value.unwrap_or_default());
+        let inode = inode.ok_or_else(|| self.corrupt(id, "its inode record is cut off"))?;
+        Ok(Some((inode, way)))
+    }
+
+    /// An object; `None` if there is none of that number.
+    pub fn object(&self, id: u64) -> Result<Option<Object>> {
+        let Some((inode, mut way)) = self.inode_record(id)? else { return Ok(None) };
+        let finder_info = inode.finder_info;
+        let mut object = Object {
+            id,
+            inode,
+            compression: None,
+            resource: None,
+            finder_info,
+            target: None,
+            others: false,
+        };
+        way.advance()?;
+        while let Some(entry) = way.record().filter(|e| split(e.key) == Some((id, record::XATTR))) {
+            let name = xattr_name(entry.key)
+                .ok_or_else(|| self.corrupt(id, "an attribute's name is cut off"))?;
+            object.note(name, entry.value.unwrap_or_default(), self)?;
+            way.advance()?;
+        }
+        Ok(Some(object))
+    }
+
+    /// An object that must be there.
+    pub fn require(&self, id: u64) -> Result<Object> {
+        self.object(id)?.ok_or_else(|| Error::NotFound(format!("no object {id} on the volume")))
+    }
+
+    /// Visit the attributes of an object, as stored.
+    pub fn attributes(&self, id: u64, visit: &mut dyn FnMut(Xattr)) -> Result<()> {
+        self.tree.scan(&key(id, record::XATTR), &mut |entry| {
+            if split(entry.key) != Some((id, record::XATTR)) {
+                return Ok(ControlFlow::Break(()));
+            }
+            let bad = || self.corrupt(id, "an attribute is cut off");
+            let name = xattr_name(entry.key).ok_or_else(bad)?;
+            let value = XattrValue::parse(entry.value.unwrap_or_default()).ok_or_else(bad)?;
+            visit(Xattr {
+                name: String::from_utf8_lossy(name).into_owned(),
+                value: Value::of(&value),
+            });
+            Ok(ControlFlow::Continue(()))
+        })
+    }
+
+    /// An attribute by its name.
+    pub fn attribute(&self, id: u64, name: &str) -> Result<Option<Value>> {
+        let mut wanted = key(id, record::XATTR).to_vec();
+        let len = u16::try_from(name.len() + 1).unwrap_or(u16::MAX);
+        wanted.extend(len.to_le_bytes());
+        wanted.extend(name.as_bytes());
+        wanted.push(0);
+        let Some(found) = self.tree.find(&wanted)? else { return Ok(None) };
+        let value = XattrValue::parse(&found);
+        let value =
+            value.ok_or_else(|| self.corrupt(id, format!("its attribute {name} is cut off")))?;
+        Ok(Some(Value::of(&value)))
+    }
+
+    /// The bytes of an attribute.
+    pub fn attribute_source(&self, id: u64, name: &str, value: Value) -> Result<Source> {
+        match value {
+            Value::Bytes(bytes) => Ok(Arc::new(crate::io::Memory::new(bytes))),
+            Value::Stream { id: stream, size } => {
+                self.stream(stream, size, format!("attribute {name} of object {id}"))
+            }
+        }
+    }
+
+    /// The value of a short attribute.
+    pub fn small_attribute(&self, id: u64, name: &str) -> Result<Option<Vec<u8>>> {
+        let Some(value) = self.attribute(id, name)? else { return Ok(None) };
+        let size = value.size();
+        if size > MAX_SMALL {
+            return Err(self.corrupt(
+                id,
+                format!("its attribute {name} has {size} bytes, too many to be true"),
+            ));
+        }
+        let source = self.attribute_source(id, name, value)?;
+        read_vec(&*source, 0, to_usize(size)).map(Some)
+    }
+
+    /// The extents of a stream, in order.
+    pub fn stream_extents(&self, stream: u64) -> Result<Vec<Extent>> {
+        let mut found = Vec::new();
+        self.extents_from(&key_with(stream, record::FILE_EXTENT, 0), stream, &mut |extent| {
+            found.push(extent);
+            ControlFlow::Continue(())
+        })?;
+        Ok(found)
+    }
+
+    /// Visit the extents of a stream from a key on.
+    pub fn extents_from(
+        &self,
+        from: &[u8],
+        stream: u64,
+        visit: &mut dyn FnMut(Extent) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let bad = || self.corrupt(stream, "an extent is cut off");
+        if let Some(tree) = &self.extents {
+            return tree.scan(&u128::from(stream).to_le_bytes(), &mut |entry| {
+                if crate::io::bytes::le64(entry.key, 0) != Some(stream) {
+                    return Ok(ControlFlow::Break(()));
+                }
+                let value = entry.value.unwrap_or_default();
+                Ok(visit(Extent::parse_sealed(entry.key, value).ok_or_else(bad)?))
+            });
+        }
+        self.tree.scan(from, &mut |entry| {
+            if split(entry.key) != Some((stream, record::FILE_EXTENT)) {
+                return Ok(ControlFlow::Break(()));
+            }
+            let value = entry.value.unwrap_or_default();
+            Ok(visit(Extent::parse(entry.key, value).ok_or_else(bad)?))
+        })
+    }
+
+    /// A stream for reading.
+    pub fn stream(&self, stream: u64, size: u64, what: String) -> Result<Source> {
+        if size == 0 {
+            return Ok(Arc::new(crate::io::Memory::default()));
+        }
+        if self.superblock.incompatible & PER_FILE_KEYS != 0 {
+            return Err(Error::Unsupported(format!(
+                "{what}: each file of the volume has a key of its own"
+            )));
+        }
+        if self.superblock.is_encrypted() && self.superblock.encryption_state != 0 {
+            let text =
+                "the volume was being encrypted or decrypted, and it is not known which parts were";
+            return Err(Error::Unsupported(format!("{what}: {text}")));
+        }
+        let extents = self.stream_extents(stream)?;
+        let reader = StreamReader::new(self.store.clone(), extents, size, self.key.clone(), what)?;
+        Ok(Arc::new(reader))
+    }
+
+    /// The resource fork, whatever it is for.
+    pub fn resource_fork(&self, id: u64) -> Result<Source> {
+        match self.attribute(id, RESOURCE_FORK)? {
+            Some(value) => self.attribute_source(id, RESOURCE_FORK, value),
+            None => Ok(Arc::new(crate::io::Memory::default())),
+        }
+    }
+
+    /// The contents, decompressed.
+    pub fn contents(&self, object: &Object) -> Result<Source> {
+        let id = object.id;
+        if object.inode.flags & format::SF_DATALESS != 0 && object.compression.is_none() {
+            let text = "the file's contents were only in iCloud when it was backed up; \
+                        the backup holds its name but no data";
+            return Err(Error::Unsupported(text.into()));
+        }
+        if object.inode.flags & UF_COMPRESSED != 0
+            && let Some(attribute) = self.small_attribute(id, decmpfs::XATTR)?
+        {
+            return decmpfs::open(&attribute, || self.resource_fork(id));
+        }
+        let size = object.inode.stream.map_or(0, |s| s.size);
+        self.stream(object.inode.stream_id, size, format!("object {id}"))
+    }
+
+    /// The target of a symbolic link.
+    pub fn target(&self, id: u64) -> Result<Vec<u8>> {
+        let target = self.small_attribute(id, SYMLINK)?;
+        let mut target =
+            target.ok_or_else(|| self.corrupt(id, "a symbolic link without a target"))?;
+        if target.last() == Some(&0) {
+            target.pop();
+        }
+        Ok(target)
+    }
+
+    /// An entry of a folder by its name.
+    pub fn entry(&self, folder: u64, name: &str) -> Result<Option<Link>> {
+        let mut found = None;
+        if self.rules.hashed {
+            let from = records::hash_key(folder, self.rules.hash(name));
+            let hash = self.rules.hash(name);
+            self.entries_from(&from, folder, &mut |_, k, stored, link| {
+                let same_hash = crate::io::bytes::le32(k, 8)
+                    .is_some_and(|n| n >> super::names::LENGTH_BITS == hash);
+                if !same_hash {
+                    return ControlFlow::Break(());
+                }
+                let text = std::str::from_utf8(stored.strip_suffix(&[0]).unwrap_or(stored));
+                if text.is_ok_and(|t| self.rules.same(t, name)) {
+                    found = Some(link);
+                    return ControlFlow::Break(());
+                }
+                ControlFlow::Continue(())
+            })?;
+        } else {
+            found = self.plain_entry(folder, name)?;
+        }
+        if found.is_none() && (!name.is_ascii() || name.contains(':')) {
+            self.entries_from(&key(folder, record::ENTRY), folder, &mut |_, _, stored, link| {
+                if display(stored) == name {
+                    found = Some(link);
+                    return ControlFlow::Break(());
+                }
+                ControlFlow::Continue(())
+            })?;
+        }
+        Ok(found)
+    }
+
+    /// An entry by exactly its name, on volumes whose keys hold no hash.
+    fn plain_entry(&self, folder: u64, name: &str) -> Result<Option<Link>> {
+        let mut wanted = key(folder, record::ENTRY).to_vec();
+        wanted.extend(u16::try_from(name.len() + 1).unwrap_or(u16::MAX).to_le_bytes());
+        wanted.extend(name.as_bytes());
+        wanted.push(0);
+        let Some(value) = self.tree.find(&wanted)? else { return Ok(None) };
+        let link = Link::parse(&value);
+        link.map(Some).ok_or_else(|| self.corrupt(folder, "an entry of the folder is cut off"))
+    }
+
+    /// Visit the entries of a folder from a key on: key, stored name, link.
+    pub fn entries_from(&self, from: &[u8], folder: u64, visit: VisitEntry<'_>) -> Result<()> {
+        let mut way = self.tree.seek(from)?;
+        while let Some(entry) = way.record() {
+            if split(entry.key) != Some((folder, record::ENTRY)) {
+                break;
+            }
+            let bad = || self.corrupt(folder, "an entry of the folder is cut off");
+            let name = entry_name(entry.key, self.rules.hashed).ok_or_else(bad)?;
+            let link = Link::parse(entry.value.unwrap_or_default()).ok_or_else(bad)?;
+            let place = way.place().unwrap_or_default();
+            if visit(place, entry.key, name, link).is_break() {
+                break;
+            }
+            way.advance()?;
+        }
+        Ok(())
+    }
+
+    /// Every name of an object: folder and stored name. Of one whose record is lost,
+    /// what folders call it.
+    pub fn names_of(&self, id: u64) -> Result<Vec<(u64, Vec<u8>)>> {
+        match self.recorded_names(id) {
+            Ok(names) if !names.is_empty() || id == format::ROOT => Ok(names),
+            other => match self.lost().names.get(&id) {
+                Some(names) => Ok(names.clone()),
+                None => other,
+            },
+        }
+    }
+
+    fn recorded_names(&self, id: u64) -> Result<Vec<(u64, Vec<u8>)>> {
+        let mut found = Vec::new();
+        self.tree.scan(&key(id, record::SIBLING_LINK), &mut |entry| {
+            if split(entry.key) != Some((id, record::SIBLING_LINK)) {
+                return Ok(ControlFlow::Break(()));
+            }
+            let sibling = records::sibling(entry.value.unwrap_or_default());
+            let (parent, name) =
+                sibling.ok_or_else(|| self.corrupt(id, "a name of it is cut off"))?;
+            found.push((parent, name.to_vec()));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        if found.is_empty()
+            && let Some(value) = self.tree.find(&key(id, record::INODE))?
+            && let (Some(inode), Some(name)) = (Inode::parse(&value), records::primary_name(&value))
+            && inode.parent != format::ROOT_PARENT
+        {
+            found.push((inode.parent, name));
+        }
+        Ok(found)
+    }
+}
+
+impl Value {
+    fn of(value: &XattrValue<'_>) -> Self {
+        match value {
+            XattrValue::Embedded(bytes) => Self::Bytes(bytes.to_vec()),
+            XattrValue::Stream { id, info } => Self::Stream { id: *id, size: info.size },
+        }
+    }
+}
+
+impl Object {
+    /// Take note of an attribute.
+    fn note(&mut self, name: &[u8], value: &[u8], view: &State) -> Result<()> {
+        let cut = |view: &State| view.corrupt(self.id, "an attribute is cut off");
+        let value = XattrValue::parse(value).ok_or_else(|| cut(view))?;
+        match name {
+            b"com.apple.decmpfs" if self.inode.flags & UF_COMPRESSED != 0 => {
+                self.compression = match value {
+                    XattrValue::Embedded(bytes) => decmpfs::Header::parse(bytes).ok(),
+                    XattrValue::Stream { .. } => {
+                        let bytes = view.small_attribute(self.id, decmpfs::XATTR)?;
+                        bytes.and_then(|b| decmpfs::Header::parse(&b).ok())
+                    }
+                };
+            }
+            b"com.apple.ResourceFork" => {
+                self.resource = Some(match value {
+                    XattrValue::Embedded(bytes) => (to_u64(bytes.len()), 0),
+                    XattrValue::Stream { info, .. } => (info.size, info.allocated),
+                });
+            }
+            b"com.apple.FinderInfo" => {
+                if let XattrValue::Embedded(bytes) = value {
+                    self.finder_info = crate::io::bytes::array(bytes, 0);
+                }
+            }
+            b"com.apple.fs.symlink" => self.target = Some(value.size()),
+            _ => self.others = true,
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,147 @@
+//! A volume: its superblock, its snapshots, its key, and the views of it.
+
+use super::container::Container;
+use super::format::{INCOMPLETE_RESTORE, KNOWN_INCOMPATIBLE};
+use super::omap::Omap;
+use super::snapshots::{self, Snapshot};
+use super::superblock::Superblock;
+use super::unlock::Lock;
+use super::view::State;
+use super::xts::Xts;
+use crate::error::{Error, Result};
+use crate::fs::About;
+use std::sync::{Arc, OnceLock};
+
+/// A volume of a container.
+pub struct Apfs {
+    pub(super) container: Arc<Container>,
+    pub(super) superblock: Superblock,
+    pub(super) block: u64,
+    pub(super) omap: Arc<Omap>,
+    pub(super) key: Option<Arc<Xts>>,
+    pub(super) snapshots: Vec<Snapshot>,
+    pub(super) about: About,
+    /// The views that were opened, by number.
+    pub(super) states: Vec<OnceLock<Arc<State>>>,
+}
+
+impl Apfs {
+    /// Open the volume with number `oid`. `passwords` gives one after the other what
+    /// might open it; it is not asked if the volume is not encrypted.
+    ///
+    /// # Errors
+    /// [`Error::PasswordRequired`] or [`Error::WrongPassword`] when none does;
+    /// [`Error::Corrupt`] when the volume is not sound enough to be opened.
+    pub fn open(
+        container: Arc<Container>,
+        oid: u64,
+        passwords: &mut dyn FnMut(&str) -> Result<Option<Vec<u8>>>,
+    ) -> Result<Self> {
+        let (block, superblock) = container.volume(oid)?;
+        let unknown = superblock.incompatible & !KNOWN_INCOMPATIBLE;
+        if unknown != 0 {
+            let text = format!(
+                "the volume '{}' uses features that are not known ({unknown:#x})",
+                superblock.name
+            );
+            return Err(Error::Unsupported(text));
+        }
+        let store = container.store();
+        let omap = Arc::new(Omap::open(store, superblock.omap_block)?);
+        let key = if superblock.is_encrypted() {
+            Some(Arc::new(unlock(&container, &superblock, passwords)?))
+        } else {
+            None
+        };
+        let snapshots = snapshots::read(store, superblock.snapshots_block)?;
+        let states = (0..=snapshots.len()).map(|_| OnceLock::new()).collect();
+        let about = super::about::about(&container, &superblock);
+        Ok(Self { container, superblock, block, omap, key, snapshots, about, states })
+    }
+
+    /// Its superblock.
+    pub fn superblock(&self) -> &Superblock {
+        &self.superblock
+    }
+
+    /// Its snapshots, oldest first.
+    pub fn snapshots(&self) -> &[Snapshot] {
+        &self.snapshots
+    }
+
+    /// What should be told about it, one sentence each.
+    pub fn notes(&self) -> Vec<String> {
+        let sb = &self.superblock;
+        let mut notes = Vec::new();
+        if sb.incompatible & INCOMPLETE_RESTORE != 0 {
+            notes.push("it was being restored when it was last used, and holds only part of what it should".into());
+        }
+        if sb.revert_to != 0 {
+            let text = "a Mac would set it back to the snapshot of transaction";
+            notes.push(format!(
+                "{text} {} when it next mounts it; what is shown is the state before",
+                sb.revert_to
+            ));
+        }
+        if sb.root_to != 0 {
+            let text = "a Mac starts from its snapshot of transaction";
+            notes.push(format!("{text} {}; what is shown is the live state beside it", sb.root_to));
+        }
+        if sb.encryption_state != 0 {
+            notes.push("it was being encrypted or decrypted: the contents of files cannot be told from ciphertext".into());
+        }
+        for s in self.snapshots.iter().filter(|s| s.dataless) {
+            notes.push(format!("snapshot '{}' has given up its data", s.name));
+        }
+        notes
+    }
+
+    /// The live state.
+    pub fn live(&self) -> Result<State> {
+        let xid = self.container.superblock().xid;
+        State::new(
+            self.container.store().clone(),
+            self.superblock.clone(),
+            &self.omap,
+            xid,
+            self.key.clone(),
+        )
+    }
+
+    /// The state that a snapshot keeps: one block is read, and one place looked up.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for a snapshot that was given up its data.
+    pub fn at(&self, snapshot: &Snapshot) -> Result<State> {
+        if snapshot.dataless {
+            let text = format!("snapshot '{}' has given up its data", snapshot.name);
+            return Err(Error::Unsupported(text));
+        }
+        let store = self.container.store();
+        let what = format!("superblock of snapshot '{}'", snapshot.name);
+        let object = store.blocks().object(&what, snapshot.superblock, 1)?;
+        let superblock = Superblock::from_object(store, &object, snapshot.superblock, None)?;
+        State::new(store.clone(), superblock, &self.omap, snapshot.xid, self.key.clone())
+    }
+}
+
+/// The key of an encrypted volume.
+fn unlock(
+    container: &Container,
+    volume: &Superblock,
+    passwords: &mut dyn FnMut(&str) -> Result<Option<Vec<u8>>>,
+) -> Result<Xts> {
+    let nx = container.superblock();
+    let lock = Lock::read(container.store().blocks(), nx.keylocker, &nx.uuid, volume)?;
+    let hint = lock.hint.as_ref().map(|h| format!(" (hint: {h})")).unwrap_or_default();
+    let name = format!("the volume '{}'{hint}", volume.name);
+    let mut tried = false;
+    while let Some(password) = passwords(&name)? {
+        tried = true;
+        let password = zeroize::Zeroizing::new(password);
+        if let Some(key) = lock.open(&password)? {
+            return Ok(key);
+        }
+    }
+    Err(if tried { Error::WrongPassword(name) } else { Error::PasswordRequired(name) })
+}
