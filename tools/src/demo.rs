@@ -82,7 +82,7 @@ fn file_at(age: i64) -> Meta {
     Meta::file().dated(FIRST - age * DAY)
 }
 
-fn first_source() -> Dir {
+pub(crate) fn first_source() -> Dir {
     let mut root = Dir::new(Meta::dir().owned(0, 0).dated(FIRST - 400 * DAY));
     system(&mut root);
     let anna = Meta::dir().owned(501, 20).dated(FIRST - 30 * DAY);
@@ -167,7 +167,7 @@ fn home(anna: &mut Dir) {
 }
 
 /// What Anna did before backup `number` (counted from 0).
-fn change(root: &mut Dir, number: u64) {
+pub(crate) fn change(root: &mut Dir, number: u64) {
     let day = FIRST + number as i64 * DAY - 3_600;
     let meta = Meta::file().dated(day);
     let diary = Content::text(900, 500 + 350 * number as usize);

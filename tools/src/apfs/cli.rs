@@ -4,18 +4,20 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::samples;
+use super::{demo, samples};
 
 /// How the commands are called.
 pub const USAGE: &str = "tools apfs list                  kinds of APFS containers and damage
 tools apfs volume KIND OUT.img   a container; the live view's manifest goes to OUT.img.jsonl, a
-                                 snapshot's to OUT.img@NAME.jsonl, further volumes' to OUT.img.N…";
+                                 snapshot's to OUT.img@NAME.jsonl, further volumes' to OUT.img.N…
+tools apfs demo OUT.backupbundle the APFS bundle of testdata; manifests go beside it";
 
 /// Runs the command.
 pub fn run(args: &[&str]) -> Result<()> {
     match args {
         ["list"] => list(),
         ["volume", kind, out] => volume(kind, Path::new(out)),
+        ["demo", out] => write_demo(Path::new(out)),
         _ => bail!("usage:\n{USAGE}"),
     }
 }
@@ -31,4 +33,9 @@ fn volume(kind: &str, out: &Path) -> Result<()> {
     let built = samples::sample(kind).with_context(|| format!("no container kind {kind}"))?;
     built.image.write_to(out)?;
     Ok(built.write_manifests(out)?)
+}
+
+fn write_demo(out: &Path) -> Result<()> {
+    let built = demo::write(out)?;
+    Ok(built.write_manifests(&out.with_extension("manifest"))?)
 }

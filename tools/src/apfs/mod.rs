@@ -8,6 +8,7 @@ mod container;
 mod core;
 mod crypto;
 mod data;
+pub mod demo;
 mod device;
 mod encode;
 mod flush;
@@ -29,6 +30,7 @@ mod space;
 mod spaceman;
 #[cfg(test)]
 mod tests;
+pub mod timemachine;
 mod volume;
 
 pub use container::{Built, Container, VolumeManifest};

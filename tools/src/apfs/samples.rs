@@ -24,6 +24,8 @@ pub const KINDS: &[(&str, &str)] = &[
     ("encrypted", "an encrypted volume, password \"password\" and a recovery key"),
     ("huge", "nine terabytes: chunk info in two tiers"),
     ("dirty", "not unmounted: block 0 is old"),
+    ("time-machine", "the volume of testdata/DemoAPFS.backupbundle"),
+    ("time-machine-clones", "the same, unchanged files carried over as clones"),
     ("everything", "most of the above on one volume, for damage"),
 ];
 
@@ -71,6 +73,11 @@ fn encryption() -> VolumeEncryption {
 /// Makes the container of that kind; `None` for an unknown name.
 pub fn sample(kind: &str) -> Option<Built> {
     KINDS.iter().find(|k| k.0 == kind)?;
+    match kind {
+        "time-machine" => return Some(demo::container(timemachine::Carry::Rename).0),
+        "time-machine-clones" => return Some(demo::container(timemachine::Carry::Clone).0),
+        _ => {}
+    }
     let mut c = Container::new(container(kind));
     let v = c.add_volume(volume(kind));
     c.commit();

@@ -15,6 +15,8 @@ const BEYOND_APFSCK: &[(&str, &str)] = &[
     ("encrypted", "takes macOS's padded keybag entries for damage"),
     ("huge", "has another idea of the internal pool where there are two tiers"),
     ("dirty", "objects to a container that was not unmounted"),
+    ("time-machine", "meets a node again while it reads a resource fork"),
+    ("time-machine-clones", "meets a node again while it reads a resource fork"),
     ("everything", "does not know preallocated extents"),
 ];
 
