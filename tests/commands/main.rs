@@ -9,6 +9,7 @@ mod cli;
 mod common;
 mod escaping;
 mod guarding;
+mod hostile;
 mod json_schema;
 mod lost_bytes;
 mod metrics;

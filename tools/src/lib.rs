@@ -12,6 +12,7 @@ pub mod decmpfs;
 pub mod demo;
 pub mod fields;
 pub mod hfs;
+pub mod hostile;
 pub mod image;
 pub mod journal;
 pub mod lzvn;

@@ -17,6 +17,7 @@ tools journal NAME OUT.img       a volume with a dirty journal; replayed, it is 
 tools disk NAME KIND OUT.img     a volume of a kind in a partition map, whole or broken
 tools encrypt BITS PASSWORD KIND OUT.sparsebundle
 tools demo OUT.sparsebundle      the bundle of testdata; its manifest goes to OUT.manifest.jsonl
+tools hostile SEED OUT.img       a volume as an enemy would write it; what was done is printed
 tools big FILES OUT.img          a volume of so many files in linked folders
 tools bundle-of-one-file BYTES OUT.sparsebundle [128|256]
                                  a bundle whose volume holds big.bin, for measurements; encrypted
@@ -35,6 +36,7 @@ fn main() -> Result<()> {
         ["encrypt", bits, password, kind, out] => {
             write_encrypted(bits.parse()?, password, kind, Path::new(out))
         }
+        ["hostile", seed, out] => hostile(seed.parse()?, Path::new(out)),
         ["demo", out] => write_demo(Path::new(out)),
         ["big", files, out] => big(files.parse()?, Path::new(out)),
         ["bundle-of-one-file", bytes, out] => one_file(bytes.parse()?, Path::new(out), None),
@@ -66,6 +68,13 @@ fn list() -> Result<()> {
 
 fn sample(kind: &str) -> Result<VolumeBuilder> {
     samples::sample(kind).with_context(|| format!("no volume kind {kind}"))
+}
+
+fn hostile(seed: u64, out: &Path) -> Result<()> {
+    let made = tools::hostile::volume(seed);
+    println!("{}", made.what.join("\n"));
+    made.image.write_to(out)?;
+    Ok(())
 }
 
 fn beside(out: &Path, suffix: &str) -> PathBuf {
