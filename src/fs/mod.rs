@@ -8,7 +8,9 @@
 //! Links, compression, encryption and journal replay are resolved below this interface:
 //! whoever uses it never sees how a format stores them.
 
+pub mod acl;
 mod metadata;
+mod normal_form;
 mod owners;
 mod path;
 mod stored;
@@ -20,6 +22,7 @@ pub mod xattr;
 
 pub use crate::report::present;
 pub use metadata::{Device, Kind, Metadata, NodeId, Time, Times};
+pub use normal_form::{decompose, decomposed};
 pub use owners::{Name, Owned, Owner};
 pub use path::{resolve, split};
 pub use stored::{Body, Stored};

@@ -6,7 +6,6 @@
 //! program sees; `check` finds what is wrong.
 
 mod about;
-pub mod acl;
 pub mod attributes;
 pub mod btree;
 pub mod catalog;
@@ -24,4 +23,5 @@ mod owners;
 pub mod unicode;
 mod volume;
 
+pub use about::unique_id;
 pub use volume::{HeaderSource, HfsPlus, parse_header};

@@ -1,8 +1,8 @@
 //! Names: Apple's case folding and order, decomposition, and names for people.
 
+use crate::fs::decompose;
 use std::cmp::Ordering;
 use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::{canonical_combining_class, decompose_canonical};
 
 /// How a range of code units folds to lower case.
 #[derive(Clone, Copy)]
@@ -130,24 +130,6 @@ pub fn stored(name: &str) -> Vec<u8> {
     }))
 }
 
-/// A name for people in decomposed form, as Apple decomposes.
-pub fn decomposed(name: &str) -> String {
-    decompose(name).into_iter().collect()
-}
-
-fn decompose(name: &str) -> Vec<char> {
-    let mut chars: Vec<char> = Vec::with_capacity(name.len());
-    for c in name.chars() {
-        if c.is_ascii() || keeps(c) {
-            chars.push(c);
-        } else {
-            decompose_canonical(c, |d| chars.push(d));
-        }
-    }
-    reorder_marks(&mut chars);
-    chars
-}
-
 /// A name in big-endian UTF-16 without decomposition, `:` as `/`.
 pub fn stored_verbatim(name: &str) -> Vec<u8> {
     encode(name.chars().map(|c| match c {
@@ -160,18 +142,6 @@ pub fn stored_verbatim(name: &str) -> Vec<u8> {
 fn encode(chars: impl Iterator<Item = char>) -> Vec<u8> {
     let text: String = chars.collect();
     text.encode_utf16().flat_map(u16::to_be_bytes).collect()
-}
-
-fn keeps(c: char) -> bool {
-    matches!(c, '\u{2000}'..='\u{2FFF}' | '\u{F900}'..='\u{FAFF}' | '\u{2F800}'..='\u{2FAFF}')
-}
-
-/// Canonical ordering: runs of combining marks sorted by their class.
-fn reorder_marks(chars: &mut [char]) {
-    for run in chars.chunk_by_mut(|_, b| canonical_combining_class(*b) != 0) {
-        // The first of a run may be a base letter (class 0) and stays in front.
-        run.sort_by_key(|c| canonical_combining_class(*c));
-    }
 }
 
 #[cfg(test)]

@@ -6,9 +6,9 @@ use super::sidecar::{self, Sidecar};
 use crate::error::{Error, Result};
 use crate::fs::xattr::FINDER_INFO;
 use crate::fs::{
-    Cursor, Dangling, Device, DirEntry, FileSystem, Kind, Metadata, NodeId, Stream, Time, Times,
+    self, Cursor, Dangling, Device, DirEntry, FileSystem, Kind, Metadata, NodeId, Stream, Time,
+    Times,
 };
-use crate::hfsplus::unicode;
 use crate::io::Source;
 use crate::io::bytes::to_u64;
 use crate::timemachine::{Appearances, Archive, Backup, OpenVolume};
@@ -369,7 +369,7 @@ impl Tree {
         if self.options.names == Names::Nfc || name.is_ascii() {
             return name.into();
         }
-        unicode::decomposed(name).into()
+        fs::decomposed(name).into()
     }
 
     /// Target of a symbolic link.

@@ -3,9 +3,9 @@
 use super::options::Xattrs;
 use super::tree::{Object, Tree};
 use crate::error::Result;
+use crate::fs::acl::Acl;
 use crate::fs::xattr::{FINDER_INFO, RESOURCE_FORK, SECURITY};
 use crate::fs::{FileSystem, Kind, NodeId};
-use crate::hfsplus::acl::Acl;
 
 /// The kernel's limit for a value.
 const MAX_VALUE: u64 = 65_536;

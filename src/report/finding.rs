@@ -139,6 +139,33 @@ impl Reporter for Ignore {
     fn report(&self, _: Finding) {}
 }
 
+/// Passes findings on and remembers how bad the worst was.
+pub struct Worst<'a> {
+    inner: &'a dyn Reporter,
+    worst: Mutex<Option<Severity>>,
+}
+
+impl<'a> Worst<'a> {
+    /// Of what goes on to `inner`.
+    pub fn of(inner: &'a dyn Reporter) -> Self {
+        Self { inner, worst: Mutex::new(None) }
+    }
+
+    /// How bad the worst was so far.
+    pub fn seen(&self) -> Option<Severity> {
+        *self.worst.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reporter for Worst<'_> {
+    fn report(&self, finding: Finding) {
+        let mut worst = self.worst.lock().unwrap_or_else(PoisonError::into_inner);
+        *worst = (*worst).max(Some(finding.severity));
+        drop(worst);
+        self.inner.report(finding);
+    }
+}
+
 /// Keeps findings, at most so many of one code; the rest are counted.
 pub struct Collector {
     per_code: usize,

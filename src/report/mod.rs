@@ -13,7 +13,7 @@ pub mod words;
 
 pub use code::{Code, CodeInfo, Quality, Subject};
 pub use escape::{misleads, present};
-pub use finding::{Affected, Collector, Cost, Finding, Ignore, Reporter, Severity};
+pub use finding::{Affected, Collector, Cost, Finding, Ignore, Reporter, Severity, Worst};
 pub use fsck::{FsckError, Maps};
 pub use place::{Scope, Structure, Where};
 pub use progress::{NoProgress, Progress, Silently, Unit};

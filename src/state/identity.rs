@@ -2,11 +2,9 @@
 
 use crate::bundle::Bundle;
 use crate::disk::{Disk, image_uuid};
-use crate::hfsplus::parse_header;
-use crate::io::{ReadAt, read_vec};
 use crate::partition;
 use crate::report::Ignore;
-use crate::volume::{self, Kind};
+use crate::volume::{self, Found};
 use serde::{Deserialize, Serialize};
 
 /// Something by which a bundle is known, the strongest first.
@@ -123,20 +121,8 @@ fn volume_marks(bytes: &crate::io::Source) -> Vec<Mark> {
     let Ok(map) = partition::scan(&**bytes, &Ignore) else { return Vec::new() };
     let guid = map.disk_guid.map(|g| Mark::Disk(upper(uuid::Uuid::from_bytes_le(g))));
     let volumes = volume::volumes(bytes, &map).unwrap_or_default();
-    let hfs = volumes.iter().filter(|v| matches!(v.kind, Kind::HfsPlus { .. }));
-    let id = hfs.filter_map(|v| volume_id(&*v.source)).next();
+    let id = volumes.iter().find_map(Found::unique_id);
     guid.into_iter().chain(id.map(|id| Mark::Volume(format!("{id:016X}")))).collect()
-}
-
-/// Unique id of an HFS+ volume: the last two words of the header's Finder information
-/// (TN1150), from the header or its alternate.
-fn volume_id(volume: &dyn ReadAt) -> Option<u64> {
-    let read = |at: u64| {
-        let header = parse_header(&read_vec(volume, at, 512).ok()?, volume.len()).ok()?;
-        let [.., high, low] = header.finder_info;
-        Some(u64::from(high) << 32 | u64::from(low)).filter(|id| *id != 0)
-    };
-    read(1024).or_else(|| read(volume.len().checked_sub(1024)?))
 }
 
 #[cfg(test)]

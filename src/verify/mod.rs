@@ -18,7 +18,7 @@ use crate::disk::{Container, Disk};
 use crate::error::{Error, Result};
 use crate::io::bytes::to_u64;
 use crate::report::{
-    Code, Collector, Finding, Progress, Reporter, Severity, Silently, Structure, Where,
+    Code, Collector, Finding, Progress, Reporter, Severity, Silently, Structure, Where, Worst,
 };
 use crate::timemachine::check::{Known, last_completed};
 use crate::timemachine::{self, Archive, Backup};
@@ -157,10 +157,9 @@ impl Job<'_> {
         name: &'static str,
         check: impl FnOnce(&dyn Reporter) -> Result<String>,
     ) -> Result<()> {
-        let watch = Watch { inner: self.reporter, worst: std::sync::Mutex::new(None) };
-        let text = check(&watch)?;
-        let worst = watch.worst.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        outcome.layers.push(Layer { name, state: LayerState::of(worst), text });
+        let worst = Worst::of(self.reporter);
+        let text = check(&worst)?;
+        outcome.layers.push(Layer { name, state: LayerState::of(worst.seen()), text });
         Ok(())
     }
 
@@ -241,20 +240,6 @@ impl Job<'_> {
             timemachine::check::check(&known, self.options.max_age, self.options.now, reporter);
             Ok(snapshots_text(backup, &known))
         })
-    }
-}
-
-/// Passes findings on and remembers how bad the worst was.
-struct Watch<'a> {
-    inner: &'a Collector,
-    worst: std::sync::Mutex<Option<Severity>>,
-}
-
-impl Reporter for Watch<'_> {
-    fn report(&self, finding: Finding) {
-        let mut worst = self.worst.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        *worst = (*worst).max(Some(finding.severity));
-        self.inner.report(finding);
     }
 }
 

@@ -1,16 +1,14 @@
 //! What is on the disk: partition map, volumes, and the structure of each.
 
-use super::{Job, Outcome};
+use super::{Job, Layer, LayerState, Outcome};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
-use crate::hfsplus::check::Checked;
-use crate::hfsplus::journal::JournalState;
 use crate::io::Presence;
 use crate::io::bytes::to_u64;
 use crate::partition::{self, PartitionMap, Purpose, Scheme};
-use crate::report::words::{count, plural};
-use crate::report::{Code, Finding, Reporter, Scope, Severity, Structure, Where};
-use crate::volume::{self, Found, Kind};
+use crate::report::words::plural;
+use crate::report::{Code, Finding, Reporter, Severity, Structure, Where};
+use crate::volume::{self, Found, Kind, Part};
 
 impl Job<'_> {
     /// Encryption, partition map, volumes.
@@ -68,9 +66,9 @@ impl Job<'_> {
         let mut known = 0;
         for v in volumes {
             match v.kind {
-                Kind::HfsPlus { .. } => {
+                _ if v.kind.can_be_checked() => {
                     known += 1;
-                    self.hfs(v, outcome)?;
+                    self.volume(v, outcome)?;
                 }
                 Kind::Empty | Kind::Unknown if v.partition.purpose == Purpose::Hfs => {
                     known += 1;
@@ -125,19 +123,16 @@ impl Job<'_> {
         self.reporter.report(finding.severity(severity));
     }
 
-    fn hfs(&self, v: &Found, outcome: &mut Outcome) -> Result<()> {
+    fn volume(&self, v: &Found, outcome: &mut Outcome) -> Result<()> {
         if self.options.quick {
             outcome.skip_as_asked("volume", "--quick was asked for");
             return Ok(());
         }
-        let mut not_checked = Vec::new();
-        self.layer(outcome, "volume", |inner| {
-            let reporter = &Scope::partition(v.partition.number).stamp(inner);
-            let checked = crate::hfsplus::check::check(&v.source, reporter, self.progress)?;
-            not_checked.clone_from(&checked.not_checked);
-            Ok(volume_text(v, &checked))
-        })?;
-        for (what, why) in not_checked {
+        let checked = volume::check(v, self.reporter, self.progress)?;
+        for Part { name, text, worst, .. } in checked.parts {
+            outcome.layers.push(Layer { name, state: LayerState::of(worst), text });
+        }
+        for (what, why) in checked.not_checked {
             outcome.skip(&what, &why);
         }
         Ok(())
@@ -153,23 +148,4 @@ fn map_text(map: &PartitionMap) -> String {
             format!("{}, {n}", scheme.name())
         }
     }
-}
-
-fn volume_text(v: &Found, checked: &Checked) -> String {
-    let Some(h) = &checked.header else { return format!("{}: unusable", v.kind.name()) };
-    let journal = match checked.journal {
-        Some(JournalState::Replayed { transactions, .. }) => {
-            format!("; journal replayed in memory ({transactions} transactions)")
-        }
-        _ => String::new(),
-    };
-    let trees: Vec<String> =
-        checked.trees.iter().map(|t| format!("{} {}", t.name, count(t.reached.into()))).collect();
-    let files = plural(h.file_count.into(), "file", "files");
-    let folders = plural(h.folder_count.into(), "folder", "folders");
-    let nodes = match trees.as_slice() {
-        [] => String::new(),
-        trees => format!("; nodes: {}", trees.join(", ")),
-    };
-    format!("{}: {files}, {folders}{nodes}{journal}", v.kind.name())
 }

@@ -1,10 +1,14 @@
 //! What is in a partition? Probe it, name it, and open its volumes: the only room that
 //! knows the formats.
 
+mod check;
+
+pub use check::{Checked, Part, check};
+
 use crate::apfs::{Apfs, Container};
 use crate::error::{Error, Result};
 use crate::fs::Volume;
-use crate::hfsplus::HfsPlus;
+use crate::hfsplus::{self, HfsPlus};
 use crate::io::bytes::{array, be16, be32};
 use crate::io::{ReadAt, Slice, Source, read_up_to};
 use crate::partition::{Partition, PartitionMap, Purpose};
@@ -40,6 +44,11 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Whether [`check`] has rules for it.
+    pub fn can_be_checked(&self) -> bool {
+        matches!(self, Self::HfsPlus { .. })
+    }
+
     /// Its name for people.
     pub fn name(&self) -> &'static str {
         match self {
@@ -161,6 +170,15 @@ impl Found {
     pub fn range(&self) -> Range<u64> {
         let start = self.source.locate(0).map_or(0, |p| p.offset);
         start..start.saturating_add(self.source.len())
+    }
+
+    /// A number that tells the volume from all others and that it keeps for good, if it
+    /// has one.
+    pub fn unique_id(&self) -> Option<u64> {
+        match self.kind {
+            Kind::HfsPlus { .. } => hfsplus::unique_id(&*self.source),
+            _ => None,
+        }
     }
 
     /// Why nothing in it can be opened, in words.

@@ -34,8 +34,12 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
 
 /// The rooms named after `crate::` in a source text.
 fn imports(text: &str) -> Vec<String> {
+    names_behind("crate::", text)
+}
+
+fn names_behind(root: &str, text: &str) -> Vec<String> {
     let mut found = Vec::new();
-    for part in text.split("crate::").skip(1) {
+    for part in text.split(root).skip(1) {
         if let Some(group) = part.strip_prefix('{') {
             let group = group.split('}').next().unwrap_or_default();
             found.extend(
@@ -72,6 +76,26 @@ fn rooms_import_downward_only() {
     }
     assert!(checked > 100, "only {checked} imports were seen: the scan is broken");
     assert!(wrong.is_empty(), "upward or sideways imports:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn only_the_room_of_volumes_knows_a_format() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&src, &mut files);
+    let mut wrong = Vec::new();
+    for file in files {
+        let relative = file.strip_prefix(&src).unwrap();
+        let room = relative.components().next().unwrap().as_os_str().to_str().unwrap();
+        let text = std::fs::read_to_string(&file).unwrap();
+        let named = imports(&text).into_iter().chain(names_behind("tmbundle::", &text));
+        for format in named.filter(|i| ["hfsplus", "apfs"].contains(&i.as_str())) {
+            if room != "volume" && room != format {
+                wrong.push(format!("{} knows {format}", relative.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "only volume/ opens and checks formats:\n{}", wrong.join("\n"));
 }
 
 #[test]

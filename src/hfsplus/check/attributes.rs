@@ -5,7 +5,7 @@ use super::blocks::{Blocks, Owner};
 use super::objects::{Object, Shape};
 use crate::decmpfs;
 use crate::error::Locus;
-use crate::hfsplus::acl::Acl;
+use crate::fs::acl::Acl;
 use crate::hfsplus::attributes::{Key, record_type};
 use crate::hfsplus::format::{
     ExtentRecord, FIRST_LINK_XATTR, FIRST_USER_CNID, FLAG_HAS_ATTRIBUTES, FLAG_HAS_SECURITY,

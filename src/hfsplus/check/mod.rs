@@ -25,6 +25,7 @@ use super::format::VolumeHeader;
 use super::journal::{Journal, JournalState};
 use crate::error::{Error, Result};
 use crate::io::Source;
+use crate::report::words::{count, plural};
 use crate::report::{
     Code, Finding, Ignore, Progress, Reporter, Severity, Silently, Structure, Where,
 };
@@ -44,6 +45,28 @@ pub struct Checked {
     pub trees: Vec<TreeSummary>,
     /// What could not be checked, and why.
     pub not_checked: Vec<(String, String)>,
+}
+
+impl Checked {
+    /// What was seen, in a line for people.
+    pub fn text(&self) -> String {
+        let Some(h) = &self.header else { return "unusable".into() };
+        let journal = match self.journal {
+            Some(JournalState::Replayed { transactions, .. }) => {
+                format!("; journal replayed in memory ({transactions} transactions)")
+            }
+            _ => String::new(),
+        };
+        let trees: Vec<String> =
+            self.trees.iter().map(|t| format!("{} {}", t.name, count(t.reached.into()))).collect();
+        let files = plural(h.file_count.into(), "file", "files");
+        let folders = plural(h.folder_count.into(), "folder", "folders");
+        let nodes = match trees.as_slice() {
+            [] => String::new(),
+            trees => format!("; nodes: {}", trees.join(", ")),
+        };
+        format!("{files}, {folders}{nodes}{journal}")
+    }
 }
 
 /// Check the volume in `source`.

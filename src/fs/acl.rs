@@ -1,4 +1,4 @@
-//! Access control lists (`kauth_filesec`; section 11.1).
+//! Access control lists (`kauth_filesec` of XNU; the same on both formats).
 
 use crate::io::bytes::{array, be32, usize32};
 use std::fmt;
