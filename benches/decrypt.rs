@@ -33,7 +33,7 @@ static AES128: LazyLock<(tempfile::TempDir, PathBuf)> = LazyLock::new(|| bundle(
 static AES256: LazyLock<(tempfile::TempDir, PathBuf)> = LazyLock::new(|| bundle(Some(256)));
 
 fn read(bencher: divan::Bencher, path: &std::path::Path) {
-    let disk = Disk::open_with(path, &|_| Ok(Some(Secret::new(b"pw".to_vec())))).unwrap();
+    let disk = Disk::open_with(path, &|_| Ok(vec![Secret::new(b"pw".to_vec())])).unwrap();
     let bytes = disk.bytes().unwrap();
     let mut buf = vec![0; PIECE];
     bencher.counter(BytesCount::new(SIZE)).bench_local(|| {

@@ -64,7 +64,7 @@ pub fn image(data: &[u8]) {
     if std::fs::write(&path, data).is_err() {
         return;
     }
-    let opened = Disk::open_with(&path, &|_| Ok(Some(Secret::new(b"pw".to_vec()))));
+    let opened = Disk::open_with(&path, &|_| Ok(vec![Secret::new(b"pw".to_vec())]));
     let _ = std::fs::remove_file(&path);
     let Ok(disk) = opened else { return };
     check_image(&disk, &Collector::new(100));

@@ -8,9 +8,13 @@ use super::superblock::Superblock;
 use super::unlock::Lock;
 use super::view::State;
 use super::xts::Xts;
+use crate::disk::AskPassword;
 use crate::error::{Error, Result};
 use crate::fs::About;
 use std::sync::{Arc, OnceLock};
+
+/// Forms of a password that are tried: as given, composed, decomposed.
+const FORMS: usize = 3;
 
 /// A volume of a container.
 pub struct Apfs {
@@ -26,17 +30,13 @@ pub struct Apfs {
 }
 
 impl Apfs {
-    /// Open the volume with number `oid`. `passwords` gives one after the other what
-    /// might open it; it is not asked if the volume is not encrypted.
+    /// Open the volume with number `oid`. `ask` gives all passwords that may be
+    /// tried; it is not asked if the volume is not encrypted.
     ///
     /// # Errors
     /// [`Error::PasswordRequired`] or [`Error::WrongPassword`] when none does;
     /// [`Error::Corrupt`] when the volume is not sound enough to be opened.
-    pub fn open(
-        container: Arc<Container>,
-        oid: u64,
-        passwords: &mut dyn FnMut(&str) -> Result<Option<Vec<u8>>>,
-    ) -> Result<Self> {
+    pub fn open(container: Arc<Container>, oid: u64, ask: AskPassword<'_>) -> Result<Self> {
         let (block, superblock) = container.volume(oid)?;
         let unknown = superblock.incompatible & !KNOWN_INCOMPATIBLE;
         if unknown != 0 {
@@ -49,7 +49,7 @@ impl Apfs {
         let store = container.store();
         let omap = Arc::new(Omap::open(store, superblock.omap_block)?);
         let key = if superblock.is_encrypted() {
-            Some(Arc::new(unlock(&container, &superblock, passwords)?))
+            Some(Arc::new(unlock(&container, &superblock, ask)?))
         } else {
             None
         };
@@ -126,22 +126,24 @@ impl Apfs {
 }
 
 /// The key of an encrypted volume.
-fn unlock(
-    container: &Container,
-    volume: &Superblock,
-    passwords: &mut dyn FnMut(&str) -> Result<Option<Vec<u8>>>,
-) -> Result<Xts> {
+fn unlock(container: &Container, volume: &Superblock, ask: AskPassword<'_>) -> Result<Xts> {
     let nx = container.superblock();
     let lock = Lock::read(container.store().blocks(), nx.keylocker, &nx.uuid, volume)?;
     let hint = lock.hint.as_ref().map(|h| format!(" (hint: {h})")).unwrap_or_default();
     let name = format!("the volume '{}'{hint}", volume.name);
-    let mut tried = false;
-    while let Some(password) = passwords(&name)? {
-        tried = true;
-        let password = zeroize::Zeroizing::new(password);
-        if let Some(key) = lock.open(&password)? {
-            return Ok(key);
+    let passwords = ask(&name)?;
+    if passwords.is_empty() {
+        return Err(Error::PasswordRequired(name));
+    }
+    // As they are first: the other forms are for what a dialogue may have made of them.
+    for form in 0..FORMS {
+        for password in &passwords {
+            if let Some(text) = password.forms().get(form)
+                && let Some(key) = lock.open(text)?
+            {
+                return Ok(key);
+            }
         }
     }
-    Err(if tried { Error::WrongPassword(name) } else { Error::PasswordRequired(name) })
+    Err(Error::WrongPassword(name))
 }

@@ -7,7 +7,7 @@
 use super::args::{MountArgs, NameForm, ResourceForkForm, UmountArgs, XattrForm};
 use super::log;
 use super::output::{self, Exit, stdout};
-use super::password::Keyring;
+use super::password::{Keyring, Prompt};
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -138,10 +138,11 @@ fn options(args: &MountArgs) -> Options {
 
 /// Opens the source as often as it changes.
 fn opener(source: PathBuf, args: &MountArgs) -> Opener {
-    let options = OpenOptions { private: args.show_private };
-    let keyring = Keyring::new(args.password.clone());
+    let private = args.show_private;
+    let keyring = Keyring::new(args.password.clone(), Prompt::Yes);
     Box::new(move || {
         let disk = keyring.open(&source)?;
+        let options = OpenOptions { private, asker: disk.asker().cloned() };
         let archive = Archive::open_with(&disk, &options)?;
         Ok(Opened { bytes: disk.bytes()?, archive })
     })

@@ -3,21 +3,27 @@
 
 use super::stop;
 use clap::Args;
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{IsTerminal, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tmbundle::disk::{Disk, Secret};
 use tmbundle::io::Access;
 use tmbundle::report::present;
 use tmbundle::{Error, Result};
+use zeroize::Zeroizing;
 
 #[derive(Args, Clone, Default)]
 pub struct PasswordArgs {
-    /// Read the password of an encrypted image from this file (its first line)
+    /// Read the password of an encrypted image or volume from this file
+    ///
+    /// Each of its lines is tried, so that one file may hold the password of the bundle
+    /// and that of an encrypted volume in it.
     ///
     /// TMBUNDLE_PASSWORD_FILE names one too.
     #[arg(long, value_name = "FILE", conflicts_with = "password_command")]
@@ -44,66 +50,80 @@ impl PasswordArgs {
 
     /// The same; `access` says how its bytes are read.
     pub fn open_how(&self, source: &Path, prompt: Prompt, access: &Access) -> Result<Disk> {
-        let ask = |name: &str| {
-            no_core_dumps();
-            self.find(name, prompt)
-        };
-        Disk::open_how(source, &ask, access)
+        let keyring = Keyring::new(self.clone(), prompt);
+        keyring.open_how(source, access)
     }
 
-    fn find(&self, name: &str, prompt: Prompt) -> Result<Option<Secret>> {
+    fn find(&self, name: &str, prompt: Prompt) -> Result<Vec<Secret>> {
         // What was said on the command line counts before the environment.
         if let Some(file) = &self.password_file {
-            return read_file(file).map(Some);
+            return read_file(file);
         }
+        let one = |secret| vec![secret];
         if let Some(command) = &self.password_command {
-            return run(command).map(Some);
+            return run(command).map(one);
         }
         let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         if let Some(file) = set("TMBUNDLE_PASSWORD_FILE") {
-            return read_file(Path::new(&file)).map(Some);
+            return read_file(Path::new(&file));
         }
         if let Some(command) = set("TMBUNDLE_PASSWORD_COMMAND") {
-            return run(&command).map(Some);
+            return run(&command).map(one);
         }
         if let Some(password) = set("TMBUNDLE_PASSWORD") {
-            return Ok(Some(Secret::new(password.into_vec())));
+            return Ok(vec![Secret::new(password.into_vec())]);
         }
         if prompt == Prompt::No || !std::io::stdin().is_terminal() {
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        ask(name).map(Some)
+        ask(name).map(one)
     }
 }
 
-/// Opens the same source again and again, as a mount does, and asks only once.
-#[cfg(feature = "mount")]
+/// Opens the same source again and again, as a mount does, and everything on it that is
+/// locked; asks once for each.
+#[derive(Clone)]
 pub struct Keyring {
     args: PasswordArgs,
-    known: std::sync::Mutex<Option<Secret>>,
+    prompt: Prompt,
+    known: Arc<Mutex<HashMap<String, Vec<Secret>>>>,
 }
 
-#[cfg(feature = "mount")]
 impl Keyring {
-    pub fn new(args: PasswordArgs) -> Self {
-        Self { args, known: std::sync::Mutex::new(None) }
+    pub fn new(args: PasswordArgs, prompt: Prompt) -> Self {
+        Self { args, prompt, known: Arc::default() }
     }
 
+    #[cfg(feature = "mount")]
     pub fn open(&self, source: &Path) -> Result<Disk> {
-        Disk::open_with(source, &|name| {
-            let mut known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if known.is_none() {
-                no_core_dumps();
-                *known = self.args.find(name, Prompt::Yes)?;
-            }
-            Ok(known.clone())
-        })
+        self.open_how(source, &Access::default())
+    }
+
+    fn open_how(&self, source: &Path, access: &Access) -> Result<Disk> {
+        let disk = Disk::open_how(source, &|name| self.ask(name), access)?;
+        let keyring = self.clone();
+        Ok(disk.with_asker(Arc::new(move |name| keyring.ask(name))))
+    }
+
+    fn ask(&self, name: &str) -> Result<Vec<Secret>> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(secrets) = known.get(name) {
+            return Ok(secrets.clone());
+        }
+        no_core_dumps();
+        let secrets = self.args.find(name, self.prompt)?;
+        known.insert(name.to_owned(), secrets.clone());
+        Ok(secrets)
     }
 }
 
-fn read_file(path: &Path) -> Result<Secret> {
+/// The passwords in a file: one a line, each of which may be tried.
+fn read_file(path: &Path) -> Result<Vec<Secret>> {
     let failed = |e| Error::io(format!("cannot read the password file {}", path.display()), e);
-    std::fs::read(path).map(first_line).map_err(failed)
+    let bytes = Zeroizing::new(std::fs::read(path).map_err(failed)?);
+    let lines = bytes.split(|b| *b == b'\n').take(MAX_LINES).enumerate();
+    let wanted = lines.filter(|(n, line)| *n == 0 || !line.is_empty());
+    Ok(wanted.map(|(_, line)| first_line(line.to_vec())).collect())
 }
 
 fn first_line(mut bytes: Vec<u8>) -> Secret {
@@ -116,6 +136,9 @@ fn first_line(mut bytes: Vec<u8>) -> Secret {
     }
     Secret::new(bytes)
 }
+
+/// Most lines of a password file that are tried: each may cost a second.
+const MAX_LINES: usize = 64;
 
 /// Longest output of a password command that is read.
 const MAX_OUTPUT: u64 = 1 << 20;

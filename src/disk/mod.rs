@@ -13,7 +13,7 @@ mod udif;
 mod xz;
 
 pub use encrcdsa::image_uuid;
-pub use secret::Secret;
+pub use secret::{Asker, Secret};
 
 use crate::bundle::{Bundle, Token};
 use crate::error::{Error, Result};
@@ -37,9 +37,9 @@ pub enum Container {
     Raw(Arc<RawFile>),
 }
 
-/// Asked for a password when one is needed, with the name of the image. `None`: go
-/// on without.
-pub type AskPassword<'a> = &'a dyn Fn(&str) -> Result<Option<Secret>>;
+/// Asked for passwords when one is needed, with the name of the image: gives all that may
+/// be tried on it. None: go on without.
+pub type AskPassword<'a> = &'a dyn Fn(&str) -> Result<Vec<Secret>>;
 
 /// A disk: where it is kept, and its bytes.
 pub struct Disk {
@@ -51,6 +51,7 @@ pub struct Disk {
     decrypted: Option<Arc<Decrypted>>,
     cut: Option<String>,
     jobs: usize,
+    asker: Option<Asker>,
 }
 
 /// How a disk is encrypted.
@@ -95,7 +96,7 @@ impl Disk {
     /// [`Error::NotASource`] for what is none, [`Error::Io`], or [`Error::Corrupt`]
     /// for a bundle that has lost its geometry.
     pub fn open(path: &Path) -> Result<Self> {
-        Self::open_with(path, &|_| Ok(None))
+        Self::open_with(path, &|_| Ok(Vec::new()))
     }
 
     /// Open what lies at `path`; `ask` gives the password if it is encrypted.
@@ -132,6 +133,7 @@ impl Disk {
             decrypted: None,
             cut: None,
             jobs: access.jobs,
+            asker: None,
         };
         disk.fill(ask)?;
         Ok(disk)
@@ -230,8 +232,10 @@ impl Disk {
                 (wanted > stored).then(|| format!("{stored} of {wanted} bytes are in the file"));
         }
         let name = self.name();
-        let Some(password) = ask(&name)? else { return Ok(None) };
-        let keys = match header.unlock(&password, &name) {
+        let passwords = ask(&name)?;
+        let tried = passwords.iter().map(|p| header.unlock(p, &name));
+        let Some(unlocked) = first_right(tried) else { return Ok(None) };
+        let keys = match unlocked {
             Err(e @ Error::Corrupt(_)) => {
                 self.bytes = Err(Locked::Damaged(e.to_string()));
                 if let Some(encryption) = &mut self.encryption {
@@ -265,6 +269,18 @@ impl Disk {
         let decrypted = Arc::new(Decrypted::new(&header, &keys, store, size, self.jobs)?);
         self.decrypted = Some(decrypted.clone());
         Ok(Some(decrypted))
+    }
+
+    /// Who is asked for the passwords of what lies on the disk: encrypted volumes.
+    #[must_use]
+    pub fn with_asker(mut self, asker: Asker) -> Self {
+        self.asker = Some(asker);
+        self
+    }
+
+    /// Who is asked for the passwords of what lies on the disk.
+    pub fn asker(&self) -> Option<&Asker> {
+        self.asker.as_ref()
     }
 
     /// The path it was opened by.
@@ -355,6 +371,18 @@ impl Disk {
             }
         }
     }
+}
+
+/// The first attempt whose password was right, else the last; `None` if there was none.
+fn first_right<T>(tried: impl Iterator<Item = Result<T>>) -> Option<Result<T>> {
+    let mut last = None;
+    for attempt in tried {
+        if !matches!(attempt, Err(Error::WrongPassword(_))) {
+            return Some(attempt);
+        }
+        last = Some(attempt);
+    }
+    last
 }
 
 /// A container that was opened.

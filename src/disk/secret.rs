@@ -1,11 +1,17 @@
 //! Passwords and keys: wiped from memory after use, never shown.
 
+use crate::error::Result;
 use std::fmt;
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// A password.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<Vec<u8>>);
+
+/// Asked for passwords, with the name of what is locked: gives all that may be tried on
+/// it, the likeliest first; none: go on without.
+pub type Asker = Arc<dyn Fn(&str) -> Result<Vec<Secret>> + Send + Sync>;
 
 impl Secret {
     /// Take the bytes of a password.
@@ -16,7 +22,7 @@ impl Secret {
     /// The forms to try: as given, then composed and decomposed, since it is not
     /// documented which of them a Mac's dialogue hands on; last with the line end that
     /// `hdiutil -stdinpass` takes for a part of it.
-    pub(super) fn forms(&self) -> Vec<Zeroizing<Vec<u8>>> {
+    pub(crate) fn forms(&self) -> Vec<Zeroizing<Vec<u8>>> {
         use unicode_normalization::UnicodeNormalization;
         let mut forms = vec![self.0.clone()];
         if let Ok(text) = std::str::from_utf8(&self.0)

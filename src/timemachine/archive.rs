@@ -60,7 +60,8 @@ impl Archive {
     /// When the disk's bytes cannot be had. A volume that cannot be opened is kept
     /// in [`Archive::failed`].
     pub fn open(disk: &Disk) -> Result<Self> {
-        Self::open_with(disk, &OpenOptions::default())
+        let options = OpenOptions { asker: disk.asker().cloned(), ..OpenOptions::default() };
+        Self::open_with(disk, &options)
     }
 
     /// The same with what the volumes keep for themselves shown, if `options` say so.

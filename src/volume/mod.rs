@@ -6,6 +6,7 @@ mod check;
 pub use check::{Checked, Part, check};
 
 use crate::apfs::{Apfs, Container};
+use crate::disk::Asker;
 use crate::error::{Error, Result};
 use crate::fs::Volume;
 use crate::hfsplus::{self, HfsPlus};
@@ -201,11 +202,13 @@ impl Found {
 }
 
 /// How volumes are opened.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub struct OpenOptions {
     /// Show folders and files that the format keeps for itself (HFS+: the private folders
     /// of hard links, the journal).
     pub private: bool,
+    /// Who is asked for the password of an encrypted volume; nobody: it stays locked.
+    pub asker: Option<Asker>,
 }
 
 /// Open all volumes in a partition: of most formats one, of an APFS container as many as
@@ -220,14 +223,14 @@ pub fn open(found: &Found, options: &OpenOptions) -> Vec<Result<Arc<dyn Volume>>
             });
             vec![shown.map(|hfs| Arc::new(hfs) as Arc<dyn Volume>)]
         }
-        Kind::Apfs => apfs_volumes(found),
+        Kind::Apfs => apfs_volumes(found, options),
         _ => vec![Err(found.unsupported())],
     }
 }
 
 /// Every volume of a container; one that cannot be opened does not keep the others from
 /// it.
-fn apfs_volumes(found: &Found) -> Vec<Result<Arc<dyn Volume>>> {
+fn apfs_volumes(found: &Found, options: &OpenOptions) -> Vec<Result<Arc<dyn Volume>>> {
     let container = match Container::open(found.source.clone()) {
         Ok(container) => Arc::new(container),
         Err(e) => return vec![Err(e)],
@@ -236,6 +239,7 @@ fn apfs_volumes(found: &Found) -> Vec<Result<Arc<dyn Volume>>> {
     if numbers.is_empty() {
         return vec![Err(Error::Unsupported("the APFS container holds no volumes".into()))];
     }
-    let open = |oid| Apfs::open(container.clone(), oid, &mut |_| Ok(None));
+    let ask = |name: &str| options.asker.as_ref().map_or(Ok(Vec::new()), |ask| ask(name));
+    let open = |oid| Apfs::open(container.clone(), oid, &ask);
     numbers.into_iter().map(|oid| open(oid).map(|v| Arc::new(v) as Arc<dyn Volume>)).collect()
 }

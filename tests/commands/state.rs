@@ -196,7 +196,7 @@ fn a_password_does_not_change_who_it_is() {
         path
     };
     let locked = write("E", Some(Encryption::with_password("pw")), None, None);
-    let open = Disk::open_with(&locked, &|_| Ok(Some(Secret::new("pw".into())))).unwrap();
+    let open = Disk::open_with(&locked, &|_| Ok(vec![Secret::new("pw".into())])).unwrap();
     assert!(open.bytes().is_ok());
     assert_eq!(Identity::of(&open).unwrap(), identity(&locked));
     assert!(!identity(&locked).is_path_only(), "the token has a uuid");

@@ -8,7 +8,7 @@ use crate::common::manifest::compare;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tmbundle::apfs::{Apfs, Container};
-use tmbundle::disk::Disk;
+use tmbundle::disk::{Disk, Secret};
 use tmbundle::io::Source;
 use tmbundle::report::Ignore;
 use tmbundle::{partition, volume};
@@ -27,8 +27,8 @@ fn open(path: &Path) -> Apfs {
     let disk = Disk::open(path).unwrap();
     let container = container(&disk.bytes().unwrap());
     let oid = container.superblock().volumes[0];
-    let mut left = PASSWORDS.iter();
-    Apfs::open(container, oid, &mut |_| Ok(left.next().map(|p| p.as_bytes().to_vec()))).unwrap()
+    let all = || PASSWORDS.iter().map(|p| Secret::new(p.as_bytes().to_vec())).collect();
+    Apfs::open(container, oid, &|_| Ok(all())).unwrap()
 }
 
 /// The image that a manifest tells of, unpacked; and the snapshot it names.

@@ -12,7 +12,7 @@ use tools::bundle::{BundleOptions, Encryption};
 use tools::hfs::{Content, Meta, VolumeBuilder, VolumeOptions};
 
 fn open(path: &Path, password: &str) -> tmbundle::Result<Disk> {
-    Disk::open_with(path, &|_| Ok(Some(Secret::new(password.as_bytes().to_vec()))))
+    Disk::open_with(path, &|_| Ok(vec![Secret::new(password.as_bytes().to_vec())]))
 }
 
 fn whole(path: &Path, password: &str) -> Vec<u8> {

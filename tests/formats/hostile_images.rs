@@ -20,7 +20,7 @@ const DMGS: [&str; 5] = [
 ];
 
 fn open(path: &Path, password: &str) -> tmbundle::Result<Disk> {
-    Disk::open_with(path, &|_| Ok(Some(Secret::new(password.as_bytes().to_vec()))))
+    Disk::open_with(path, &|_| Ok(vec![Secret::new(password.as_bytes().to_vec())]))
 }
 
 fn write(dir: &Path, name: &str, bytes: &[u8]) -> PathBuf {
