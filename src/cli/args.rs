@@ -1,6 +1,7 @@
 //! Arguments of every command.
 
 use super::busy::IfBusy;
+use super::complete::addresses;
 use super::password::PasswordArgs;
 use clap::{Args, Parser, Subcommand};
 use std::num::NonZeroU64;
@@ -97,7 +98,7 @@ pub struct VerifyArgs {
     ///
     /// Prometheus text, written in one step when the run has ended, whatever it came to;
     /// an interrupted run leaves the old file. node_exporter reads names that end in
-    /// .prom.
+    /// .prom. `-` is standard output, the words then go to standard error.
     #[arg(long, value_name = "FILE")]
     pub metrics: Option<PathBuf>,
     /// Show every finding, not only the first of each kind
@@ -220,7 +221,7 @@ pub struct LsArgs {
     ///
     /// A snapshot is 'latest', a stamp or the beginning of one, with ~N behind it the N-th
     /// before it; or volume:PATH, volume=NAME:PATH for the volume as it is.
-    #[arg(value_name = "SNAPSHOT[:PATH]")]
+    #[arg(value_name = "SNAPSHOT[:PATH]", add = addresses())]
     pub address: Option<String>,
     /// One line an object with mode, links, owner, group, size and date
     #[arg(short, long)]
@@ -228,8 +229,8 @@ pub struct LsArgs {
     /// With -l: sizes such as 1.2 MiB
     #[arg(short = 'h', long)]
     pub human_readable: bool,
-    /// Nothing: names that begin with a dot are always shown
-    #[arg(short = 'a', long, hide_short_help = true)]
+    /// As in `ls -la`; names that begin with a dot are always shown
+    #[arg(short = 'a', long)]
     pub all: bool,
     /// Print help
     #[arg(long, action = clap::ArgAction::Help)]
@@ -252,7 +253,7 @@ pub struct LsArgs {
 pub struct CatArgs {
     /// Bundle, disk image or block device
     pub source: PathBuf,
-    #[arg(help = ADDRESS, value_name = "SNAPSHOT:PATH")]
+    #[arg(help = ADDRESS, value_name = "SNAPSHOT:PATH", add = addresses())]
     pub address: String,
     /// The resource fork instead of the data
     #[arg(long)]
@@ -273,7 +274,7 @@ pub struct CatArgs {
 pub struct ExtractArgs {
     /// Bundle, disk image or block device
     pub source: PathBuf,
-    #[arg(required = true, help = ADDRESS, value_name = "SNAPSHOT[:PATH]")]
+    #[arg(required = true, help = ADDRESS, value_name = "SNAPSHOT[:PATH]", add = addresses())]
     pub addresses: Vec<String>,
     /// Folder to restore into; made if it is not there
     #[arg(long, value_name = "DIR")]
@@ -328,6 +329,9 @@ pub struct ExplainArgs {
 }
 
 /// Print a completion script for a shell
+///
+/// It completes commands, options, paths, and the snapshots and files of the backup that
+/// stands before them.
 #[derive(Args)]
 pub struct CompletionsArgs {
     pub shell: clap_complete::Shell,

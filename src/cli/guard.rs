@@ -19,7 +19,8 @@ pub fn check(command: &Command) -> Result<()> {
         Command::Verify(args) => {
             sources.extend(args.sources.iter().map(PathBuf::as_path));
             let memory = &args.memory;
-            places.extend(args.metrics.iter().map(|path| ("--metrics", path.as_path())));
+            let metrics = args.metrics.iter().filter(|file| file.as_os_str() != "-");
+            places.extend(metrics.map(|path| ("--metrics", path.as_path())));
             places.extend(memory.state_dir.iter().map(|path| ("--state-dir", path.as_path())));
             let manifest = memory.manifest.iter().flatten();
             places.extend(manifest.map(|path| ("--manifest", path.as_path())));

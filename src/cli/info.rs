@@ -6,16 +6,18 @@ use super::page::{self, Page, Tone, hanging};
 use super::password::Prompt;
 use super::text;
 use std::io::{self, Write};
+use tmbundle::bundle::busy;
 use tmbundle::query::{self, BundleInfo, HfsInfo, Info, PartitionInfo};
 
 pub fn run(args: &InfoArgs) -> anyhow::Result<Exit> {
     let disk = args.password.open(&args.source, Prompt::No)?;
     let info = query::info(&disk)?;
+    let busy = disk.bundle().map(busy::signs).unwrap_or_default();
     if args.json {
         output::json("tmbundle/info/1", &info)?;
     } else {
         let mut out = page::stdout();
-        print(&mut out, &info)?;
+        print(&mut out, &output::last_part(&args.source), &info, &busy)?;
         out.flush()?;
     }
     Ok(Exit::Ok)
@@ -30,10 +32,12 @@ fn line(out: &mut Page<impl Write>, label: &str, value: &str) -> io::Result<()> 
     out.put(hanging(16).tone(tone, format!("  {label:14}")).plain(value))
 }
 
-fn print(out: &mut Page<impl Write>, info: &Info) -> io::Result<()> {
-    let name = info.source.trim_end_matches('/').rsplit('/').next().unwrap_or(&info.source);
+fn print(out: &mut Page<impl Write>, name: &str, info: &Info, busy: &[String]) -> io::Result<()> {
     out.put(hanging(2).tone(Tone::Strong, name))?;
     line(out, "kind", info.kind)?;
+    if !busy.is_empty() {
+        line(out, "in use", &busy.join("; "))?;
+    }
     let mut size = text::bytes(info.size);
     if let Some(on_disk) = info.bytes_on_disk {
         let about = if info.bytes_on_disk_exact { "" } else { "about " };

@@ -149,7 +149,8 @@ pub fn write(file: &Path, all: &[Checked], exit: u8, now: i64) -> Result<()> {
     write_atomically(file, page(all, exit, now).as_bytes(), 0o644)
 }
 
-fn page(all: &[Checked], exit: u8, now: i64) -> String {
+/// The file's text.
+pub fn page(all: &[Checked], exit: u8, now: i64) -> String {
     let mut page = Page::default();
     page.family("tmbundle_build_info", "The version that wrote this file.");
     page.sample("tmbundle_build_info", &[("version", env!("CARGO_PKG_VERSION"))], &1);

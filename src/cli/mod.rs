@@ -5,6 +5,7 @@ mod args;
 mod busy;
 mod cat;
 mod clock;
+mod complete;
 mod cost;
 mod docs;
 mod explain;
@@ -15,6 +16,7 @@ mod locate;
 #[cfg(feature = "mount")]
 mod log;
 mod ls;
+mod manual;
 mod memory;
 mod metrics;
 #[cfg(feature = "mount")]
@@ -38,6 +40,8 @@ use std::process::ExitCode;
 
 /// Parse the arguments and run the command.
 pub fn main() -> ExitCode {
+    // A shell that completes a line asks for what may come next.
+    clap_complete::CompleteEnv::with_factory(usage::command).complete();
     let cli = match usage::parse(arguments()) {
         Ok(cli) => cli,
         Err(code) => return code,

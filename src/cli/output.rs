@@ -114,9 +114,14 @@ pub fn error(text: &str, hint: Option<&str>) {
     }
 }
 
-/// Last part of a path, for people.
+/// Last part of a path, for people; of `.` and the like the name of what it stands for.
 pub fn last_part(path: &Path) -> String {
-    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+    let named = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let ends_in_name = !path.to_string_lossy().trim_end_matches('/').ends_with("/.");
+    named(path)
+        .filter(|_| ends_in_name)
+        .or_else(|| named(&std::fs::canonicalize(path).ok()?))
+        .unwrap_or_else(|| path.display().to_string())
 }
 
 fn hint(error: &Error) -> Option<&'static str> {

@@ -7,6 +7,7 @@
 use anstyle::{AnsiColor, Style};
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tmbundle::report::present;
 use unicode_width::UnicodeWidthStr;
 
@@ -85,6 +86,24 @@ pub fn stderr() -> Page<io::StderrLock<'static>> {
     let stderr = io::stderr();
     let (colour, width) = (colour(&stderr), width(&stderr));
     Page { out: stderr.lock(), colour, width }
+}
+
+/// Set while standard output is for a machine.
+static DIVERTED: AtomicBool = AtomicBool::new(false);
+
+/// From now on what [`main`] prints goes to standard error instead.
+pub fn divert(diverted: bool) {
+    DIVERTED.store(diverted, Ordering::Relaxed);
+}
+
+/// Where a command's words go: standard output, unless they were diverted.
+pub fn main() -> Page<Box<dyn Write>> {
+    if DIVERTED.load(Ordering::Relaxed) {
+        let Page { out, colour, width } = stderr();
+        return Page { out: Box::new(out), colour, width };
+    }
+    let Page { out, colour, width } = stdout();
+    Page { out: Box::new(out), colour, width }
 }
 
 /// Whether to colour: `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE` and `TERM` count.

@@ -1,7 +1,7 @@
 //! Where a password comes from: a file, a command, the environment, or a prompt.
 //! Never an argument, which every user of the machine could read.
 
-use super::stop;
+use super::{output, stop};
 use clap::Args;
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -28,11 +28,19 @@ pub struct PasswordArgs {
     /// TMBUNDLE_PASSWORD_FILE names one too.
     #[arg(long, value_name = "FILE", conflicts_with = "password_command")]
     pub password_file: Option<PathBuf>,
-    /// Run this with the shell; the first line it prints is the password
+    /// Run this with the shell; the lines it prints are the passwords to try
     ///
-    /// TMBUNDLE_PASSWORD_COMMAND gives one too, and TMBUNDLE_PASSWORD the password itself.
+    /// TMBUNDLE_SOURCE tells it the path of the backup, so that one share can have many
+    /// passwords. TMBUNDLE_PASSWORD_COMMAND gives one too, and TMBUNDLE_PASSWORD the
+    /// password itself.
     #[arg(long, value_name = "CMD")]
     pub password_command: Option<OsString>,
+    /// A folder of password files, each called as the bundle, with its ending or without
+    ///
+    /// TMBUNDLE_PASSWORD_DIR names one too. A bundle that has no file there is opened as
+    /// the other options say.
+    #[arg(long, value_name = "DIR")]
+    pub password_dir: Option<PathBuf>,
 }
 
 /// Whether to ask at the terminal when nothing else gives a password.
@@ -54,30 +62,40 @@ impl PasswordArgs {
         keyring.open_how(source, access)
     }
 
-    fn find(&self, name: &str, prompt: Prompt) -> Result<Vec<Secret>> {
+    /// What the arguments, or else the environment, give for a source; `None` if nothing.
+    fn given(&self, source: &Path) -> Result<Option<Vec<Secret>>> {
+        let told = self.password_dir.is_some()
+            || self.password_file.is_some()
+            || self.password_command.is_some();
         // What was said on the command line counts before the environment.
-        if let Some(file) = &self.password_file {
-            return read_file(file);
+        let of = |name: &str| std::env::var_os(name).filter(|value| !told && !value.is_empty());
+        let dir = self.password_dir.clone();
+        if let Some(dir) = dir.or_else(|| of("TMBUNDLE_PASSWORD_DIR").map(PathBuf::from))
+            && let Some(file) = file_of(&dir, source)?
+        {
+            return read_file(&file).map(Some);
         }
-        let one = |secret| vec![secret];
-        if let Some(command) = &self.password_command {
-            return run(command).map(one);
+        let file = self.password_file.clone();
+        if let Some(file) = file.or_else(|| of("TMBUNDLE_PASSWORD_FILE").map(PathBuf::from)) {
+            return read_file(&file).map(Some);
         }
-        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-        if let Some(file) = set("TMBUNDLE_PASSWORD_FILE") {
-            return read_file(Path::new(&file));
+        let command = self.password_command.clone();
+        if let Some(command) = command.or_else(|| of("TMBUNDLE_PASSWORD_COMMAND")) {
+            return run(&command, source).map(Some);
         }
-        if let Some(command) = set("TMBUNDLE_PASSWORD_COMMAND") {
-            return run(&command).map(one);
-        }
-        if let Some(password) = set("TMBUNDLE_PASSWORD") {
-            return Ok(vec![Secret::new(password.into_vec())]);
-        }
-        if prompt == Prompt::No || !std::io::stdin().is_terminal() {
-            return Ok(Vec::new());
-        }
-        ask(name).map(one)
+        let password = of("TMBUNDLE_PASSWORD");
+        Ok(password.map(|password| vec![Secret::new(password.into_vec())]))
     }
+}
+
+/// The file with the passwords of a source: `Anna.sparsebundle`, or `Anna`.
+fn file_of(dir: &Path, source: &Path) -> Result<Option<PathBuf>> {
+    let failed = |e| Error::io(format!("cannot read the password folder {}", dir.display()), e);
+    std::fs::metadata(dir).map_err(failed)?;
+    let real = std::fs::canonicalize(source).unwrap_or_else(|_| source.to_owned());
+    let names = [real.file_name(), real.file_stem()];
+    let mut files = names.into_iter().flatten().map(|name| dir.join(name));
+    Ok(files.find(|file| file.is_file()))
 }
 
 /// Opens the same source again and again, as a mount does, and everything on it that is
@@ -86,8 +104,18 @@ impl PasswordArgs {
 pub struct Keyring {
     args: PasswordArgs,
     prompt: Prompt,
-    known: Arc<Mutex<HashMap<String, Vec<Secret>>>>,
+    known: Arc<Mutex<HashMap<String, Known>>>,
 }
+
+/// What was answered, and whether somebody typed it.
+#[derive(Clone, Default)]
+struct Known {
+    secrets: Vec<Secret>,
+    typed: bool,
+}
+
+/// How often one may mistype at the terminal.
+const ANSWERS: usize = 3;
 
 impl Keyring {
     pub fn new(args: PasswordArgs, prompt: Prompt) -> Self {
@@ -100,30 +128,63 @@ impl Keyring {
     }
 
     fn open_how(&self, source: &Path, access: &Access) -> Result<Disk> {
-        let disk = Disk::open_how(source, &|name| self.ask(name), access)?;
-        let keyring = self.clone();
-        Ok(disk.with_asker(Arc::new(move |name| keyring.ask(name))))
+        for _ in 1..ANSWERS {
+            match self.try_to_open(source, access) {
+                Err(Error::WrongPassword(name)) if self.forget_typed(&name) => {
+                    output::note(&format!("That does not open {name}; try again."));
+                }
+                other => return other,
+            }
+        }
+        self.try_to_open(source, access)
     }
 
-    fn ask(&self, name: &str) -> Result<Vec<Secret>> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(secrets) = known.get(name) {
-            return Ok(secrets.clone());
+    fn try_to_open(&self, source: &Path, access: &Access) -> Result<Disk> {
+        let disk = Disk::open_how(source, &|name| self.ask(source, name), access)?;
+        let (keyring, source) = (self.clone(), source.to_owned());
+        Ok(disk.with_asker(Arc::new(move |name| keyring.ask(&source, name))))
+    }
+
+    fn ask(&self, source: &Path, name: &str) -> Result<Vec<Secret>> {
+        let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = all.get(name) {
+            return Ok(known.secrets.clone());
         }
         no_core_dumps();
-        let secrets = self.args.find(name, self.prompt)?;
-        known.insert(name.to_owned(), secrets.clone());
-        Ok(secrets)
+        let known = match self.args.given(source)? {
+            Some(secrets) => Known { secrets, typed: false },
+            None if self.prompt == Prompt::No || !std::io::stdin().is_terminal() => {
+                Known::default()
+            }
+            None => Known { secrets: vec![ask(name)?], typed: true },
+        };
+        all.insert(name.to_owned(), known.clone());
+        Ok(known.secrets)
+    }
+
+    /// Forget what somebody typed for `name`; whether anybody did.
+    fn forget_typed(&self, name: &str) -> bool {
+        let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let typed = all.get(name).is_some_and(|known| known.typed);
+        if typed {
+            all.remove(name);
+        }
+        typed
     }
 }
 
 /// The passwords in a file: one a line, each of which may be tried.
 fn read_file(path: &Path) -> Result<Vec<Secret>> {
     let failed = |e| Error::io(format!("cannot read the password file {}", path.display()), e);
-    let bytes = Zeroizing::new(std::fs::read(path).map_err(failed)?);
+    std::fs::read(path).map(lines).map_err(failed)
+}
+
+/// The passwords in a text: one a line. An empty text is the empty password.
+fn lines(text: Vec<u8>) -> Vec<Secret> {
+    let bytes = Zeroizing::new(text);
     let lines = bytes.split(|b| *b == b'\n').take(MAX_LINES).enumerate();
     let wanted = lines.filter(|(n, line)| *n == 0 || !line.is_empty());
-    Ok(wanted.map(|(_, line)| first_line(line.to_vec())).collect())
+    wanted.map(|(_, line)| first_line(line.to_vec())).collect()
 }
 
 fn first_line(mut bytes: Vec<u8>) -> Secret {
@@ -159,7 +220,7 @@ fn ask(name: &str) -> Result<Secret> {
                 settings,
             );
         }
-        super::output::note("");
+        output::note("");
         return Err(e);
     }
     let gone = || Err(std::io::Error::other("nobody answers"));
@@ -178,11 +239,12 @@ fn until(done: impl Fn() -> bool) -> Result<()> {
     Ok(())
 }
 
-fn run(command: &OsStr) -> Result<Secret> {
+fn run(command: &OsStr, source: &Path) -> Result<Vec<Secret>> {
     let failed = |e| Error::io("cannot run the password command", e);
     let mut child = Command::new("sh")
         .arg("-c")
         .arg(command)
+        .env("TMBUNDLE_SOURCE", std::path::absolute(source).unwrap_or_else(|_| source.into()))
         .stdin(Stdio::inherit())
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
@@ -206,7 +268,7 @@ fn run(command: &OsStr) -> Result<Secret> {
     if !status.success() {
         return Err(Error::Invalid(format!("the password command failed ({status})")));
     }
-    Ok(first_line(output))
+    Ok(lines(output))
 }
 
 /// Ask the system not to write our memory to disk when we crash.

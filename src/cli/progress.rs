@@ -1,9 +1,7 @@
 //! Progress on standard error: two lines on a terminal, nothing elsewhere.
 
 use super::{output, stop, text};
-use indicatif::{
-    HumanBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle,
-};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -97,11 +95,11 @@ impl Bars {
 /// The two lines: phase; then bar, items, bytes, rate, time left, as far as known.
 fn template(total: u64, unit: Unit, meter: bool) -> String {
     let (done, rate) = match unit {
-        Unit::Bytes => ("{bytes}", "{binary_bytes_per_sec}"),
+        Unit::Bytes => ("{done}", "{rate}"),
         Unit::Items => ("{human_pos}", "{per_sec}"),
     };
     let whole = match unit {
-        Unit::Bytes => "{total_bytes}",
+        Unit::Bytes => "{whole}",
         Unit::Items => "{human_len}",
     };
     let mut parts = match total {
@@ -135,7 +133,7 @@ fn style(
         // What nobody metered was told beside the items, or not at all.
         let bytes = metered.max(beside.load(Ordering::Relaxed));
         let rate = bytes as f64 / state.elapsed().as_secs_f64().max(0.001);
-        let _ = write!(out, "{} · {}/s", HumanBytes(bytes), HumanBytes(rate as u64));
+        let _ = write!(out, "{} · {}/s", text::bytes(bytes), text::bytes(rate as u64));
     };
     let items = move |_: &ProgressState, out: &mut dyn Write| {
         let n = items.load(Ordering::Relaxed);
@@ -148,6 +146,16 @@ fn style(
             _ => write!(out, "{:#} left", HumanDuration(state.eta())),
         };
     };
+    let done = |state: &ProgressState, out: &mut dyn Write| {
+        let _ = write!(out, "{}", text::bytes(state.pos()));
+    };
+    let whole = |state: &ProgressState, out: &mut dyn Write| {
+        let _ = write!(out, "{}", text::bytes(state.len().unwrap_or(0)));
+    };
+    let rate = |state: &ProgressState, out: &mut dyn Write| {
+        let _ = write!(out, "{}/s", text::bytes(state.per_sec() as u64));
+    };
+    let style = style.with_key("done", done).with_key("whole", whole).with_key("rate", rate);
     style.with_key("read", read).with_key("items", items).with_key("left", left)
 }
 
@@ -214,9 +222,9 @@ mod tests {
     fn every_template_is_two_lines_that_can_be_drawn() {
         for (total, unit, meter, has) in [
             (9, Unit::Items, true, "{human_pos}/{human_len} · {read} · {left}"),
-            (9, Unit::Bytes, true, "{bytes}/{total_bytes} · {items} · {binary_bytes_per_sec}"),
+            (9, Unit::Bytes, true, "{done}/{whole} · {items} · {rate}"),
             (0, Unit::Items, false, "{human_pos} · {per_sec} · {elapsed}"),
-            (0, Unit::Bytes, false, "{bytes} · {items} · {binary_bytes_per_sec} · {elapsed}"),
+            (0, Unit::Bytes, false, "{done} · {items} · {rate} · {elapsed}"),
         ] {
             let text = template(total, unit, meter);
             assert!(text.contains(has), "{text}");

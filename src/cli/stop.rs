@@ -1,11 +1,12 @@
 //! The wish to stop, from the keyboard or a signal.
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock, Once};
 use std::time::Duration;
 
-static STOP: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
+static STOP: AtomicBool = AtomicBool::new(false);
 /// How many are writing something that should not be cut short.
 static SAVING: AtomicUsize = AtomicUsize::new(0);
 
@@ -18,10 +19,16 @@ const NAP: Duration = Duration::from_millis(50);
 pub fn listen() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
-            let _ = signal_hook::flag::register_conditional_shutdown(signal, 130, STOP.clone());
-            let _ = signal_hook::flag::register(signal, STOP.clone());
-        }
+        // Registered now; what arrives before the thread runs waits for it.
+        let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) else { return };
+        std::thread::spawn(move || {
+            for _ in signals.forever() {
+                if STOP.swap(true, Ordering::Relaxed) {
+                    super::progress::clear();
+                    std::process::exit(130);
+                }
+            }
+        });
     });
 }
 

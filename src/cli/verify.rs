@@ -13,11 +13,12 @@ use super::stop;
 use super::targets::{self, Target};
 use super::verdict::Printer;
 use serde::Serialize;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tmbundle::Error;
 use tmbundle::io::Access;
-use tmbundle::report::{Progress, Severity};
+use tmbundle::report::{KeptIn, Progress, Severity};
 use tmbundle::verify::{Options, Outcome, skipped, verify};
 
 #[derive(Serialize)]
@@ -49,11 +50,17 @@ pub struct Checked {
 }
 
 pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
+    let metrics_out = args.metrics.as_deref().is_some_and(is_stdout);
+    if metrics_out && args.json {
+        let text = "--metrics - and --json are both for standard output: give --metrics a file";
+        return Err(Error::Invalid(text.into()).into());
+    }
+    page::divert(metrics_out);
     let targets = targets::find(args);
     let memory = Memory::new(args, targets.all.len())?;
     stop::listen();
     stop::enforce();
-    if let Some(file) = &args.metrics {
+    if let Some(file) = args.metrics.as_ref().filter(|file| !is_stdout(file)) {
         metrics::check(file, targets.all.iter().map(|t| t.path.as_path()))?;
     }
     let names = targets.several.then(|| targets.all.iter().map(|t| t.name.as_str()));
@@ -133,7 +140,10 @@ impl Run<'_> {
             before: remembered.problem(),
             ..options(self.args)
         };
-        let outcome = verify(path, opened, options, &self.bars)?;
+        let bundle = !matches!(&opened, Ok(disk) if disk.bundle().is_none());
+        let mut outcome = verify(path, opened, options, &self.bars)?;
+        let kept = if bundle { KeptIn::Bundle } else { KeptIn::One };
+        outcome.findings.iter_mut().for_each(|finding| finding.fit(kept));
         // What was cut short by a signal is not a verification.
         self.bars.check()?;
         remembered.verified(outcome.verdict);
@@ -185,7 +195,7 @@ impl Run<'_> {
         if self.args.json || !self.printer.waits() {
             return Ok(());
         }
-        let mut out = page::stdout();
+        let mut out = page::main();
         self.printer.total(&mut out, true)?;
         out.flush()?;
         drop(out);
@@ -198,14 +208,20 @@ impl Run<'_> {
 
     fn end(mut self) -> anyhow::Result<Exit> {
         if let Some(file) = &self.args.metrics {
-            let now = clock::now();
-            metrics::write(file, &self.checked, self.worst.code(), now)?;
+            let (all, now) = (&self.checked, clock::now());
+            if is_stdout(file) {
+                let mut out = output::stdout();
+                out.write_all(metrics::page(all, self.worst.code(), now).as_bytes())?;
+                out.flush()?;
+            } else {
+                metrics::write(file, all, self.worst.code(), now)?;
+            }
         }
         if self.args.json {
             output::json("tmbundle/verify/1", &document(&self.checked))?;
         } else {
             self.tell_all()?;
-            let mut out = page::stdout();
+            let mut out = page::main();
             self.printer.remedies(&mut out)?;
             self.printer.total(&mut out, false)?;
             out.flush()?;
@@ -215,13 +231,18 @@ impl Run<'_> {
     }
 }
 
+/// `--metrics -`
+fn is_stdout(file: &Path) -> bool {
+    file.as_os_str() == "-"
+}
+
 /// Print what came of one source.
 fn tell(printer: &mut Printer, json: bool, checked: &Checked) -> anyhow::Result<()> {
     if let Some(error) = &checked.error {
         output::fail_of(&checked.path, error);
     }
     if let Some(outcome) = checked.outcome.as_ref().filter(|_| !json) {
-        let mut out = page::stdout();
+        let mut out = page::main();
         printer.outcome(&mut out, &checked.name, outcome, checked.took)?;
         out.flush()?;
     }

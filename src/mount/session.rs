@@ -242,7 +242,10 @@ fn take_away(dir: &Path, lazy: bool) -> Result<()> {
 /// # Errors
 /// [`Error::Invalid`] when none is mounted there, [`Error::Busy`] while one is used.
 pub fn unmount(dir: &Path, lazy: bool) -> Result<()> {
-    let dir = check::absolute(dir)?;
+    // What is not there needs no advice on how to make it.
+    let nothing = || Error::Invalid(format!("nothing is mounted on {}", dir.display()));
+    let dir = std::fs::symlink_metadata(dir).is_ok().then(|| check::absolute(dir));
+    let dir = dir.ok_or_else(nothing)??;
     match mount_at(&dir) {
         Some(mount) if mount.is_ours() => take_away(&dir, lazy),
         Some(mount) => {

@@ -9,6 +9,7 @@ mod finding;
 mod fsck;
 mod place;
 mod progress;
+mod remedy;
 pub mod words;
 
 pub use code::{Code, CodeInfo, Quality, Subject};
@@ -17,3 +18,4 @@ pub use finding::{Affected, Collector, Cost, Finding, Ignore, Reporter, Severity
 pub use fsck::{FsckError, Maps};
 pub use place::{Scope, Structure, Where};
 pub use progress::{NoProgress, Progress, Silently, Unit};
+pub use remedy::KeptIn;

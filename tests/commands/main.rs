@@ -2,6 +2,7 @@
 #![allow(clippy::print_stderr)]
 
 mod access;
+mod addressing;
 mod bad_input;
 mod band_manifest;
 mod cli;
@@ -18,10 +19,12 @@ mod mount;
 #[cfg(feature = "mount")]
 mod mounting;
 mod packaging;
+mod passwords;
 mod progress;
 mod read_data;
 mod read_data_order;
 mod share;
 mod signals;
+mod spelling;
 mod state;
 mod timemachine_state;

@@ -229,7 +229,7 @@ fn nothing_is_written_into_a_source_or_where_there_is_no_folder() {
     let image = dir.path().join("disk.img");
     fs::write(&image, vec![0; 1 << 20]).unwrap();
     let image = image.to_str().unwrap();
-    tmbundle(&["verify", "--metrics", image, image]).expect(2, &["would be written into"]);
+    tmbundle(&["verify", "--metrics", image, image]).expect(2, &["backup"]);
     assert_eq!(fs::metadata(image).unwrap().len(), 1 << 20);
     assert!(!bundle.join("tm.prom").exists());
 }

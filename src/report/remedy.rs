@@ -1,0 +1,87 @@
+//! What to do, where the usual advice does not fit what the backup is kept in.
+
+use super::{Code, Finding};
+
+/// What a backup is kept in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeptIn {
+    /// A bundle: bands, property lists, a token.
+    Bundle,
+    /// One file, or a device: there is nothing to look at beside it.
+    One,
+}
+
+impl Code {
+    /// One sentence on what to do about a finding in such a backup.
+    pub fn remedy(self, kept: KeptIn) -> &'static str {
+        match kept {
+            KeptIn::Bundle => self.info().remedy,
+            KeptIn::One => self.without_bundle().unwrap_or(self.info().remedy),
+        }
+    }
+
+    /// Where the usual advice speaks of bands, tokens or the bundle.
+    fn without_bundle(self) -> Option<&'static str> {
+        Some(match self {
+            Self::HeaderEncryption => {
+                "Restore the file from another copy: its encryption header holds the only keys."
+            }
+            Self::TokenOdd => {
+                "Keep a copy of the file; let the Mac change the image's password to the same one to write the header anew."
+            }
+            Self::BandLost | Self::BandMapped => {
+                "Look for these bytes in another copy; ask the disk or file system that holds this one what happened to them."
+            }
+            Self::DiskUnreadable => {
+                "Look at the health of the disk that holds it, and copy what can still be read now."
+            }
+            Self::VolumeUnknown => {
+                "If the partition was ever in use, its beginning is lost or overwritten: look for it in another copy."
+            }
+            Self::VolumeNone => {
+                "It was never formatted, or its beginning is lost: look for it in another copy."
+            }
+            Self::HeaderLost => {
+                "Look for another copy; see whether a part of this one is zero, or missing at its end."
+            }
+            Self::BtreeUnreadable | Self::BitmapUnreadable => {
+                "Look at the health of the disk that holds it, and copy what can still be read now."
+            }
+            Self::FileUnreadable => {
+                "Look for the file in another snapshot; if the disk reports errors, copy the image now."
+            }
+            Self::TmAgeUnknown => "Give the password, or verify without --quick.",
+            _ => return None,
+        })
+    }
+}
+
+impl Finding {
+    /// Give the advice that fits what the backup is kept in.
+    pub fn fit(&mut self, kept: KeptIn) {
+        if self.remedy == self.code.info().remedy {
+            self.remedy = self.code.remedy(kept);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_advice_speaks_of_what_a_single_file_does_not_have() {
+        for code in Code::ALL.iter().filter(|code| {
+            // These are found in bundles only.
+            let name = code.name();
+            let only = ["BUNDLE-", "BAND-", "TOKEN-MISSING", "TOKEN-LOST", "TM-", "MANIFEST"];
+            !only.iter().any(|begin| name.starts_with(begin))
+                || matches!(code, Code::BandLost | Code::BandMapped | Code::TmAgeUnknown)
+        }) {
+            let remedy = code.remedy(KeptIn::One).to_lowercase();
+            for word in ["bundle", "band", "token"] {
+                assert!(!remedy.contains(word), "{code}: {remedy}");
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Where passwords come from, and what is tried.
+
+use crate::common::{self, Ran, tmbundle_with};
+use std::fs;
+use std::path::Path;
+use tools::bundle::{BundleOptions, Encryption};
+
+fn encrypted(path: &Path, password: &str) {
+    let options = BundleOptions {
+        encryption: Some(Encryption::with_password(password)),
+        ..BundleOptions::default()
+    };
+    let volume = tools::samples::sample("empty").unwrap().build();
+    tools::bundle::write(&volume.image, path, &options).unwrap();
+}
+
+fn ls(path: &Path, variables: &[(&str, &str)], args: &[&str]) -> Ran {
+    tmbundle_with(variables, &[&["ls"], args, &[path.to_str().unwrap(), "volume:"]].concat())
+}
+
+#[test]
+fn each_line_of_a_file_is_tried() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("Anna.sparsebundle");
+    encrypted(&path, "third");
+    let file = dir.path().join("passwords");
+    let option = ["--password-file", file.to_str().unwrap()];
+    fs::write(&file, "first\nsecond\r\n\nthird\r\n").unwrap();
+    ls(&path, &[], &option).expect(0, &[]);
+    ls(&path, &[], &["--password-command", "printf 'a\\nthird\\n'"]).expect(0, &[]);
+    // One that was given and opens nothing is never all right.
+    for content in ["first\nsecond\n", ""] {
+        fs::write(&file, content).unwrap();
+        ls(&path, &[], &option).expect(3, &["the password does not open Anna.sparsebundle"]);
+        let verify = ["verify", option[0], option[1], path.to_str().unwrap()];
+        assert_ne!(common::tmbundle(&verify).code, Some(0));
+    }
+}
+
+#[test]
+fn arguments_win_over_the_environment() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("Anna.sparsebundle");
+    encrypted(&path, "right");
+    let command = ["--password-command", "echo right"];
+    for variable in ["TMBUNDLE_PASSWORD", "TMBUNDLE_PASSWORD_FILE", "TMBUNDLE_PASSWORD_COMMAND"] {
+        ls(&path, &[(variable, "/nowhere")], &command).expect(0, &[]);
+    }
+    ls(&path, &[("TMBUNDLE_PASSWORD", "right")], &["--password-command", "echo wrong"])
+        .expect(3, &["does not open"]);
+    ls(&path, &[("TMBUNDLE_PASSWORD", "right")], &[]).expect(0, &[]);
+}
+
+#[test]
+fn one_share_may_have_many_passwords() {
+    let dir = tempfile::tempdir().unwrap();
+    let share = dir.path().join("share");
+    let passwords = dir.path().join("passwords");
+    fs::create_dir_all(&share).unwrap();
+    fs::create_dir_all(&passwords).unwrap();
+    for (name, password) in [("Anna", "of anna"), ("Bob", "of bob")] {
+        encrypted(&share.join(format!("{name}.sparsebundle")), password);
+    }
+    fs::write(passwords.join("Anna.sparsebundle"), "of anna\n").unwrap();
+    fs::write(passwords.join("Bob"), "of bob\n").unwrap();
+    let of = |folder: &Path| {
+        let dir = folder.to_str().unwrap();
+        common::tmbundle(&["verify", "--password-dir", dir, "--json", share.to_str().unwrap()])
+    };
+    let checked = |ran: &Ran| {
+        let json: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+        json["sources"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|s| s["not_checked"].as_array().is_none_or(Vec::is_empty))
+            .collect::<Vec<_>>()
+    };
+    let ran = of(&passwords);
+    ran.expect(0, &[]);
+    assert_eq!(checked(&ran), [true, true], "{ran:#?}");
+    // The command is told whose password is wanted.
+    let command = "case $TMBUNDLE_SOURCE in /*/Anna.sparsebundle) echo of anna;; /*/Bob.sparsebundle) echo of bob;; esac";
+    let args = ["verify", "--password-command", command, "--json", share.to_str().unwrap()];
+    let ran = common::tmbundle(&args);
+    ran.expect(0, &[]);
+    assert_eq!(checked(&ran), [true, true], "{ran:#?}");
+    // Whoever has no file there is as without a password; a missing folder is an error.
+    fs::remove_file(passwords.join("Bob")).unwrap();
+    assert_eq!(checked(&of(&passwords)), [true, false]);
+    of(&passwords.join("nowhere")).expect(3, &["cannot read the password folder"]);
+}
+
+#[test]
+fn three_tries_at_a_terminal() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("Anna.sparsebundle");
+    encrypted(&path, "right");
+    let Some((code, text)) = typed(&path, &["wrong", "again", "right"]) else {
+        return common::skipped("three tries: script(1) does not run here");
+    };
+    assert_eq!((code, text.matches("Password for").count()), (Some(0), 3), "{text}");
+    let (code, text) = typed(&path, &["wrong", "again", "still wrong", "right"]).unwrap();
+    assert_eq!((code, text.matches("Password for").count()), (Some(3), 3), "{text}");
+    assert!(text.contains("does not open Anna.sparsebundle"), "{text}");
+}
+
+/// List at a pseudo terminal, typing a line whenever a password is asked for; the exit code
+/// and what was shown.
+fn typed(bundle: &Path, lines: &[&str]) -> Option<(Option<i32>, String)> {
+    use std::io::{Read, Write};
+    let command = format!("'{}' ls '{}' volume:", env!("CARGO_BIN_EXE_tmbundle"), bundle.display());
+    let mut child = std::process::Command::new("script")
+        .args(["-qefc", &command, "/dev/null"])
+        .env("NO_COLOR", "1")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .ok()?;
+    let (mut keyboard, mut screen) = (child.stdin.take()?, child.stdout.take()?);
+    let (mut shown, mut byte, mut next) = (Vec::new(), [0], lines.iter());
+    while screen.read(&mut byte).is_ok_and(|n| n == 1) {
+        shown.push(byte[0]);
+        if shown.ends_with(b"Anna.sparsebundle: ") {
+            // The prompt stands before the terminal is made silent.
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            let _ = writeln!(keyboard, "{}", next.next().unwrap_or(&""));
+        }
+    }
+    Some((child.wait().ok()?.code(), String::from_utf8_lossy(&shown).into_owned()))
+}
