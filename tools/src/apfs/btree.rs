@@ -74,6 +74,21 @@ impl<K: Key> Tree<K> {
         Tree { kind, block_size, nodes, free: vec![], root: 0, footer, dropped: vec![] }
     }
 
+    /// A tree that was written elsewhere: it can be referred to, not changed.
+    pub fn written(
+        kind: &'static TreeKind,
+        block_size: usize,
+        (oid, written): (u64, Written),
+        footer: Footer,
+    ) -> Self {
+        let mut tree = Tree::new(kind, block_size, oid);
+        let root = tree.node_mut(0);
+        root.dirty = false;
+        root.written = Some(written);
+        tree.footer = footer;
+        tree
+    }
+
     pub(super) fn node(&self, at: usize) -> &Node<K> {
         self.nodes[at].as_ref().expect("a node")
     }

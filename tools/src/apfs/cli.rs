@@ -4,13 +4,16 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::{demo, samples};
+use super::{big, demo, samples};
 
 /// How the commands are called.
 pub const USAGE: &str = "tools apfs list                  kinds of APFS containers and damage
 tools apfs volume KIND OUT.img   a container; the live view's manifest goes to OUT.img.jsonl, a
                                  snapshot's to OUT.img@NAME.jsonl, further volumes' to OUT.img.N…
-tools apfs demo OUT.backupbundle the APFS bundle of testdata; manifests go beside it";
+tools apfs demo OUT.backupbundle the APFS bundle of testdata; manifests go beside it
+tools apfs big FILES OUT.img     a volume of so many files, written in one pass
+tools apfs big FILES SNAPSHOTS OUT.img
+                                 the same with snapshots that each change one file in a hundred";
 
 /// Runs the command.
 pub fn run(args: &[&str]) -> Result<()> {
@@ -18,6 +21,10 @@ pub fn run(args: &[&str]) -> Result<()> {
         ["list"] => list(),
         ["volume", kind, out] => volume(kind, Path::new(out)),
         ["demo", out] => write_demo(Path::new(out)),
+        ["big", files, out] => Ok(big::flat(Path::new(out), files.parse()?)?),
+        ["big", files, snapshots, out] => {
+            Ok(big::history(Path::new(out), files.parse()?, snapshots.parse()?)?)
+        }
         _ => bail!("usage:\n{USAGE}"),
     }
 }

@@ -1,7 +1,9 @@
 //! APFS containers with volumes, snapshots and everything that macOS puts there, written from
 //! the format's description alone.
 
+pub mod big;
 mod btree;
+mod bulk;
 mod checkpoint;
 pub mod cli;
 mod container;

@@ -59,6 +59,11 @@ impl Omap {
         }
     }
 
+    /// Takes over a tree that was written elsewhere.
+    pub fn set_tree(&mut self, tree: Tree<(u64, u64)>) {
+        self.tree = tree;
+    }
+
     /// Number of blocks of the map and its trees.
     pub fn blocks(&self) -> u64 {
         1 + self.tree.node_count() + self.snapshot_tree.as_ref().map_or(0, Tree::node_count)
@@ -209,6 +214,12 @@ impl Omap {
             }
         }
         out
+    }
+
+    /// Blocks of the tree and of everything it maps.
+    pub fn live_blocks(&self) -> Vec<u64> {
+        let mapped = self.places().into_iter().map(|p| p.1);
+        self.tree.addresses().into_iter().chain(mapped).collect()
     }
 
     /// Notes where the map lies.

@@ -25,13 +25,20 @@ pub struct Refs {
     /// The tree as stored.
     pub tree: Tree<FsKey>,
     map: BTreeMap<u64, Ref>,
+    /// Blocks allocated in records that are not in `map`.
+    elsewhere: u64,
 }
 
 impl Refs {
     /// An empty tree.
     pub fn new(block_size: u64) -> Self {
         let tree = Tree::new(&EXTENTREF_TREE, block_size as usize, 0);
-        Refs { tree, map: BTreeMap::new() }
+        Refs { tree, map: BTreeMap::new(), elsewhere: 0 }
+    }
+
+    /// A tree that was written elsewhere, with so many allocated blocks.
+    pub fn written(tree: Tree<FsKey>, allocated: u64) -> Self {
+        Refs { tree, map: BTreeMap::new(), elsewhere: allocated }
     }
 
     fn set(&mut self, start: u64, record: Ref) {
@@ -131,7 +138,8 @@ impl Refs {
 
     /// Blocks that the tree says were allocated.
     pub fn allocated(&self) -> u64 {
-        self.map.values().filter(|r| r.owner.is_some()).map(|r| r.len).sum()
+        let here: u64 = self.map.values().filter(|r| r.owner.is_some()).map(|r| r.len).sum();
+        here + self.elsewhere
     }
 
     /// The records.

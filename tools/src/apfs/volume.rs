@@ -407,6 +407,20 @@ impl Volume {
         }
     }
 
+    /// Takes trees that were written elsewhere in place of its own.
+    pub(crate) fn replace(
+        &mut self,
+        core: &mut Core,
+        (tree, omap, refs): (Tree<FsKey>, Tree<(u64, u64)>, Refs),
+    ) {
+        let old = self.omap.live_blocks();
+        let nodes = self.refs.tree.addresses();
+        old.into_iter().chain(nodes).for_each(|a| core.free(a, 1));
+        (self.tree, self.refs) = (tree, refs);
+        self.omap.set_tree(omap);
+        self.dirty = true;
+    }
+
     pub(crate) fn put_record(&mut self, key: FsKey, value: Vec<u8>) {
         debug_assert!(key.stored_len() < 1100);
         self.tree.insert(key, Some(value.into()));
