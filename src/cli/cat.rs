@@ -25,7 +25,7 @@ pub fn run(args: &CatArgs) -> anyhow::Result<Exit> {
     }
     let stream = if args.resource_fork { Stream::Resource } else { Stream::Data };
     let evidence = Arc::new(Evidence::of(&disk, Vec::new()));
-    let guard = Guard::new(place.volume, evidence, args.lost.policy());
+    let guard = Guard::of_view(place.volume, place.view, place.fs, evidence, args.lost.policy());
     let source = guard.open(place.node.id, &stream).map_err(|e| e.within(&args.address))?;
     let mut out = std::io::stdout().lock();
     let mut buf = vec![0; to_usize(PIECE.min(source.len()))];

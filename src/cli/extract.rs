@@ -41,7 +41,7 @@ pub fn run(args: &ExtractArgs) -> anyhow::Result<Exit> {
     let mut failures = Vec::new();
     for place in &places {
         let name = place.path.rsplit('/').next().filter(|n| !n.is_empty());
-        let fs = place.volume.fs();
+        let fs = &*place.fs;
         let summary = extract(fs, &place.node, name, &args.to, options, &bars, &mut |path, e| {
             failures.push(Failure { path: path.to_owned(), reason: e.to_string() });
         })?;

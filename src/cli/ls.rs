@@ -16,13 +16,8 @@ pub fn run(args: &LsArgs) -> anyhow::Result<Exit> {
     let archive = Archive::open(&disk)?;
     let address = address(args, &archive)?;
     let place = place(args, &archive, &address)?;
-    let mut lister = Lister {
-        fs: place.volume.fs(),
-        args,
-        out: page::stdout(),
-        rows: Vec::new(),
-        errors: Vec::new(),
-    };
+    let mut lister =
+        Lister { fs: &*place.fs, args, out: page::stdout(), rows: Vec::new(), errors: Vec::new() };
     lister.list(&place)?;
     lister.out.flush()?;
     let Lister { rows, errors, .. } = lister;

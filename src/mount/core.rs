@@ -229,8 +229,8 @@ impl Core {
 
 fn extents(tree: &Tree, object: Object) -> Result<Vec<Extent>> {
     match object {
-        Object::File { volume, id } => tree.fs(volume)?.extents(id, &Stream::Data),
-        Object::Sidecar { volume, id } => tree.fs(volume)?.extents(id, &Stream::Resource),
+        Object::File { space, id } => tree.fs(space)?.extents(id, &Stream::Data),
+        Object::Sidecar { space, id } => tree.fs(space)?.extents(id, &Stream::Resource),
         _ => Ok(Vec::new()),
     }
 }
@@ -261,9 +261,11 @@ pub struct Usage {
 /// that holds the backups.
 pub fn usage(tree: &Tree, object: Object) -> Usage {
     let volume = match object {
-        Object::Folder { volume, .. }
-        | Object::File { volume, .. }
-        | Object::Sidecar { volume, .. } => tree.volume(volume).ok(),
+        Object::Folder { space, .. }
+        | Object::File { space, .. }
+        | Object::Sidecar { space, .. }
+        | Object::ViewRoot { space } => tree.volume(space.volume).ok(),
+        Object::Views { volume } => tree.volume(volume).ok(),
         _ => tree.archive().backup().map(|b| b.0).or(tree.archive().open.first()),
     };
     match volume {

@@ -1,13 +1,14 @@
 //! Inode numbers.
 //!
-//! A file's number is made of its volume and object number: all its names share
+//! A file's number is made of its space (a view of a volume) and object number: all its names share
 //! it, and with it the kernel's page cache, and no table is needed. A folder has a
 //! number per *path*, because the kernel lets a directory have one parent only,
 //! while a folder of a backup may hang in sixty snapshots at once. Those numbers
 //! live in a table, counted by the kernel's lookups and dropped when it forgets.
 
-use super::tree::Object;
+use super::tree::{Object, Space};
 use crate::fs::NodeId;
+use crate::io::bytes::{to_u64, to_usize};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -22,9 +23,10 @@ const FIRST_FREE: u64 = 16;
 
 /// Marks the numbers of folders.
 const FOLDER: u64 = 1 << 62;
-const GENERATION_SHIFT: u32 = 50;
-const GENERATION_MASK: u64 = 0xFFF;
-const VOLUME_SHIFT: u32 = 42;
+const GENERATION_MASK: u16 = 0xFFF;
+/// Above these bits stands the number of the space, which a table gives.
+const SPACE_SHIFT: u32 = 42;
+const MAX_SPACES: usize = 1 << 20;
 const SIDECAR: u64 = 1 << 41;
 const LOW: u64 = 1 << 40;
 const ID_MASK: u64 = LOW - 1;
@@ -54,10 +56,18 @@ struct Inner {
     next: u64,
 }
 
+/// The spaces that were met, each in one generation, numbered as they came.
+#[derive(Default)]
+struct Spaces {
+    numbers: HashMap<(u16, Space), u64>,
+    all: Vec<(u16, Space)>,
+}
+
 /// The table.
 #[derive(Default)]
 pub struct Inodes {
     inner: RwLock<Inner>,
+    spaces: RwLock<Spaces>,
 }
 
 impl Inodes {
@@ -77,7 +87,7 @@ impl Inodes {
             return Some(fixed);
         }
         if !object.is_folder() {
-            return file_number(object, generation);
+            return self.file_number(object, generation);
         }
         let inner = &mut *self.write();
         let key = (parent, Arc::<str>::from(name));
@@ -111,7 +121,7 @@ impl Inodes {
                 let folder = inner.by_number.get(&n)?;
                 Some(Resolved { object: folder.object, generation: 0, parent: folder.parent })
             }
-            n => file_object(n),
+            n => self.file_object(n),
         }
     }
 
@@ -149,6 +159,52 @@ impl Inodes {
         }
     }
 
+    /// The number of a space in a generation; `None` when there are too many.
+    fn space_number(&self, generation: u16, space: Space) -> Option<u64> {
+        let key = (generation & GENERATION_MASK, space);
+        let known = self.spaces.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(number) = known.numbers.get(&key) {
+            return Some(*number);
+        }
+        drop(known);
+        let mut spaces = self.spaces.write().unwrap_or_else(PoisonError::into_inner);
+        let next = spaces.all.len();
+        if next >= MAX_SPACES {
+            return None;
+        }
+        let number = *spaces.numbers.entry(key).or_insert(to_u64(next));
+        if number == to_u64(next) {
+            spaces.all.push(key);
+        }
+        Some(number)
+    }
+
+    fn file_number(&self, object: Object, generation: u16) -> Option<u64> {
+        let (space, id, sidecar) = match object {
+            Object::File { space, id } => (space, id, 0),
+            Object::Sidecar { space, id } => (space, id, SIDECAR),
+            _ => return None,
+        };
+        if id.0 > ID_MASK {
+            return None;
+        }
+        let low = if id.0 < FIRST_FREE { LOW } else { 0 };
+        let high = self.space_number(generation, space)? << SPACE_SHIFT;
+        Some(high | sidecar | low | id.0)
+    }
+
+    fn file_object(&self, number: u64) -> Option<Resolved> {
+        let spaces = self.spaces.read().unwrap_or_else(PoisonError::into_inner);
+        let (generation, space) = *spaces.all.get(to_usize(number >> SPACE_SHIFT))?;
+        let id = NodeId(number & ID_MASK);
+        let object = if number & SIDECAR != 0 {
+            Object::Sidecar { space, id }
+        } else {
+            Object::File { space, id }
+        };
+        Some(Resolved { object, generation, parent: ROOT })
+    }
+
     /// The numbers of all folders that are held.
     pub fn numbers(&self) -> Vec<u64> {
         self.read().by_number.keys().copied().collect()
@@ -166,36 +222,9 @@ fn fixed_number(object: Object) -> Option<u64> {
     }
 }
 
-fn file_number(object: Object, generation: u16) -> Option<u64> {
-    let (volume, id, sidecar) = match object {
-        Object::File { volume, id } => (volume, id, 0),
-        Object::Sidecar { volume, id } => (volume, id, SIDECAR),
-        _ => return None,
-    };
-    if id.0 > ID_MASK {
-        return None;
-    }
-    let low = if id.0 < FIRST_FREE { LOW } else { 0 };
-    let generation = u64::from(generation) & GENERATION_MASK;
-    let high = generation << GENERATION_SHIFT | u64::from(volume) << VOLUME_SHIFT;
-    Some(high | sidecar | low | id.0)
-}
-
-fn file_object(number: u64) -> Option<Resolved> {
-    let volume = u8::try_from(number >> VOLUME_SHIFT & 0xFF).ok()?;
-    let generation = u16::try_from(number >> GENERATION_SHIFT & GENERATION_MASK).ok()?;
-    let id = NodeId(number & ID_MASK);
-    let object = if number & SIDECAR != 0 {
-        Object::Sidecar { volume, id }
-    } else {
-        Object::File { volume, id }
-    };
-    Some(Resolved { object, generation, parent: ROOT })
-}
-
 /// The generation after this one, within the bits that a number has for it.
 pub fn next_generation(generation: u16) -> u16 {
-    (generation + 1) & 0xFFF
+    (generation + 1) & GENERATION_MASK
 }
 
 #[cfg(test)]
@@ -203,24 +232,28 @@ mod tests {
     use super::*;
 
     fn folder(id: u64) -> Object {
-        Object::Folder { volume: 0, id: NodeId(id) }
+        Object::Folder { space: Space::live(0), id: NodeId(id) }
     }
 
     #[test]
     fn files_share_a_number_and_it_leads_back() {
         let inodes = Inodes::default();
-        for (volume, id, generation) in [(0, 20, 0), (3, 5, 7), (255, ID_MASK, 0xFFF)] {
-            let file = Object::File { volume, id: NodeId(id) };
+        let of = |volume, number| Space { volume, number };
+        let spaces =
+            [(of(0, 0), 20, 0), (of(0, 7), 20, 0), (of(3, 0), 5, 7), (of(255, 9), ID_MASK, 0xFFF)];
+        for (space, id, generation) in spaces {
+            let file = Object::File { space, id: NodeId(id) };
             let a = inodes.enter(ROOT, "a", file, generation).unwrap();
             assert_eq!(inodes.enter(99, "b", file, generation), Some(a));
             let back = inodes.resolve(a).unwrap();
             assert_eq!((back.object, back.generation), (file, generation));
             assert!(a >= FIRST_FREE && a & FOLDER == 0);
         }
-        let side = Object::Sidecar { volume: 1, id: NodeId(17) };
+        let side = Object::Sidecar { space: Space::live(1), id: NodeId(17) };
         let number = inodes.enter(ROOT, "._x", side, 0).unwrap();
         assert_eq!(inodes.resolve(number).unwrap().object, side);
-        assert_eq!(inodes.enter(1, "x", Object::File { volume: 0, id: NodeId(1 << 50) }, 0), None);
+        let large = Object::File { space: Space::live(0), id: NodeId(1 << 50) };
+        assert_eq!(inodes.enter(1, "x", large, 0), None);
         assert!(inodes.numbers().is_empty());
     }
 

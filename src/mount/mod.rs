@@ -16,6 +16,7 @@ mod probe;
 mod session;
 mod sidecar;
 mod tree;
+mod views;
 mod xattr;
 
 pub use check::{check_mountpoint, mount_at};

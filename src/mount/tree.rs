@@ -3,6 +3,8 @@
 
 use super::options::{Names, Options, ResourceForks};
 use super::sidecar::{self, Sidecar};
+pub use super::views::Space;
+use super::views::{self, AllViews};
 use crate::error::{Error, Result};
 use crate::fs::xattr::FINDER_INFO;
 use crate::fs::{
@@ -11,9 +13,10 @@ use crate::fs::{
 };
 use crate::io::Source;
 use crate::io::bytes::to_u64;
-use crate::timemachine::{Appearances, Archive, Backup, OpenVolume};
+use crate::timemachine::{Appearances, Archive, Backup, OpenVolume, Snapshot, Top};
 use std::borrow::Cow;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 /// Something that is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,24 +35,42 @@ pub enum Object {
     DiskImage,
     /// A folder on a volume.
     Folder {
-        /// Which volume.
-        volume: u8,
+        /// Where.
+        space: Space,
         /// Its number there.
         id: NodeId,
     },
     /// Anything else on a volume.
     File {
-        /// Which volume.
-        volume: u8,
+        /// Where.
+        space: Space,
         /// Its number there.
         id: NodeId,
     },
     /// The AppleDouble file beside a file.
     Sidecar {
-        /// Which volume.
-        volume: u8,
+        /// Where.
+        space: Space,
         /// The file's number there.
         id: NodeId,
+    },
+    /// A snapshot of Time Machine's that is a view of its own: its folder is looked for
+    /// when it is entered.
+    Backup {
+        /// Which computer's.
+        computer: u32,
+        /// Which of its snapshots.
+        index: u32,
+    },
+    /// The folder of a volume's other snapshots.
+    Views {
+        /// Which volume.
+        volume: u8,
+    },
+    /// The root of such a snapshot.
+    ViewRoot {
+        /// Which.
+        space: Space,
     },
 }
 
@@ -59,10 +80,10 @@ impl Object {
         !matches!(self, Self::Latest | Self::DiskImage | Self::File { .. } | Self::Sidecar { .. })
     }
 
-    fn of(volume: u8, meta: &Metadata) -> Self {
+    fn of(space: Space, meta: &Metadata) -> Self {
         match meta.kind {
-            Kind::Directory => Self::Folder { volume, id: meta.id },
-            _ => Self::File { volume, id: meta.id },
+            Kind::Directory => Self::Folder { space, id: meta.id },
+            _ => Self::File { space, id: meta.id },
         }
     }
 }
@@ -95,12 +116,18 @@ pub type Visit<'a> = &'a mut dyn FnMut(&str, Listed, u64) -> ControlFlow<()>;
 /// Where [`Tree::list`] begins.
 pub const START: u64 = 0;
 
+/// The folder of a volume's snapshots that are no backups.
+const VIEWS: &str = ".snapshots";
+/// The position behind it; no folder of a volume has one so large.
+const BEHIND_VIEWS: u64 = 1 << 62;
+
 /// Everything that is shown of one source.
 pub struct Tree {
     archive: Archive,
     disk: Source,
     options: Options,
     volumes: Vec<String>,
+    views: AllViews,
     opened: Time,
 }
 
@@ -108,11 +135,12 @@ impl Tree {
     /// Show `archive`, which lies on `disk`.
     pub fn new(archive: Archive, disk: Source, options: Options) -> Self {
         let volumes = volume_names(&archive);
+        let views = AllViews::new(&archive);
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let now = now.unwrap_or_default();
         let seconds = i64::try_from(now.as_secs()).unwrap_or(0);
         let opened = Time { seconds, nanoseconds: 0 };
-        Self { archive, disk, options, volumes, opened }
+        Self { archive, disk, options, volumes, views, opened }
     }
 
     /// What is shown.
@@ -132,9 +160,42 @@ impl Tree {
         found.ok_or_else(|| Error::NotFound(format!("there is no volume {volume}")))
     }
 
-    /// The file system of a volume.
-    pub fn fs(&self, volume: u8) -> Result<&dyn FileSystem> {
-        Ok(self.volume(volume)?.fs())
+    /// The file system of a space.
+    pub fn fs(&self, space: Space) -> Result<Arc<dyn FileSystem>> {
+        self.views.open(self.volume(space.volume)?, space)
+    }
+
+    /// The folder on a volume that an object stands for: a snapshot is entered here.
+    fn entered(&self, folder: Object) -> Result<Option<(Space, NodeId)>> {
+        match folder {
+            Object::Folder { space, id } => Ok(Some((space, id))),
+            Object::ViewRoot { space } => Ok(Some((space, self.fs(space)?.root()))),
+            Object::Backup { computer, index } => {
+                let (space, snapshot) = self.snapshot(computer, index)?;
+                let fs = self.fs(space)?;
+                Ok(Some((space, views::top(&*fs, snapshot)?)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn snapshot(&self, computer: u32, index: u32) -> Result<(Space, &Snapshot)> {
+        let find = || {
+            let (volume, backup) = self.backup()?;
+            let computer = backup.computers.get(usize::try_from(computer).ok()?)?;
+            let snapshot = computer.snapshots.get(usize::try_from(index).ok()?)?;
+            Some((self.views.space_of(volume, snapshot)?, snapshot))
+        };
+        find().ok_or_else(|| missing("such snapshot"))
+    }
+
+    /// A folder that stands for a snapshot, without entering it.
+    fn made_at(&self, made: Option<Time>) -> Attributes {
+        let modified = Some(made.unwrap_or(self.opened));
+        Attributes {
+            times: Times { modified, ..Times::default() },
+            ..self.made(Kind::Directory, 0)
+        }
     }
 
     /// The target of `latest`.
@@ -197,15 +258,15 @@ impl Tree {
     }
 
     /// The AppleDouble file beside an object, if one is shown.
-    fn sidecar_of(&self, volume: u8, meta: &Metadata) -> Result<Option<(Object, Attributes)>> {
+    fn sidecar_of(&self, space: Space, meta: &Metadata) -> Result<Option<(Object, Attributes)>> {
         if self.options.resource_forks != ResourceForks::AppleDouble
             || meta.kind != Kind::File
             || !meta.has_xattrs
         {
             return Ok(None);
         }
-        let size = self.fs(volume)?.resource_size(meta.id)?;
-        let side = || (Object::Sidecar { volume, id: meta.id }, self.sidecar(meta, size));
+        let size = self.fs(space)?.resource_size(meta.id)?;
+        let side = || (Object::Sidecar { space, id: meta.id }, self.sidecar(meta, size));
         Ok((size > 0).then(side))
     }
 
@@ -217,11 +278,16 @@ impl Tree {
                 self.made(Kind::Symlink, to_u64(target.len()))
             }
             Object::DiskImage => self.made(Kind::File, self.disk.len()),
-            Object::Folder { volume, id } | Object::File { volume, id } => {
-                self.stored(&self.fs(volume)?.metadata(id)?)
+            Object::Folder { space, id } | Object::File { space, id } => {
+                self.stored(&self.fs(space)?.metadata(id)?)
             }
-            Object::Sidecar { volume, id } => {
-                let fs = self.fs(volume)?;
+            Object::Backup { computer, index } => {
+                let (space, _) = self.snapshot(computer, index)?;
+                self.made_at(self.views.made(space))
+            }
+            Object::ViewRoot { space } => self.made_at(self.views.made(space)),
+            Object::Sidecar { space, id } => {
+                let fs = self.fs(space)?;
                 self.sidecar(&fs.metadata(id)?, fs.resource_size(id)?)
             }
             _ => self.made(Kind::Directory, 0),
@@ -230,8 +296,13 @@ impl Tree {
 
     /// The object of that name in a folder.
     pub fn lookup(&self, folder: Object, name: &str) -> Result<Option<(Object, Attributes)>> {
-        if let Object::Folder { volume, id } = folder {
-            return self.lookup_stored(volume, id, name);
+        if let Some((space, id)) = self.entered(folder)? {
+            if let Some(found) = self.lookup_stored(space, id, name)? {
+                return Ok(Some(found));
+            }
+            let views = Object::Views { volume: space.volume };
+            let here = name == VIEWS && self.has_views(space, id);
+            return Ok(here.then(|| (views, self.made(Kind::Directory, 0))));
         }
         let mut found = None;
         self.list(folder, START, &mut |entry, listed, _| {
@@ -250,37 +321,44 @@ impl Tree {
 
     fn lookup_stored(
         &self,
-        volume: u8,
+        space: Space,
         id: NodeId,
         name: &str,
     ) -> Result<Option<(Object, Attributes)>> {
-        let fs = self.fs(volume)?;
+        let fs = self.fs(space)?;
         if let Some(meta) = fs.lookup(id, name)? {
-            return Ok(Some((Object::of(volume, &meta), self.stored(&meta))));
+            return Ok(Some((Object::of(space, &meta), self.stored(&meta))));
         }
         let Some(owner) = name.strip_prefix("._") else { return Ok(None) };
         if self.options.resource_forks != ResourceForks::AppleDouble {
             return Ok(None);
         }
         match fs.lookup(id, owner)? {
-            Some(meta) => self.sidecar_of(volume, &meta),
+            Some(meta) => self.sidecar_of(space, &meta),
             None => Ok(None),
         }
     }
 
     /// Visit the entries of a folder from `from` on.
     pub fn list(&self, folder: Object, from: u64, visit: Visit<'_>) -> Result<()> {
+        if let Some((space, id)) = self.entered(folder)? {
+            return self.list_with_views(space, id, from, visit);
+        }
         match folder {
-            Object::Folder { volume, id } => self.list_stored(volume, id, from, visit),
             Object::Root => self.list_made(self.root_entries(), from, visit),
             Object::Snapshots => self.list_made(self.snapshot_entries(), from, visit),
             Object::Computer(n) => self.list_made(self.computer_entries(n), from, visit),
             Object::Volumes => {
                 let names = self.volumes.iter().map(Clone::clone);
                 let entries = names.zip(0u8..).filter_map(|(name, volume)| {
-                    let id = self.fs(volume).ok()?.root();
-                    Some((name, Object::Folder { volume, id }))
+                    let space = Space::live(volume);
+                    Some((name, Object::Folder { space, id: self.fs(space).ok()?.root() }))
                 });
+                self.list_made(entries.collect(), from, visit)
+            }
+            Object::Views { volume } => {
+                let others = self.views.others(volume);
+                let entries = others.map(|(n, space)| (n.to_owned(), Object::ViewRoot { space }));
                 self.list_made(entries.collect(), from, visit)
             }
             _ => Err(Error::Invalid("not a folder".into())),
@@ -316,7 +394,42 @@ impl Tree {
         let Some((volume, backup)) = self.backup() else { return Vec::new() };
         let computer = usize::try_from(n).ok().and_then(|n| backup.computers.get(n));
         let snapshots = computer.map(|c| c.snapshots.as_slice()).unwrap_or_default();
-        snapshots.iter().map(|s| (s.name.clone(), Object::Folder { volume, id: s.node })).collect()
+        let entry = |(s, index): (&Snapshot, u32)| {
+            let object = match s.top {
+                Top::Folder(id) => Object::Folder { space: self.views.space_of(volume, s)?, id },
+                Top::Named(_) => Object::Backup { computer: n, index },
+            };
+            Some((s.name.clone(), object))
+        };
+        snapshots.iter().zip(0..).filter_map(entry).collect()
+    }
+
+    /// Whether the folder of other snapshots stands in this one: the root of a live view
+    /// that has some.
+    fn has_views(&self, space: Space, id: NodeId) -> bool {
+        space.number == 0
+            && self.views.others(space.volume).next().is_some()
+            && self.fs(space).is_ok_and(|fs| fs.root() == id)
+    }
+
+    /// The entries of a folder on a volume, and in a volume's root behind them the folder
+    /// of its other snapshots.
+    fn list_with_views(&self, space: Space, id: NodeId, from: u64, visit: Visit<'_>) -> Result<()> {
+        if from == BEHIND_VIEWS {
+            return Ok(());
+        }
+        let mut stopped = false;
+        self.list_stored(space, id, from, &mut |name, listed, next| {
+            let flow = visit(name, listed, next);
+            stopped = flow.is_break();
+            flow
+        })?;
+        if !stopped && self.has_views(space, id) && self.fs(space)?.lookup(id, VIEWS)?.is_none() {
+            let object = Object::Views { volume: space.volume };
+            let listed = Ok((object, self.made(Kind::Directory, 0)));
+            let _ = visit(VIEWS, listed, BEHIND_VIEWS);
+        }
+        Ok(())
     }
 
     fn list_made(&self, entries: Vec<(String, Object)>, from: u64, visit: Visit<'_>) -> Result<()> {
@@ -335,10 +448,10 @@ impl Tree {
 
     /// A position is twice the cursor, plus one where the sidecar of the entry
     /// behind the cursor has been taken but the entry itself has not.
-    fn list_stored(&self, volume: u8, id: NodeId, from: u64, visit: Visit<'_>) -> Result<()> {
+    fn list_stored(&self, space: Space, id: NodeId, from: u64, visit: Visit<'_>) -> Result<()> {
         let mut skip_sidecar = from & 1 == 1;
         let mut at = from >> 1;
-        self.fs(volume)?.read_dir(id, Cursor(at), &mut |DirEntry { name, node, next }| {
+        self.fs(space)?.read_dir(id, Cursor(at), &mut |DirEntry { name, node, next }| {
             // Only a damaged or hostile volume holds such names; they mean
             // something else to the kernel.
             if matches!(name.as_str(), "" | "." | "..") {
@@ -350,11 +463,11 @@ impl Tree {
                 Ok(meta) => {
                     // Of a file that cannot be told of, the file itself is enough.
                     if !std::mem::take(&mut skip_sidecar)
-                        && let Ok(Some(side)) = self.sidecar_of(volume, &meta)
+                        && let Ok(Some(side)) = self.sidecar_of(space, &meta)
                     {
                         visit(&format!("._{name}"), Ok(side), at << 1 | 1)?;
                     }
-                    Ok((Object::of(volume, &meta), self.stored(&meta)))
+                    Ok((Object::of(space, &meta), self.stored(&meta)))
                 }
                 Err(dangling) => Err(dangling),
             };
@@ -376,7 +489,7 @@ impl Tree {
     pub fn read_link(&self, object: Object) -> Result<Vec<u8>> {
         match object {
             Object::Latest => Ok(self.latest().ok_or_else(|| missing("latest"))?.into_bytes()),
-            Object::File { volume, id } => self.fs(volume)?.read_link(id),
+            Object::File { space, id } => self.fs(space)?.read_link(id),
             _ => Err(Error::Invalid("not a symbolic link".into())),
         }
     }
@@ -385,9 +498,9 @@ impl Tree {
     pub fn open(&self, object: Object) -> Result<Source> {
         match object {
             Object::DiskImage => Ok(self.disk.clone()),
-            Object::File { volume, id } => self.fs(volume)?.open(id, &Stream::Data),
-            Object::Sidecar { volume, id } => {
-                let fs = self.fs(volume)?;
+            Object::File { space, id } => self.fs(space)?.open(id, &Stream::Data),
+            Object::Sidecar { space, id } => {
+                let fs = self.fs(space)?;
                 let fork = fs.open(id, &Stream::Resource)?;
                 let info = fs.xattr(id, FINDER_INFO)?.and_then(|v| v.try_into().ok());
                 Ok(std::sync::Arc::new(Sidecar::new(&info.unwrap_or([0; 32]), fork)))
@@ -398,15 +511,22 @@ impl Tree {
 
     /// A volume's object in words, for messages.
     pub fn describe(&self, object: Object) -> String {
-        let (volume, id) = match object {
+        let (space, id) = match object {
             Object::DiskImage => return "disk.img".into(),
-            Object::Folder { volume, id }
-            | Object::File { volume, id }
-            | Object::Sidecar { volume, id } => (volume, id),
+            Object::Folder { space, id }
+            | Object::File { space, id }
+            | Object::Sidecar { space, id } => (space, id),
             other => return format!("{other:?}").to_lowercase(),
         };
-        let Ok(open) = self.volume(volume) else { return format!("object {}", id.0) };
-        Appearances::new(open.fs(), open.backup.as_ref()).of(id).address
+        let unknown = || format!("object {}", id.0);
+        let Ok(open) = self.volume(space.volume) else { return unknown() };
+        if space.number == 0 {
+            return Appearances::new(open.fs(), open.backup.as_ref()).of(id).address;
+        }
+        let Ok(fs) = self.fs(space) else { return unknown() };
+        let address = Appearances::new(&*fs, None).of(id).address;
+        let path = address.split_once(':').map_or("", |(_, path)| path);
+        format!("volume@{}:{path}", self.views.name(space).unwrap_or_default())
     }
 }
 

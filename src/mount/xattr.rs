@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::fs::acl::Acl;
 use crate::fs::xattr::{FINDER_INFO, RESOURCE_FORK, SECURITY};
 use crate::fs::{FileSystem, Kind, NodeId};
+use std::sync::Arc;
 
 /// The kernel's limit for a value.
 const MAX_VALUE: u64 = 65_536;
@@ -29,15 +30,15 @@ pub enum Answer {
 }
 
 /// A volume's object with what it takes to read its attributes.
-struct Bearer<'a> {
-    fs: &'a dyn FileSystem,
+struct Bearer {
+    fs: Arc<dyn FileSystem>,
     id: NodeId,
     style: Xattrs,
 }
 
-fn bearer(tree: &Tree, object: Object, style: Xattrs) -> Option<Bearer<'_>> {
-    let (Object::Folder { volume, id } | Object::File { volume, id }) = object else { return None };
-    Some(Bearer { fs: tree.fs(volume).ok()?, id, style })
+fn bearer(tree: &Tree, object: Object, style: Xattrs) -> Option<Bearer> {
+    let (Object::Folder { space, id } | Object::File { space, id }) = object else { return None };
+    Some(Bearer { fs: tree.fs(space).ok()?, id, style })
 }
 
 /// Names of an object's attributes, each ended by a NUL.
@@ -60,7 +61,7 @@ pub fn value(tree: &Tree, object: Object, style: Xattrs, name: &str) -> Result<A
     }
 }
 
-impl Bearer<'_> {
+impl Bearer {
     fn names(&self) -> Result<Vec<String>> {
         let meta = self.fs.metadata(self.id)?;
         if !meta.has_xattrs || meta.kind == Kind::Symlink {

@@ -4,7 +4,8 @@ use super::guess::{guess, quoted};
 use super::links::{Walk, walk_to};
 use super::{Archive, Backup, Computer, OpenVolume, Snapshot};
 use crate::error::{Error, Result};
-use crate::fs::{Kind, Metadata};
+use crate::fs::{FileSystem, Kind, Metadata, ViewId};
+use std::sync::Arc;
 
 /// The word that addresses a raw volume instead of a snapshot.
 pub const VOLUME: &str = "volume";
@@ -13,6 +14,10 @@ pub const VOLUME: &str = "volume";
 pub struct Place<'a> {
     /// The volume it is on.
     pub volume: &'a OpenVolume,
+    /// The view of it.
+    pub view: ViewId,
+    /// That view, opened.
+    pub fs: Arc<dyn FileSystem>,
     /// The snapshot, unless a raw volume was addressed.
     pub snapshot: Option<&'a Snapshot>,
     /// Path below the snapshot or the volume's root, without a leading `/`; where links
@@ -33,7 +38,8 @@ pub enum LastLink {
 
 impl Archive {
     /// Find `latest`, a stamp, an unambiguous prefix of one, or `volume` or
-    /// `volume=NAME`, each with `:PATH` behind it; `COMPUTER/` may stand before a
+    /// `volume=NAME`, each with `:PATH` behind it and, before that, `@SNAPSHOT` for any
+    /// snapshot of an APFS volume; `COMPUTER/` may stand before a
     /// snapshot where there are several, and `~N` behind one: the N-th before it.
     ///
     /// Symbolic links on the way are followed as the Mac would, within the snapshot.
@@ -53,13 +59,20 @@ impl Archive {
         self.require_volume()?;
         let (head, path) = address.split_once(':').unwrap_or((address, ""));
         let follow = last == LastLink::Follow || path.ends_with('/');
-        if head == VOLUME || head.starts_with("volume=") {
-            let volume = self.find_volume(head.strip_prefix("volume="))?;
-            let top = volume.fs().root();
-            let walk = Walk { fs: volume.fs(), top, stores: &[], follow };
+        if let Some((volume, view, head, path)) = self.raw(address)? {
+            let fs = volume.view(view)?;
+            let top = fs.root();
+            let walk = Walk { fs: &*fs, top, stores: &[], follow };
             let found = walk_to(&walk, path)
-                .map_err(|e| hinted(e, None, head, || guess(volume.fs(), top, &[], path)))?;
-            return Ok(Place { volume, snapshot: None, path: found.path, node: found.node });
+                .map_err(|e| hinted(e, None, head, || guess(&*fs, top, &[], path)))?;
+            return Ok(Place {
+                volume,
+                view,
+                snapshot: None,
+                path: found.path,
+                node: found.node,
+                fs,
+            });
         }
         let Some((volume, backup)) = self.backup() else {
             return Err(Error::NotFound(format!(
@@ -71,12 +84,40 @@ impl Archive {
         let snapshot =
             find_snapshot(backup, head).map_err(|e| misspelt(e, address, volume, backup))?;
         let stores: Vec<&str> = snapshot.volumes.iter().map(|v| v.name.as_str()).collect();
-        let walk = Walk { fs: volume.fs(), top: snapshot.node, stores: &stores, follow };
+        let (fs, top) = volume.enter(snapshot)?;
+        let walk = Walk { fs: &*fs, top, stores: &stores, follow };
         let found = walk_to(&walk, path).map_err(|e| {
-            let better = || guess(volume.fs(), snapshot.node, &stores, path);
+            let better = || guess(&*fs, top, &stores, path);
             hinted(e, Some(&snapshot.name), head, better)
         })?;
-        Ok(Place { volume, snapshot: Some(snapshot), path: found.path, node: found.node })
+        let (view, path) = (snapshot.view, found.path);
+        Ok(Place { volume, view, snapshot: Some(snapshot), path, node: found.node, fs })
+    }
+
+    /// What an address of a raw volume stands for: volume, view, the part before the path,
+    /// path. `None` for an address of another kind.
+    fn raw<'a>(&self, address: &'a str) -> Result<Option<(&OpenVolume, ViewId, &'a str, &'a str)>> {
+        let Some(rest) = address.strip_prefix(VOLUME) else { return Ok(None) };
+        if !rest.is_empty() && !rest.starts_with([':', '=', '@']) {
+            return Ok(None);
+        }
+        let (head, path) = address.split_once(':').unwrap_or((address, ""));
+        let name = head.strip_prefix("volume=");
+        let is_volume = name.is_some_and(|n| self.open.iter().any(|v| v.name() == n));
+        if is_volume || !rest.contains('@') {
+            return Ok(Some((self.find_volume(name)?, ViewId::LIVE, head, path)));
+        }
+        // Names of volumes and of snapshots may have `@` and `:` in them.
+        for (at, _) in address.match_indices('@') {
+            let (before, after) = (address.get(..at), address.get(at + 1..));
+            let (Some(before), Some(after)) = (before, after) else { continue };
+            let Ok(volume) = self.find_volume(before.strip_prefix("volume=")) else { continue };
+            let (view, word) = snapshot_of(volume, after)?;
+            let head = address.get(..at + 1 + word).unwrap_or(address);
+            let path = address.get(head.len()..).unwrap_or("").trim_start_matches(':');
+            return Ok(Some((volume, view, head, path)));
+        }
+        self.find_volume(name).map(|volume| Some((volume, ViewId::LIVE, head, path)))
     }
 
     /// What `volume` or `volume=NAME` stands for. Of volumes of one name `NAME#2` is the
@@ -111,6 +152,42 @@ impl Archive {
             let names = names();
             Error::NotFound(format!("there is no volume '{name}'; there is {names}{better}"))
         })
+    }
+}
+
+/// The snapshot of a volume that a text begins with, and how much of it is its name: the
+/// whole name, or the unambiguous beginning of one.
+fn snapshot_of(volume: &OpenVolume, text: &str) -> Result<(ViewId, usize)> {
+    let views = volume.volume.views()?;
+    let named = || views.iter().filter_map(|v| Some((v.id, v.name.as_deref()?)));
+    let ends = |name: &str| {
+        let rest = text.strip_prefix(name);
+        rest.is_some_and(|r| r.is_empty() || r.starts_with(':'))
+    };
+    if let Some((id, name)) = named().filter(|(_, n)| ends(n)).max_by_key(|(_, n)| n.len()) {
+        return Ok((id, name.len()));
+    }
+    let word = text.split(':').next().unwrap_or("");
+    let fits = |(_, name): &(ViewId, &str)| {
+        !word.is_empty() && (name.starts_with(word) || super::apfs::stamp_of(name) == Some(word))
+    };
+    let found: Vec<_> = named().filter(fits).collect();
+    match found.as_slice() {
+        [(id, _)] => Ok((*id, word.len())),
+        [] => {
+            let text = format!("volume '{}' has no snapshot '{word}'", volume.name());
+            let some: Vec<&str> = named().map(|(_, n)| n).take(5).collect();
+            let there = match some.as_slice() {
+                [] => "; it has none".to_owned(),
+                some => format!("; it has {} ({} …)", named().count(), some.join(", ")),
+            };
+            Err(Error::NotFound(format!("{text}{there}")))
+        }
+        several => {
+            let text =
+                format!("'{word}' fits {} snapshots of volume '{}'", several.len(), volume.name());
+            Err(Error::NotFound(text))
+        }
     }
 }
 
@@ -160,7 +237,8 @@ fn misspelt(e: Error, address: &str, volume: &OpenVolume, backup: &Backup) -> Er
         },
     };
     let stores: Vec<&str> = snapshot.volumes.iter().map(|v| v.name.as_str()).collect();
-    let Some(found) = guess(volume.fs(), snapshot.node, &stores, path) else {
+    let entered = volume.enter(snapshot).ok();
+    let Some(found) = entered.and_then(|(fs, top)| guess(&*fs, top, &stores, path)) else {
         let rule = "; an address is SNAPSHOT:/PATH, such as 'latest:/'";
         let rule = if address.contains('/') { rule } else { "" };
         return Error::NotFound(format!("{text}{rule}"));
@@ -206,7 +284,7 @@ fn before<'a>(computer: &'a Computer, snapshot: &Snapshot, n: usize) -> Result<&
     let mut older: Vec<&Snapshot> = computer
         .snapshots
         .iter()
-        .filter(|s| s.node == snapshot.node || s.state.is_whole())
+        .filter(|s| s.name == snapshot.name || s.state.is_whole())
         .filter(|s| s.age_key() <= snapshot.age_key())
         .collect();
     older.sort_by(|a, b| b.age_key().cmp(&a.age_key()));

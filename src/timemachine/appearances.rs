@@ -4,8 +4,8 @@
 //! Unchanged files and folders are shared between snapshots by hard links, so one
 //! object may appear in many. It is followed upwards from name to name.
 
-use super::{Backup, VOLUME};
-use crate::fs::{FileSystem, Kind, Name, NodeId, resolve};
+use super::{Backup, Top, VOLUME};
+use crate::fs::{FileSystem, Kind, Name, NodeId, ViewId, resolve};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -30,7 +30,8 @@ pub struct Appearance {
 struct Known {
     name: String,
     computer: usize,
-    node: NodeId,
+    /// Its folder in the live view; `None` for one in a view of its own.
+    node: Option<NodeId>,
     whole: bool,
 }
 
@@ -56,11 +57,16 @@ impl<'a> Appearances<'a> {
                 c.snapshots.iter().map(move |s| {
                     let name =
                         if several { format!("{}/{}", c.name, s.name) } else { s.name.clone() };
-                    Known { name, computer: i, node: s.node, whole: s.state.is_whole() }
+                    let node = match s.top {
+                        Top::Folder(node) if s.view == ViewId::LIVE => Some(node),
+                        _ => None,
+                    };
+                    Known { name, computer: i, node, whole: s.state.is_whole() }
                 })
             })
             .collect();
-        let by_node = snapshots.iter().enumerate().map(|(i, s)| (s.node, i)).collect();
+        let by_node =
+            snapshots.iter().enumerate().filter_map(|(i, s)| Some((s.node?, i))).collect();
         let (names, sets, set_names) = (HashMap::new(), HashMap::new(), HashMap::new());
         Self { fs, snapshots, by_node, names, sets, set_names }
     }
@@ -197,7 +203,7 @@ impl<'a> Appearances<'a> {
         };
         others.into_iter().find_map(|i| {
             let snapshot = self.snapshots.get(i)?;
-            let found = resolve(self.fs, snapshot.node, &path).ok()?;
+            let found = resolve(self.fs, snapshot.node?, &path).ok()?;
             let sound = found.id != node && found.kind != Kind::Directory && !damaged(found.id);
             sound.then(|| format!("{}:{path}", snapshot.name))
         })

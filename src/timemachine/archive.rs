@@ -1,9 +1,9 @@
 //! A disk with everything on it opened: partitions, volumes, backups.
 
-use super::{Backup, backupdb};
+use super::{Backup, Snapshot, Top, apfs, backupdb};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
-use crate::fs::{FileSystem, ViewId, Volume};
+use crate::fs::{FileSystem, NodeId, ViewId, Volume};
 use crate::partition::{self, PartitionMap};
 use crate::report::Ignore;
 use crate::volume::{self, Found, OpenOptions};
@@ -24,13 +24,46 @@ pub struct OpenVolume {
 impl OpenVolume {
     fn new(found: &Found, volume: Arc<dyn Volume>) -> Result<Self> {
         let live = volume.clone().open(ViewId::LIVE)?;
-        let backup = backupdb::read(&*live).ok().flatten();
+        let backup = match backupdb::read(&*live).ok().flatten() {
+            Some(backup) => Some(backup),
+            None => apfs::read(&volume, &*live).ok().flatten(),
+        };
         Ok(Self { found: found.clone(), volume, live, backup })
     }
 
     /// Its name.
     pub fn name(&self) -> &str {
         &self.volume.about().name
+    }
+
+    /// A view of it.
+    ///
+    /// # Errors
+    /// As for [`Volume::open`].
+    pub fn view(&self, view: ViewId) -> Result<Arc<dyn FileSystem>> {
+        match view {
+            ViewId::LIVE => Ok(self.live.clone()),
+            other => self.volume.clone().open(other),
+        }
+    }
+
+    /// The view that a snapshot is in, and its folder there.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when the folder is not there.
+    pub fn enter(&self, snapshot: &Snapshot) -> Result<(Arc<dyn FileSystem>, NodeId)> {
+        let fs = self.view(snapshot.view)?;
+        let node = match &snapshot.top {
+            Top::Folder(node) => *node,
+            Top::Named(name) => {
+                let missing = || {
+                    let text = format!("snapshot {} holds no folder {name}", snapshot.name);
+                    Error::NotFound(text)
+                };
+                fs.lookup(fs.root(), name)?.ok_or_else(missing)?.id
+            }
+        };
+        Ok((fs, node))
     }
 
     /// Its live view.

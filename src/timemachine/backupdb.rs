@@ -1,8 +1,8 @@
 //! `Backups.backupdb`: Time Machine on HFS+.
 
-use super::{Backup, Computer, Snapshot, State, VolumeStore, is_stamp};
+use super::{Backup, Computer, Snapshot, State, Top, VolumeStore, is_stamp};
 use crate::error::Result;
-use crate::fs::{Cursor, DirEntry, FileSystem, Kind, Metadata, NodeId};
+use crate::fs::{Cursor, DirEntry, FileSystem, Kind, Metadata, NodeId, ViewId};
 use std::ops::ControlFlow;
 
 /// Name of the folder in the volume's root.
@@ -118,7 +118,8 @@ impl Reader<'_> {
         };
         let bytes = number("com.apple.backupd.SnapshotTotalBytesCopied");
         Some(Snapshot {
-            node: meta.id,
+            view: ViewId::LIVE,
+            top: Top::Folder(meta.id),
             state,
             raw_state,
             number: count,
@@ -139,7 +140,6 @@ impl Reader<'_> {
                 bytes_used: self
                     .number(meta.id, "com.apple.backupd.VolumeBytesUsed")
                     .and_then(|n| u64::try_from(n).ok()),
-                node: meta.id,
                 name,
             })
             .collect()

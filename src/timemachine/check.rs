@@ -63,6 +63,11 @@ pub fn last_completed(known: &Known<'_>) -> Option<i64> {
     history.max(on_volume)
 }
 
+/// Whether a name in the bundle's history is a snapshot's. On APFS it ends in `.backup`.
+fn is_of(name: &str, s: &Snapshot) -> bool {
+    s.name == name || name.strip_suffix(".backup") == Some(&s.name)
+}
+
 impl Check<'_> {
     fn say(&self, code: Code, place: Structure, text: String) {
         self.reporter.report(Finding::new(code, Where::of(place), text));
@@ -189,7 +194,7 @@ impl Check<'_> {
         let Some(history) = self.known.plists.and_then(|p| p.history.as_ref()) else { return };
         let names = history.entries.iter().filter_map(|e| e.name.as_deref());
         let gone: Vec<&str> =
-            names.filter(|name| !backup.snapshots().any(|(_, s)| s.name == *name)).collect();
+            names.filter(|name| !backup.snapshots().any(|(_, s)| is_of(name, s))).collect();
         let last = history.last().and_then(|e| e.name.as_deref());
         if self.known.broken {
             return;

@@ -1,10 +1,12 @@
 //! What the files mean: computers, snapshots, volumes.
 //!
-//! On HFS+ a snapshot is a date folder under `Backups.backupdb/<computer>/`.
+//! On HFS+ a snapshot is a date folder under `Backups.backupdb/<computer>/`, on APFS a
+//! snapshot of the volume.
 //! Above this room a snapshot is a snapshot, whatever holds it. Source:
 //! `formats/timemachine-hfs.md`.
 
 mod address;
+mod apfs;
 mod appearances;
 mod archive;
 mod backupdb;
@@ -14,11 +16,12 @@ mod guess;
 mod links;
 
 pub use address::{LastLink, Place, VOLUME};
+pub use apfs::stamp_of;
 pub use appearances::{Appearance, Appearances, Set};
 pub use archive::{Archive, OpenVolume};
 pub use backupdb::read;
 
-use crate::fs::NodeId;
+use crate::fs::{NodeId, ViewId};
 
 /// How far a snapshot came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -78,13 +81,25 @@ pub struct Computer {
     pub snapshots: Vec<Snapshot>,
 }
 
+/// The folder of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Top {
+    /// By its number in the view.
+    Folder(NodeId),
+    /// By its name in the view's root, which is looked up only when the snapshot is
+    /// entered: there may be hundreds.
+    Named(String),
+}
+
 /// What Time Machine made at one moment.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     /// `YYYY-MM-DD-HHMMSS`, local time of the Mac; unfinished ones may have more.
     pub name: String,
-    /// Its folder.
-    pub node: NodeId,
+    /// The view of the volume that it is in.
+    pub view: ViewId,
+    /// Its folder there.
+    pub top: Top,
     /// How far it came.
     pub state: State,
     /// `SnapshotState` as stored.
@@ -102,12 +117,10 @@ pub struct Snapshot {
 }
 
 /// The copy of one of the Mac's volumes in a snapshot.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumeStore {
     /// Name of the volume.
     pub name: String,
-    /// Its folder.
-    pub node: NodeId,
     /// UUID of the Mac's volume.
     pub uuid: Option<String>,
     /// Bytes in use on the Mac's volume then.

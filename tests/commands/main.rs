@@ -3,6 +3,8 @@
 
 mod access;
 mod addressing;
+#[cfg(feature = "mount")]
+mod apfs;
 mod bad_input;
 mod band_manifest;
 mod cli;

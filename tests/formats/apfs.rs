@@ -81,3 +81,19 @@ fn volumes_and_snapshots_read_as_their_manifests_say() {
     }
     common::assert_none(&wrong);
 }
+
+#[test]
+fn the_demonstration_bundle_reads_as_its_manifests_say() {
+    let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
+    let apfs = open(&testdata.join("DemoAPFS.backupbundle"));
+    let live = std::fs::read(testdata.join("DemoAPFS.manifest.jsonl")).unwrap();
+    let mut wrong = compare("live", &apfs.live().unwrap(), &live);
+    assert_eq!(apfs.snapshots().len(), 4);
+    for snapshot in apfs.snapshots() {
+        let name = format!("DemoAPFS.manifest@{}.jsonl", snapshot.name);
+        let manifest = std::fs::read(testdata.join(&name)).unwrap();
+        let found = compare(&name, &apfs.at(snapshot).unwrap(), &manifest);
+        wrong.extend(found.into_iter().map(|w| format!("{name}: {w}")));
+    }
+    common::assert_none(&wrong);
+}

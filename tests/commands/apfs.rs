@@ -1,0 +1,161 @@
+//! The commands on APFS: Time Machine's snapshots, other snapshots, encrypted volumes,
+//! the mount.
+
+use crate::common::{self, tmbundle};
+use crate::mounting::{self, Mount};
+use std::path::{Path, PathBuf};
+
+fn demo() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/DemoAPFS.backupbundle")
+}
+
+fn image(test: &str, name: &str) -> Option<PathBuf> {
+    let data = common::shared_data(test)?;
+    Some(common::unpack(&data.join(format!("apfs/{name}.img.gz"))))
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// As the maker of the bundle has it: four completed backups, one cancelled, one running.
+#[test]
+fn backups_are_listed_with_their_states_and_dates() {
+    let ran = tmbundle(&["snapshots", demo().to_str().unwrap(), "--json"]);
+    ran.expect(0, &[]);
+    let json: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let rows: Vec<(&str, &str, Option<i64>)> = json["snapshots"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| {
+            (
+                s["name"].as_str().unwrap(),
+                s["state"].as_str().unwrap(),
+                s["completed"].as_i64().map(|us| us / 1_000_000),
+            )
+        })
+        .collect();
+    // 2024-03-02 09:15:00 GMT and so on, each 340 seconds later.
+    let done = |days: i64, i: i64| Some(1_709_370_900 + days * 86_400 + 61 * i + 340);
+    assert_eq!(
+        rows,
+        [
+            ("2024-03-02-102040", "complete", done(0, 0)),
+            ("2024-03-03-102141", "complete", done(1, 1)),
+            ("2024-03-06-081702.interrupted", "never completed", None),
+            ("2024-03-06-102242", "complete", done(4, 2)),
+            ("2024-03-13-102343", "complete", done(11, 3)),
+            ("2024-03-14-101500.inprogress", "in progress", None),
+        ]
+    );
+    for s in json["snapshots"].as_array().unwrap() {
+        assert_eq!(s["volumes"][0]["name"], "Macintosh HD");
+        assert!(s["volumes"][0]["uuid"].is_string());
+    }
+}
+
+#[test]
+fn addresses_of_backups_and_of_any_snapshot() {
+    let demo = demo();
+    let ls = |address: &str| tmbundle(&["ls", demo.to_str().unwrap(), address]);
+    for address in ["latest:", "2024-03-13", "latest~3:/", "2024-03-02-102040:/"] {
+        assert_eq!(ls(address).expect(0, &[]).out, "Macintosh HD/\n", "{address}");
+    }
+    ls("latest:/Macintosh HD").expect(0, &["Users/"]);
+    let name = "com.apple.TimeMachine.2024-03-03-102141.backup";
+    for address in [
+        format!("volume@{name}:"),
+        "volume@2024-03-03-102141:/".into(),
+        format!("volume=Backups of Anna’s MacBook@{name}"),
+    ] {
+        ls(&address).expect(0, &["2024-03-03-102141.backup/"]);
+    }
+    ls("volume@nothing:").expect(2, &["no snapshot 'nothing'"]);
+    ls("volume@com.apple:").expect(2, &["fits 4 snapshots"]);
+    ls("volume:").expect(0, &["2024-03-13-102343.previous/"]);
+}
+
+#[test]
+fn every_line_of_a_password_file_is_tried() {
+    let test = "every_line_of_a_password_file_is_tried";
+    let Some(image) = image(test, "goapfs-encrypted") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("passwords");
+    std::fs::write(&file, "of the bundle\nhunter2hunter2\n").unwrap();
+    let (image, file) = (image.to_str().unwrap(), file.to_str().unwrap());
+    tmbundle(&["ls", "--password-file", file, image, "volume:"]).expect(0, &["secret.txt"]);
+    tmbundle(&["ls", image, "volume:"]).expect(3, &["'Enc'", "no password was given"]);
+    std::fs::write(file, "wrong").unwrap();
+    tmbundle(&["ls", "--password-file", file, image, "volume:"]).expect(3, &["does not open"]);
+}
+
+#[test]
+fn an_encrypted_bundle_with_an_apfs_volume() {
+    let test = "an_encrypted_bundle_with_an_apfs_volume";
+    let Some(data) = common::shared_data(test) else { return };
+    let packed = data.join("bundles/threez-apfs-partial.sparsebundle.tar.gz");
+    let bundle = common::unpack_bundle(&packed);
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("password");
+    std::fs::write(&file, "test").unwrap();
+    let (bundle, file) = (bundle.to_str().unwrap(), file.to_str().unwrap());
+    // SHA-256 of the file in the catalogue begins 9f86d081: it is that of "test".
+    let ran = tmbundle(&["cat", "--password-file", file, bundle, "volume:test.txt"]);
+    assert!(common::sha256(ran.out.as_bytes()).starts_with("9f86d081"), "{ran:?}");
+}
+
+#[test]
+fn the_mount_shows_backups_as_on_hfs() {
+    if !mounting::possible("the_mount_shows_backups_as_on_hfs") {
+        return;
+    }
+    let mount = Mount::new(&demo(), &[]);
+    let latest = std::fs::read_link(mount.dir.path().join("latest")).unwrap();
+    assert_eq!(latest, Path::new("snapshots/2024-03-13-102343"));
+    let names = names(&mount.dir.path().join("snapshots"));
+    assert_eq!(names.len(), 6, "{names:?}");
+    // Each backup is as its manifest says of the snapshot's folder.
+    let testdata = demo().parent().unwrap().to_owned();
+    for stamp in ["2024-03-02-102040", "2024-03-13-102343"] {
+        let manifest = format!("DemoAPFS.manifest@com.apple.TimeMachine.{stamp}.backup.jsonl");
+        let text = std::fs::read_to_string(testdata.join(manifest)).unwrap();
+        let mut checked = 0;
+        for line in text.lines() {
+            let want: serde_json::Value = serde_json::from_str(line).unwrap();
+            let path = want["path"].as_str().unwrap();
+            let Some(inside) = path.strip_prefix(&format!("{stamp}.backup/")) else { continue };
+            let at = mount.dir.path().join("snapshots").join(stamp).join(inside);
+            let meta = std::fs::symlink_metadata(&at).unwrap_or_else(|e| panic!("{at:?}: {e}"));
+            if meta.is_file() {
+                let sum = common::sha256(&std::fs::read(&at).unwrap());
+                assert_eq!(Some(sum.as_str()), want["sha256"].as_str(), "{at:?}");
+                checked += 1;
+            }
+        }
+        assert!(checked > 20, "{checked} files");
+    }
+}
+
+#[test]
+fn the_mount_shows_other_snapshots() {
+    let test = "the_mount_shows_other_snapshots";
+    let Some(image) = image(test, "dissect-snapshot") else { return };
+    if !mounting::possible(test) {
+        return;
+    }
+    let mount = Mount::new(&image, &[]);
+    let volume = mount.dir.path().join("volumes");
+    let volume = volume.join(&names(&volume)[0]);
+    assert!(names(&volume).contains(&".snapshots".to_owned()));
+    let names = names(&volume.join(".snapshots"));
+    assert_eq!(names.len(), 512);
+    for name in names {
+        let text = std::fs::read_to_string(volume.join(".snapshots").join(&name).join("file"));
+        assert_eq!(text.unwrap(), format!("{name}\n"));
+    }
+}
