@@ -155,6 +155,32 @@ impl Error {
         }))
     }
 
+    /// The same error once more, for who keeps what once failed: errors of the system
+    /// cannot be copied, their kind and text can.
+    pub fn again(&self) -> Self {
+        match self {
+            Self::Io { what, source } => {
+                let source = match source.raw_os_error() {
+                    Some(number) => std::io::Error::from_raw_os_error(number),
+                    None => std::io::Error::new(source.kind(), source.to_string()),
+                };
+                Self::Io { what: what.clone(), source }
+            }
+            Self::NotASource { path, why } => {
+                Self::NotASource { path: path.clone(), why: why.clone() }
+            }
+            Self::Busy(text) => Self::Busy(text.clone()),
+            Self::PasswordRequired(text) => Self::PasswordRequired(text.clone()),
+            Self::WrongPassword(text) => Self::WrongPassword(text.clone()),
+            Self::NotFound(text) => Self::NotFound(text.clone()),
+            Self::Invalid(text) => Self::Invalid(text.clone()),
+            Self::Unsupported(text) => Self::Unsupported(text.clone()),
+            Self::Corrupt(corrupt) => Self::Corrupt(corrupt.clone()),
+            Self::Lost(lost) => Self::Lost(lost.clone()),
+            Self::Interrupted => Self::Interrupted,
+        }
+    }
+
     /// Put `prefix: ` before the text of a damaged or unsupported thing, so
     /// that an inner error says which file it belongs to.
     pub fn within(self, outer: &str) -> Self {

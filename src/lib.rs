@@ -25,6 +25,7 @@
 
 pub mod apfs;
 pub mod bundle;
+pub mod crypt;
 pub mod decmpfs;
 pub mod disk;
 pub mod error;

@@ -2,7 +2,7 @@
 
 use super::der;
 use super::object::Blocks;
-use super::xts::{SECTOR, Xts};
+use crate::crypt::xts::{SECTOR, Xts};
 use crate::error::{Error, Result};
 use crate::io::bytes::{array, le16, le32};
 

@@ -37,7 +37,6 @@ mod superblock;
 mod unlock;
 mod view;
 mod volume;
-mod xts;
 
 pub use container::{Container, Note};
 pub use snapshots::Snapshot;

@@ -2,7 +2,7 @@
 //! that decrypts them.
 
 use super::omap::{Mapping, Omap};
-use super::xts::Xts;
+use crate::crypt::xts::Xts;
 use crate::error::{Error, Result};
 use std::sync::Arc;
 

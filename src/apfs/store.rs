@@ -5,7 +5,7 @@
 use super::format::{NO_HEADER, kind};
 use super::node::{Node, Shape};
 use super::object::{Blocks, Expected, Storage};
-use super::xts::Xts;
+use crate::crypt::xts::Xts;
 use crate::error::Result;
 use crate::io::bytes::{all_zero, to_u64};
 use quick_cache::Weighter;
@@ -129,7 +129,10 @@ impl Store {
         if let Some(xts) = cipher
             && !all_zero(&bytes)
         {
-            xts.decrypt(block.wrapping_mul(self.blocks.size() / super::xts::SECTOR), &mut bytes);
+            xts.decrypt(
+                block.wrapping_mul(self.blocks.size() / crate::crypt::xts::SECTOR),
+                &mut bytes,
+            );
         }
         Ok(bytes)
     }

@@ -3,7 +3,7 @@
 use super::object::Blocks;
 use super::records::Extent;
 use super::store::Store;
-use super::xts::{SECTOR, Xts};
+use crate::crypt::xts::{SECTOR, Xts};
 use crate::error::{Error, Locus, Result};
 use crate::io::bytes::{to_u64, to_usize};
 use crate::io::{Presence, PresenceVisitor, ReadAt, check_range};

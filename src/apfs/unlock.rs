@@ -4,7 +4,7 @@ use super::format::{PER_FILE_KEY_FLAG, PER_FILE_KEYS};
 use super::keybag::{self, Entry, HINT, Kind, UNLOCK, VOLUME_KEY, Wrapped};
 use super::object::Blocks;
 use super::superblock::Superblock;
-use super::xts::Xts;
+use crate::crypt::xts::Xts;
 use crate::error::{Error, Result};
 use crate::io::bytes::le64;
 use aes_kw::cipher::KeyInit;

@@ -14,7 +14,7 @@ use super::space::Space;
 use super::store::Store;
 use super::stream::StreamReader;
 use super::superblock::Superblock;
-use super::xts::Xts;
+use crate::crypt::xts::Xts;
 use crate::decmpfs;
 use crate::error::{Error, Result};
 use crate::fs::xattr::RESOURCE_FORK;

@@ -7,7 +7,7 @@ use super::snapshots::{self, Snapshot};
 use super::superblock::Superblock;
 use super::unlock::Lock;
 use super::view::State;
-use super::xts::Xts;
+use crate::crypt::xts::Xts;
 use crate::disk::AskPassword;
 use crate::error::{Error, Result};
 use crate::fs::About;

@@ -1,6 +1,5 @@
 //! What to do when a Mac is using the bundle.
 
-use std::path::Path;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 use tmbundle::bundle::busy;
@@ -38,11 +37,10 @@ impl FromStr for IfBusy {
 ///
 /// # Errors
 /// [`Error::Busy`] if it is to be left alone.
-pub fn settle(source: &Path, how: IfBusy, progress: &dyn Progress) -> Result<()> {
+pub fn settle(disk: &Disk, how: IfBusy, progress: &dyn Progress) -> Result<()> {
     if how == IfBusy::Check {
         return Ok(());
     }
-    let Ok(disk) = Disk::open(source) else { return Ok(()) };
     let Some(bundle) = disk.bundle() else { return Ok(()) };
     let started = Instant::now();
     loop {

@@ -17,14 +17,14 @@ use tmbundle::timemachine::{Archive, LastLink};
 const PIECE: u64 = 1 << 20;
 
 pub fn run(args: &CatArgs) -> anyhow::Result<Exit> {
-    let disk = args.password.open_how(&args.source, Prompt::Yes, &args.access.access())?;
-    let archive = Archive::open(&disk)?;
+    let layout = args.password.open_how(&args.source, Prompt::Yes, &args.access.access())?;
+    let archive = Archive::open(&layout)?;
     let place = archive.find_to(&args.address, LastLink::Follow)?;
     if place.node.kind != Kind::File {
         return Err(Error::Invalid(format!("{} is not a file", args.address)).into());
     }
     let stream = if args.resource_fork { Stream::Resource } else { Stream::Data };
-    let evidence = Arc::new(Evidence::of(&disk, Vec::new()));
+    let evidence = Arc::new(Evidence::of(layout.disk(), Vec::new()));
     let guard = Guard::of_view(place.volume, place.view, place.fs, evidence, args.lost.policy());
     let source = guard.open(place.node.id, &stream).map_err(|e| e.within(&args.address))?;
     let mut out = std::io::stdout().lock();

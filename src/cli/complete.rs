@@ -25,7 +25,7 @@ pub fn addresses() -> ArgValueCompleter {
 fn offers(words: &[OsString], current: &str) -> Option<Vec<String>> {
     // The program, "--", the program again, the command; then the first thing that is there.
     let source = words.iter().skip(4).map(Path::new).find(|path| path.exists())?;
-    let archive = Archive::open(&Disk::open(source).ok()?).ok()?;
+    let archive = Archive::open(&Disk::open(source).ok()?.into()).ok()?;
     let mut found = match current.split_once(':') {
         Some((head, path)) => entries(&archive, head, path)?,
         None => heads(&archive),

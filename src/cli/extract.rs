@@ -27,8 +27,8 @@ struct Failure {
 }
 
 pub fn run(args: &ExtractArgs) -> anyhow::Result<Exit> {
-    let disk = args.password.open(&args.source, Prompt::Yes)?;
-    let archive = Archive::open(&disk)?;
+    let layout = args.password.open(&args.source, Prompt::Yes)?;
+    let archive = Archive::open(&layout)?;
     // Every address must be right before anything is written.
     let places = args.addresses.iter().map(|a| archive.find(a)).collect::<Result<Vec<_>, _>>()?;
     let options = Options { owners: rustix::process::geteuid().is_root() && !args.no_owners };

@@ -10,9 +10,9 @@ use tmbundle::bundle::busy;
 use tmbundle::query::{self, BundleInfo, HfsInfo, Info, PartitionInfo};
 
 pub fn run(args: &InfoArgs) -> anyhow::Result<Exit> {
-    let disk = args.password.open(&args.source, Prompt::No)?;
-    let info = query::info(&disk)?;
-    let busy = disk.bundle().map(busy::signs).unwrap_or_default();
+    let layout = args.password.open(&args.source, Prompt::No)?;
+    let info = query::info(&layout)?;
+    let busy = layout.disk().bundle().map(busy::signs).unwrap_or_default();
     if args.json {
         output::json("tmbundle/info/1", &info)?;
     } else {

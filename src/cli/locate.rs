@@ -39,8 +39,8 @@ pub fn run(args: &LocateArgs) -> anyhow::Result<Exit> {
         _ => return Ok(Exit::Failed),
     };
     let bars = Bars::new(false);
-    let disk = args.password.open(&args.source, Prompt::Yes)?;
-    let found = locate(&disk, &place, &bars)?;
+    let layout = args.password.open(&args.source, Prompt::Yes)?;
+    let found = locate(&layout, &place, &bars)?;
     bars.clear();
     if args.json {
         output::json("tmbundle/locate/1", &found)?;

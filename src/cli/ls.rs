@@ -12,8 +12,8 @@ use tmbundle::fs::{self, Cursor, DirEntry, FileSystem, Kind, Metadata, Step, wal
 use tmbundle::timemachine::{Archive, LastLink, Place, VOLUME};
 
 pub fn run(args: &LsArgs) -> anyhow::Result<Exit> {
-    let disk = args.password.open(&args.source, Prompt::Yes)?;
-    let archive = Archive::open(&disk)?;
+    let layout = args.password.open(&args.source, Prompt::Yes)?;
+    let archive = Archive::open(&layout)?;
     let address = address(args, &archive)?;
     let place = place(args, &archive, &address)?;
     let mut lister =

@@ -3,11 +3,11 @@
 use super::args::VerifyArgs;
 use super::clock::now;
 use super::output;
-use std::path::{Path, PathBuf};
-use tmbundle::disk::Disk;
+use std::path::PathBuf;
 use tmbundle::report::Finding;
 use tmbundle::state::{Environment, Session, find_dir};
 use tmbundle::verify::{Subset, Verdict, manifest};
+use tmbundle::volume::Layout;
 use tmbundle::{Error, Result};
 
 /// Where the state lies, if it is known.
@@ -46,14 +46,14 @@ impl<'a> Memory<'a> {
 
     /// What is remembered of a source. Without a state directory a verification does
     /// without memory, unless the user asked for what needs it.
-    pub fn of(&self, source: &Path) -> Result<Remembered<'a>> {
+    pub fn of(&self, source: Option<&Layout>) -> Result<Remembered<'a>> {
         let args = &self.args.memory;
         let needed = args.state_dir.is_some() || matches!(args.manifest, Some(None));
         // What cannot be opened is told by the verification itself.
-        let session = match (Disk::open(source), &self.dir) {
-            (Err(_), _) => Ok(None),
-            (Ok(disk), Ok(dir)) => Session::open(dir, &disk, now()),
-            (Ok(_), Err(e)) => Err(Error::Invalid(e.to_string())),
+        let session = match (source, &self.dir) {
+            (None, _) => Ok(None),
+            (Some(layout), Ok(dir)) => Session::open(dir, layout, now()),
+            (Some(_), Err(e)) => Err(Error::Invalid(e.to_string())),
         };
         match session {
             Ok(session) => Ok(Remembered { args: self.args, session }),

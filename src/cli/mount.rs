@@ -138,13 +138,12 @@ fn options(args: &MountArgs) -> Options {
 
 /// Opens the source as often as it changes.
 fn opener(source: PathBuf, args: &MountArgs) -> Opener {
-    let private = args.show_private;
+    let options = OpenOptions { private: args.show_private, ..OpenOptions::default() };
     let keyring = Keyring::new(args.password.clone(), Prompt::Yes);
     Box::new(move || {
-        let disk = keyring.open(&source)?;
-        let options = OpenOptions { private, asker: disk.asker().cloned() };
-        let archive = Archive::open_with(&disk, &options)?;
-        Ok(Opened { bytes: disk.bytes()?, archive })
+        let layout = keyring.open(&source)?;
+        let archive = Archive::open_with(&layout, &options)?;
+        Ok(Opened { bytes: layout.disk().bytes()?, archive })
     })
 }
 
@@ -153,7 +152,10 @@ fn serve(args: &MountArgs) -> anyhow::Result<Exit> {
     log::to_stderr();
     // A relative path means nothing once the working directory is left.
     let source = std::path::absolute(&args.source)?;
-    super::busy::settle(&source, args.if_busy, &NoProgress)?;
+    // What cannot be opened is told when it is to be mounted.
+    if let Ok(disk) = tmbundle::disk::Disk::open(&source) {
+        super::busy::settle(&disk, args.if_busy, &NoProgress)?;
+    }
     let opener = opener(source.clone(), args);
     let mounted = Mounted::new(&source, opener, &args.dir, options(args))?;
     let line = mounted.with_tree(|tree| summary(tree, mounted.dir()));

@@ -12,9 +12,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tmbundle::disk::{Disk, Secret};
+use tmbundle::crypt::{Asker, Secret};
+use tmbundle::disk::Disk;
 use tmbundle::io::Access;
 use tmbundle::report::present;
+use tmbundle::volume::Layout;
 use tmbundle::{Error, Result};
 use zeroize::Zeroizing;
 
@@ -52,14 +54,18 @@ pub enum Prompt {
 
 impl PasswordArgs {
     /// Open a source; its password is looked for only if it needs one.
-    pub fn open(&self, source: &Path, prompt: Prompt) -> Result<Disk> {
+    pub fn open(&self, source: &Path, prompt: Prompt) -> Result<Layout> {
         self.open_how(source, prompt, &Access::default())
     }
 
     /// The same; `access` says how its bytes are read.
-    pub fn open_how(&self, source: &Path, prompt: Prompt, access: &Access) -> Result<Disk> {
-        let keyring = Keyring::new(self.clone(), prompt);
-        keyring.open_how(source, access)
+    pub fn open_how(&self, source: &Path, prompt: Prompt, access: &Access) -> Result<Layout> {
+        Keyring::new(self.clone(), prompt).open_how(source, access)
+    }
+
+    /// Ask for the password of an open source, if it needs one.
+    pub fn unlock(&self, source: &Path, prompt: Prompt, layout: &mut Layout) -> Result<()> {
+        Keyring::new(self.clone(), prompt).unlock(source, layout)
     }
 
     /// What the arguments, or else the environment, give for a source; `None` if nothing.
@@ -123,26 +129,32 @@ impl Keyring {
     }
 
     #[cfg(feature = "mount")]
-    pub fn open(&self, source: &Path) -> Result<Disk> {
+    pub fn open(&self, source: &Path) -> Result<Layout> {
         self.open_how(source, &Access::default())
     }
 
-    fn open_how(&self, source: &Path, access: &Access) -> Result<Disk> {
+    fn open_how(&self, source: &Path, access: &Access) -> Result<Layout> {
+        let mut layout = Layout::from(Disk::open_how(source, &|_| Ok(Vec::new()), access)?);
+        self.unlock(source, &mut layout)?;
+        Ok(layout)
+    }
+
+    /// Ask for the password of an open source, and again where somebody mistyped it.
+    fn unlock(&self, source: &Path, layout: &mut Layout) -> Result<()> {
         for _ in 1..ANSWERS {
-            match self.try_to_open(source, access) {
+            match layout.unlock(self.asker(source)) {
                 Err(Error::WrongPassword(name)) if self.forget_typed(&name) => {
                     output::note(&format!("That does not open {name}; try again."));
                 }
                 other => return other,
             }
         }
-        self.try_to_open(source, access)
+        layout.unlock(self.asker(source))
     }
 
-    fn try_to_open(&self, source: &Path, access: &Access) -> Result<Disk> {
-        let disk = Disk::open_how(source, &|name| self.ask(source, name), access)?;
+    fn asker(&self, source: &Path) -> Asker {
         let (keyring, source) = (self.clone(), source.to_owned());
-        Ok(disk.with_asker(Arc::new(move |name| keyring.ask(&source, name))))
+        Arc::new(move |name| keyring.ask(&source, name))
     }
 
     fn ask(&self, source: &Path, name: &str) -> Result<Vec<Secret>> {

@@ -41,8 +41,8 @@ struct Store {
 }
 
 pub fn run(args: &SnapshotsArgs) -> anyhow::Result<Exit> {
-    let disk = args.password.open(&args.source, Prompt::Yes)?;
-    let archive = Archive::open(&disk)?;
+    let layout = args.password.open(&args.source, Prompt::Yes)?;
+    let archive = Archive::open(&layout)?;
     archive.require_volume()?;
     let Some((_, backup)) = archive.backup() else {
         let text =

@@ -17,9 +17,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tmbundle::Error;
+use tmbundle::disk::Disk;
 use tmbundle::io::Access;
 use tmbundle::report::{KeptIn, Progress, Severity};
 use tmbundle::verify::{Options, Outcome, skipped, verify};
+use tmbundle::volume::Layout;
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -123,9 +125,13 @@ impl Run<'_> {
 
     /// Check one source, unless it is in use.
     fn check(&self, path: &Path) -> tmbundle::Result<Outcome> {
-        let mut remembered = self.memory.of(path)?;
-        let free =
-            remembered.lock().and_then(|()| busy::settle(path, self.args.if_busy, &self.bars));
+        // Opened once; a password is asked for only when it is to be read.
+        let mut opened = Disk::open_how(path, &|_| Ok(Vec::new()), &self.access).map(Layout::from);
+        let mut remembered = self.memory.of(opened.as_ref().ok())?;
+        let free = remembered.lock().and_then(|()| match &opened {
+            Ok(layout) => busy::settle(layout.disk(), self.args.if_busy, &self.bars),
+            Err(_) => Ok(()),
+        });
         match free {
             Ok(()) => {}
             Err(e @ Error::Busy(_)) => {
@@ -134,13 +140,15 @@ impl Run<'_> {
             Err(e) => return Err(e),
         }
         let prompt = if self.args.quick { Prompt::No } else { Prompt::Yes };
-        let opened = self.args.password.open_how(path, prompt, &self.access);
+        opened = opened.and_then(|mut layout| {
+            self.args.password.unlock(path, prompt, &mut layout).map(|()| layout)
+        });
         let options = Options {
             manifest: remembered.manifest(),
             before: remembered.problem(),
             ..options(self.args)
         };
-        let bundle = !matches!(&opened, Ok(disk) if disk.bundle().is_none());
+        let bundle = !matches!(&opened, Ok(layout) if layout.disk().bundle().is_none());
         let mut outcome = verify(path, opened, options, &self.bars)?;
         let kept = if bundle { KeptIn::Bundle } else { KeptIn::One };
         outcome.findings.iter_mut().for_each(|finding| finding.fit(kept));

@@ -4,8 +4,8 @@
 //! All integers are big-endian. Source: `formats/encrcdsa.md`, where what is
 //! marked V was verified on real images.
 
-use super::secret::Secret;
 use crate::bundle::Token;
+use crate::crypt::Secret;
 use crate::error::{Error, Result};
 use crate::io::bytes::{array, be32, be64, to_usize, usize32};
 use des::cipher::{BlockModeDecrypt, KeyIvInit, block_padding::NoPadding};

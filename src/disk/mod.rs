@@ -7,13 +7,12 @@ mod cipher;
 mod decrypt;
 mod encrcdsa;
 mod numbering;
-mod secret;
 mod sparseimage;
 mod udif;
 mod xz;
 
+pub use crate::crypt::{Asker, Secret};
 pub use encrcdsa::image_uuid;
-pub use secret::{Asker, Secret};
 
 use crate::bundle::{Bundle, Token};
 use crate::error::{Error, Result};
@@ -137,6 +136,19 @@ impl Disk {
         };
         disk.fill(ask)?;
         Ok(disk)
+    }
+
+    /// Open what is locked for want of a password, and have `asker` give those of volumes
+    /// from now on. Nothing is asked for a disk that is open.
+    ///
+    /// # Errors
+    /// As for [`Disk::open_with`].
+    pub fn unlock(&mut self, asker: Asker) -> Result<()> {
+        if matches!(self.bytes, Err(Locked::NoPassword)) {
+            self.fill(&|name| asker(name))?;
+        }
+        self.asker = Some(asker);
+        Ok(())
     }
 
     fn fill(&mut self, ask: AskPassword<'_>) -> Result<()> {
@@ -269,13 +281,6 @@ impl Disk {
         let decrypted = Arc::new(Decrypted::new(&header, &keys, store, size, self.jobs)?);
         self.decrypted = Some(decrypted.clone());
         Ok(Some(decrypted))
-    }
-
-    /// Who is asked for the passwords of what lies on the disk: encrypted volumes.
-    #[must_use]
-    pub fn with_asker(mut self, asker: Asker) -> Self {
-        self.asker = Some(asker);
-        self
     }
 
     /// Who is asked for the passwords of what lies on the disk.

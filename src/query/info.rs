@@ -1,13 +1,13 @@
 //! What a source is: geometry, encryption, volumes, Mac, last backup.
 
 use crate::bundle::{Bundle, InfoSource, TimeMachinePlists};
-use crate::disk::{Container, Disk};
+use crate::disk::Container;
 use crate::error::{Error, Result};
 use crate::fs::{About, Details};
 use crate::io::bytes::to_u64;
 use crate::report::{Collector, Finding};
 use crate::timemachine::{Archive, Backup};
-use crate::volume::Found;
+use crate::volume::{Found, Layout};
 use serde::Serialize;
 
 /// Bands that are asked for their size one by one; of more, a sample is.
@@ -187,7 +187,8 @@ pub struct ComputerInfo {
 ///
 /// # Errors
 /// When the bundle's folder of bands cannot be listed, or the disk not be read.
-pub fn info(disk: &Disk) -> Result<Info> {
+pub fn info(layout: &Layout) -> Result<Info> {
+    let disk = layout.disk();
     let findings = Collector::default();
     let mut info = Info {
         source: disk.path().display().to_string(),
@@ -210,7 +211,7 @@ pub fn info(disk: &Disk) -> Result<Info> {
             bundle_info(bundle, &mut info, &findings)?;
         }
     }
-    match Archive::open(disk) {
+    match Archive::open(layout) {
         Ok(archive) => archive_info(&archive, &mut info),
         Err(e) if disk.locked().is_some() => info.locked = Some(e.to_string()),
         Err(e) => return Err(e),

@@ -10,6 +10,7 @@ use crate::io::{Presence, Ranges, ReadAt};
 use crate::partition::{PartitionMap, Scheme};
 use crate::report::Progress;
 use crate::timemachine::{Appearances, Archive, OpenVolume};
+use crate::volume::Layout;
 use serde::Serialize;
 use std::ops::Range;
 use std::sync::Arc;
@@ -119,9 +120,10 @@ pub struct Object {
 /// # Errors
 /// [`Error::Invalid`] for a place that is not on the disk; the reasons why the disk
 /// cannot be read.
-pub fn locate(disk: &Disk, place: &Place, progress: &dyn Progress) -> Result<Located> {
+pub fn locate(layout: &Layout, place: &Place, progress: &dyn Progress) -> Result<Located> {
+    let disk = layout.disk();
     let bytes = disk.bytes()?;
-    let archive = Archive::open(disk)?;
+    let archive = Archive::open(layout)?;
     let range = resolve(disk, &archive, place)?;
     let mut stored = Stored::default();
     // What cannot be asked about is counted as neither.

@@ -1,10 +1,8 @@
 //! Which bundle is this? By what it carries, not by where it lies.
 
 use crate::bundle::Bundle;
-use crate::disk::{Disk, image_uuid};
-use crate::partition;
-use crate::report::Ignore;
-use crate::volume::{self, Found};
+use crate::disk::image_uuid;
+use crate::volume::{Found, Layout, Scan};
 use serde::{Deserialize, Serialize};
 
 /// Something by which a bundle is known, the strongest first.
@@ -44,13 +42,14 @@ pub struct Identity {
 impl Identity {
     /// The identity of a bundle; `None` if the source is no bundle. What needs the
     /// password plays no part, so that it does not matter whether one was given.
-    pub fn of(disk: &Disk) -> Option<Self> {
+    pub fn of(layout: &Layout) -> Option<Self> {
+        let disk = layout.disk();
         let bundle = disk.bundle()?;
         let mut marks = Vec::new();
         marks.extend(bundle.info().uuid.as_ref().map(|u| Mark::Image(u.to_uppercase())));
         marks.extend(image_uuid(bundle.token()).map(|u| Mark::Token(upper(u))));
         if !bundle.is_encrypted() {
-            marks.extend(disk.bytes().map(|bytes| volume_marks(&bytes)).unwrap_or_default());
+            marks.extend(layout.scan().map(volume_marks).unwrap_or_default());
         }
         marks.extend(host(bundle, &disk.name()));
         if marks.is_empty() {
@@ -117,11 +116,9 @@ fn host(bundle: &Bundle, name: &str) -> Option<Mark> {
 }
 
 /// What a plain disk says of itself.
-fn volume_marks(bytes: &crate::io::Source) -> Vec<Mark> {
-    let Ok(map) = partition::scan(&**bytes, &Ignore) else { return Vec::new() };
-    let guid = map.disk_guid.map(|g| Mark::Disk(upper(uuid::Uuid::from_bytes_le(g))));
-    let volumes = volume::volumes(bytes, &map).unwrap_or_default();
-    let id = volumes.iter().find_map(Found::unique_id);
+fn volume_marks(scan: &Scan) -> Vec<Mark> {
+    let guid = scan.map.disk_guid.map(|g| Mark::Disk(upper(uuid::Uuid::from_bytes_le(g))));
+    let id = scan.found.iter().find_map(Found::unique_id);
     guid.into_iter().chain(id.map(|id| Mark::Volume(format!("{id:016X}")))).collect()
 }
 

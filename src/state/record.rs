@@ -2,10 +2,10 @@
 
 use super::place::{make_private, refuse_inside};
 use super::{Identity, write_atomically};
-use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::report::words::span;
 use crate::report::{Code, Finding, Structure, Where};
+use crate::volume::Layout;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
@@ -45,13 +45,14 @@ pub struct Session {
 }
 
 impl Session {
-    /// Find the state of the bundle in `disk` below `dir`, or begin it; `None` if the
+    /// Find the state of the bundle in `layout` below `dir`, or begin it; `None` if the
     /// source is no bundle. `now` in seconds since 1970.
     ///
     /// # Errors
     /// [`Error::Invalid`] if `dir` lies in the bundle, [`Error::Io`] if it cannot be used.
-    pub fn open(dir: &Path, disk: &Disk, now: i64) -> Result<Option<Self>> {
-        let Some(identity) = Identity::of(disk) else { return Ok(None) };
+    pub fn open(dir: &Path, layout: &Layout, now: i64) -> Result<Option<Self>> {
+        let disk = layout.disk();
+        let Some(identity) = Identity::of(layout) else { return Ok(None) };
         refuse_inside(dir, disk.path())?;
         make_private(dir)?;
         let folder = find(dir, &identity)?;

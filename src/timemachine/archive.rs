@@ -1,12 +1,10 @@
 //! A disk with everything on it opened: partitions, volumes, backups.
 
 use super::{Backup, Snapshot, Top, apfs, backupdb};
-use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::fs::{FileSystem, NodeId, ViewId, Volume};
 use crate::partition::{self, PartitionMap};
-use crate::report::Ignore;
-use crate::volume::{self, Found, OpenOptions};
+use crate::volume::{Found, Layout, OpenOptions};
 use std::sync::Arc;
 
 /// A volume that could be opened.
@@ -92,26 +90,27 @@ impl Archive {
     /// # Errors
     /// When the disk's bytes cannot be had. A volume that cannot be opened is kept
     /// in [`Archive::failed`].
-    pub fn open(disk: &Disk) -> Result<Self> {
-        let options = OpenOptions { asker: disk.asker().cloned(), ..OpenOptions::default() };
-        Self::open_with(disk, &options)
+    pub fn open(layout: &Layout) -> Result<Self> {
+        Self::open_with(layout, &OpenOptions::default())
     }
 
     /// The same with what the volumes keep for themselves shown, if `options` say so.
-    pub fn open_with(disk: &Disk, options: &OpenOptions) -> Result<Self> {
-        let bytes = disk.bytes()?;
-        let map = partition::scan(&*bytes, &Ignore)?;
-        let volumes = volume::volumes(&bytes, &map)?;
+    ///
+    /// # Errors
+    /// As for [`Archive::open`].
+    pub fn open_with(layout: &Layout, options: &OpenOptions) -> Result<Self> {
+        let scan = layout.scan()?;
         let (mut open, mut failed) = (Vec::new(), Vec::new());
-        for found in &volumes {
-            for opened in volume::open(found, options) {
+        for found in &scan.found {
+            for opened in layout.open(found, options) {
                 match opened.and_then(|volume| OpenVolume::new(found, volume)) {
                     Ok(volume) => open.push(volume),
                     Err(e) => failed.push((found.clone(), e)),
                 }
             }
         }
-        Ok(Self { name: disk.name(), map, volumes, open, failed })
+        let (map, volumes) = (scan.map.clone(), scan.found.clone());
+        Ok(Self { name: layout.disk().name(), map, volumes, open, failed })
     }
 
     /// The volume that holds backups, if any.
@@ -135,10 +134,15 @@ impl Archive {
             .failed
             .iter()
             .filter(|(v, _)| v.partition.purpose != partition::Purpose::Efi)
-            .max_by_key(|(_, e)| matches!(e, Error::Corrupt(_)))
+            .max_by_key(|(_, e)| match e {
+                Error::Corrupt(_) => 2,
+                Error::PasswordRequired(_) | Error::WrongPassword(_) => 1,
+                _ => 0,
+            })
             .or(self.failed.first());
         Err(match worst {
             Some((v, e @ Error::Corrupt(_))) => Error::corrupt(text(v, e), "cannot be opened"),
+            Some((_, e @ (Error::PasswordRequired(_) | Error::WrongPassword(_)))) => e.again(),
             Some((_, e)) => Error::Unsupported(format!("{}: {e}", self.name)),
             None => Error::Unsupported(format!("{}: no volume on the disk", self.name)),
         })

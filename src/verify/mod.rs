@@ -22,6 +22,7 @@ use crate::report::{
 };
 use crate::timemachine::check::{Known, last_completed};
 use crate::timemachine::{self, Archive, Backup};
+use crate::volume::Layout;
 use bands::Written;
 use manifest::ManifestRun;
 
@@ -51,14 +52,14 @@ pub struct Options {
 /// recognised but is destroyed is an outcome with findings, not an error.
 pub fn verify(
     path: &std::path::Path,
-    opened: Result<Disk>,
+    opened: Result<Layout>,
     options: Options,
     progress: &dyn Progress,
 ) -> Result<Outcome> {
     let collector = Collector::default();
     let mut outcome = Outcome::new(path);
-    let disk = match opened {
-        Ok(disk) => disk,
+    let layout = match opened {
+        Ok(layout) => layout,
         Err(Error::Corrupt(c)) => {
             let place = Where::of(Structure::InfoPlist);
             collector.report(Finding::new(Code::InfoLost, place, c.to_string()));
@@ -69,7 +70,8 @@ pub fn verify(
         }
         Err(e) => return Err(e),
     };
-    outcome.describe(&disk);
+    let disk = layout.disk();
+    outcome.describe(disk);
     for finding in &options.before {
         collector.report(finding.clone());
     }
@@ -85,13 +87,13 @@ pub fn verify(
         listing = Some(bands);
     }
     // Before the long work, so that a wrong file is told at once.
-    let manifest = job.open_manifest(&disk, listing.as_ref(), &mut outcome)?;
-    job.disk(&disk, &mut outcome)?;
+    let manifest = job.open_manifest(&layout, listing.as_ref(), &mut outcome)?;
+    job.disk(&layout, &mut outcome)?;
     if let Some((bundle, listing)) = disk.bundle().zip(listing.as_ref()) {
         job.token(bundle, listing);
     }
-    let archive = if quick { None } else { Archive::open(&disk).ok() };
-    job.time_machine(&disk, archive.as_ref(), written, &mut outcome)?;
+    let archive = if quick { None } else { Archive::open(&layout).ok() };
+    job.time_machine(disk, archive.as_ref(), written, &mut outcome)?;
     let manifest = match &archive {
         Some(archive) => job.contents(archive, manifest, &mut outcome)?,
         None => manifest,
@@ -99,11 +101,11 @@ pub fn verify(
     if let Some(run) = manifest {
         finish_manifest(run, &mut outcome)?;
     }
-    crate::disk::check::check_chunks(&disk, &collector);
+    crate::disk::check::check_chunks(disk, &collector);
     let (mut findings, more) = collector.into_findings();
     if let Some(archive) = &archive {
         let gone = outcome.manifest.as_ref().map(|m| m.gone_bands.as_slice()).unwrap_or_default();
-        opened::costs(&disk, archive, gone, &mut findings, progress)?;
+        opened::costs(disk, archive, gone, &mut findings, progress)?;
     }
     let rewritten = match (disk.bundle(), &listing) {
         (Some(bundle), Some(listing)) if !quick => written.since(&bundle.bands(), listing),
@@ -194,7 +196,7 @@ impl Job<'_> {
     /// Open the manifest of the bands, if one is to be kept, and choose what to read.
     fn open_manifest<'a>(
         &'a self,
-        disk: &Disk,
+        layout: &Layout,
         listing: Option<&BandListing>,
         outcome: &mut Outcome,
     ) -> Result<Option<ManifestRun<'a>>> {
@@ -208,7 +210,7 @@ impl Job<'_> {
             Some(_) => self.silently,
             None => self.progress,
         };
-        ManifestRun::new(disk, listing, options, self.reporter, progress).map(Some)
+        ManifestRun::new(layout, listing, options, self.reporter, progress).map(Some)
     }
 
     /// The state of the backups, from the bundle and, if it opens, from the volume.

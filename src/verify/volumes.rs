@@ -5,14 +5,15 @@ use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::io::Presence;
 use crate::io::bytes::to_u64;
-use crate::partition::{self, PartitionMap, Purpose, Scheme};
+use crate::partition::{PartitionMap, Purpose, Scheme};
 use crate::report::words::plural;
 use crate::report::{Code, Finding, Reporter, Severity, Structure, Where};
-use crate::volume::{self, Found, Kind, Part};
+use crate::volume::{self, Found, Kind, Layout, Part};
 
 impl Job<'_> {
     /// Encryption, partition map, volumes.
-    pub(super) fn disk(&self, disk: &Disk, outcome: &mut Outcome) -> Result<()> {
+    pub(super) fn disk(&self, layout: &Layout, outcome: &mut Outcome) -> Result<()> {
+        let disk = layout.disk();
         if let Some(encryption) = disk.encryption() {
             outcome.encrypted = true;
             self.layer(outcome, "encryption", |reporter| {
@@ -22,33 +23,26 @@ impl Job<'_> {
         } else {
             crate::disk::check::check(disk, self.reporter);
         }
-        let bytes = match disk.bytes() {
-            Ok(bytes) => bytes,
-            Err(e) => {
-                outcome.skip("contents", &e.to_string());
-                return Ok(());
-            }
-        };
+        if let Err(e) = disk.bytes() {
+            outcome.skip("contents", &e.to_string());
+            return Ok(());
+        }
         let mut found = None;
-        self.layer(outcome, "partitions", |reporter| {
-            let scanned = partition::scan(&*bytes, reporter)
-                .and_then(|map| Ok((volume::volumes(&bytes, &map)?, map)));
-            match scanned {
-                Ok((volumes, map)) => {
-                    let text = map_text(&map);
-                    found = Some((volumes, map));
-                    Ok(text)
-                }
-                Err(e @ (Error::Io { .. } | Error::Corrupt(_))) => {
-                    let place = Where::of(Structure::Disk);
-                    reporter.report(Finding::new(Code::DiskUnreadable, place, e.to_string()));
-                    Ok("cannot be read".into())
-                }
-                Err(e) => Err(e),
+        self.layer(outcome, "partitions", |reporter| match layout.scan() {
+            Ok(scan) => {
+                scan.findings.iter().for_each(|f| reporter.report(f.clone()));
+                found = Some(scan);
+                Ok(map_text(&scan.map))
             }
+            Err(e @ (Error::Io { .. } | Error::Corrupt(_))) => {
+                let place = Where::of(Structure::Disk);
+                reporter.report(Finding::new(Code::DiskUnreadable, place, e.to_string()));
+                Ok("cannot be read".into())
+            }
+            Err(e) => Err(e),
         })?;
         match found {
-            Some((volumes, map)) => self.volumes(disk, &map, &volumes, outcome),
+            Some(scan) => self.volumes(disk, &scan.map, &scan.found, outcome),
             None => {
                 outcome.skip("contents", "the partition map cannot be read");
                 Ok(())

@@ -2,11 +2,13 @@
 //! knows the formats.
 
 mod check;
+mod layout;
 
 pub use check::{Checked, Part, check};
+pub use layout::{Layout, Scan};
 
 use crate::apfs::{Apfs, Container};
-use crate::disk::Asker;
+use crate::crypt::Asker;
 use crate::error::{Error, Result};
 use crate::fs::Volume;
 use crate::hfsplus::{self, HfsPlus};

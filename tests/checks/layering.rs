@@ -12,7 +12,7 @@ const ROOMS: &[&[&str]] = &[
     &["hfsplus", "apfs"],
     &["disk"],
     &["bundle", "partition"],
-    &["decmpfs", "fs"],
+    &["decmpfs", "fs", "crypt"],
     &["io", "report"],
     &["error"],
 ];

@@ -272,7 +272,8 @@ fn a_band_that_is_written_meanwhile_shows_a_mac_at_work() {
     common::zero_volume_header(&bundle);
     let run = |progress: &dyn Progress| {
         let disk = tmbundle::disk::Disk::open(&bundle);
-        verify(&bundle, disk, Options::default(), progress).unwrap()
+        verify(&bundle, disk.map(tmbundle::volume::Layout::from), Options::default(), progress)
+            .unwrap()
     };
     let outcome = run(&NoProgress);
     assert!(!outcome.busy && outcome.counts.damage > 0, "{outcome:#?}");

@@ -14,6 +14,7 @@ use tmbundle::disk::Disk;
 use tmbundle::report::{Code, Collector, Finding, Ignore, NoProgress, Progress, Severity};
 use tmbundle::verify::Subset;
 use tmbundle::verify::manifest::{Bands, Entry, Found, Manifest, ManifestRun, Options, Stamp};
+use tmbundle::volume::Layout;
 
 const BAND: u64 = 1 << 20;
 const SEVENTH: Subset = Subset::Part { n: 1, of: 7 };
@@ -62,8 +63,8 @@ impl Fixture {
         progress: &dyn Progress,
     ) -> tmbundle::Result<(Bands, Vec<Finding>)> {
         let collector = Collector::default();
-        let disk = Disk::open(&self.bundle()).unwrap();
-        let listing = disk.bundle().unwrap().bands().list().unwrap();
+        let disk = Layout::from(Disk::open(&self.bundle()).unwrap());
+        let listing = disk.disk().bundle().unwrap().bands().list().unwrap();
         let run = ManifestRun::new(&disk, &listing, &self.options(read), &collector, progress)?;
         let (counts, worst) = run.finish()?;
         let findings = collector.into_findings().0;
@@ -292,8 +293,8 @@ fn a_file_that_is_no_manifest_is_left_alone() {
     assert_eq!(f.manifest().entries.len(), 3);
     // In the bundle there is no place for it.
     let options = Options { file: f.bundle().join("bands/x"), ..f.options(SEVENTH) };
-    let disk = Disk::open(&f.bundle()).unwrap();
-    let listing = disk.bundle().unwrap().bands().list().unwrap();
+    let disk = Layout::from(Disk::open(&f.bundle()).unwrap());
+    let listing = disk.disk().bundle().unwrap().bands().list().unwrap();
     let collector = Collector::default();
     let run = ManifestRun::new(&disk, &listing, &options, &collector, &NoProgress);
     assert!(matches!(run, Err(Error::Invalid(_))));
@@ -376,8 +377,8 @@ fn a_band_written_again_within_the_clock_tick_is_no_rot() {
     let f = Fixture::new(1);
     let mut options = f.options(SEVENTH);
     options.now -= f.day.get() * 86400;
-    let disk = Disk::open(&f.bundle()).unwrap();
-    let listing = disk.bundle().unwrap().bands().list().unwrap();
+    let disk = Layout::from(Disk::open(&f.bundle()).unwrap());
+    let listing = disk.disk().bundle().unwrap().bands().list().unwrap();
     let collector = Collector::default();
     ManifestRun::new(&disk, &listing, &options, &collector, &NoProgress).unwrap().finish().unwrap();
     assert!(f.manifest().entries[&0].is(Entry::YOUNG));
@@ -397,8 +398,8 @@ fn a_pass_in_disk_order_takes_the_bands_along() {
         fs::write(bundle.join(format!("bands/{index:x}")), [index as u8; 100]).unwrap();
     }
     let file = dir.path().join("manifest");
-    let disk = Disk::open(&bundle).unwrap();
-    let listing = disk.bundle().unwrap().bands().list().unwrap();
+    let disk = Layout::from(Disk::open(&bundle).unwrap());
+    let listing = disk.disk().bundle().unwrap().bands().list().unwrap();
     let options =
         Options { file: file.clone(), ours: false, read: Subset::All, jobs: 0, now: 4_000_000_000 };
     let collector = Collector::default();
@@ -453,8 +454,8 @@ fn what_was_found_is_told_even_if_it_cannot_be_kept() {
     let folder = f.dir.path().join("state");
     fs::create_dir(&folder).unwrap();
     fs::rename(f.file(), folder.join("manifest")).unwrap();
-    let disk = Disk::open(&f.bundle()).unwrap();
-    let listing = disk.bundle().unwrap().bands().list().unwrap();
+    let disk = Layout::from(Disk::open(&f.bundle()).unwrap());
+    let listing = disk.disk().bundle().unwrap().bands().list().unwrap();
     let options = Options { file: folder.join("manifest"), ..f.options(Subset::All) };
     let collector = Collector::default();
     let run = ManifestRun::new(&disk, &listing, &options, &collector, &NoProgress).unwrap();

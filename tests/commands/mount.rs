@@ -269,6 +269,7 @@ fn an_unreadable_band_costs_its_files_only() {
     let own = tempfile::tempdir().unwrap();
     let bundle = split_into_bands(&image(&data, "lab-jdirty-wrap"), own.path());
     let disk = tmbundle::disk::Disk::open(&bundle).unwrap();
+    let disk = tmbundle::volume::Layout::from(disk);
     let archive = tmbundle::timemachine::Archive::open(&disk).unwrap();
     let volume = &archive.open[0];
     // The band of some file's contents, but not one that holds metadata.

@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use tmbundle::disk::{Disk, Secret};
 use tmbundle::state::{Identity, Session};
+use tmbundle::volume::Layout;
 use tools::bundle::{BundleOptions, Encryption, MachineId};
 use tools::image::Image;
 
@@ -51,7 +52,7 @@ impl Fixture {
     }
 
     fn session(&self, now: i64) -> Session {
-        let disk = Disk::open(&self.bundle()).unwrap();
+        let disk = Layout::from(Disk::open(&self.bundle()).unwrap());
         Session::open(&self.path("state/tmbundle"), &disk, now).unwrap().unwrap()
     }
 }
@@ -76,7 +77,7 @@ fn listing(dir: &Path) -> Vec<(PathBuf, u64, i64, i64, i64)> {
 }
 
 fn identity(path: &Path) -> Identity {
-    Identity::of(&Disk::open(path).unwrap()).unwrap()
+    Identity::of(&Layout::from(Disk::open(path).unwrap())).unwrap()
 }
 
 #[test]
@@ -198,7 +199,7 @@ fn a_password_does_not_change_who_it_is() {
     let locked = write("E", Some(Encryption::with_password("pw")), None, None);
     let open = Disk::open_with(&locked, &|_| Ok(vec![Secret::new("pw".into())])).unwrap();
     assert!(open.bytes().is_ok());
-    assert_eq!(Identity::of(&open).unwrap(), identity(&locked));
+    assert_eq!(Identity::of(&Layout::from(open)).unwrap(), identity(&locked));
     assert!(!identity(&locked).is_path_only(), "the token has a uuid");
     // The image's uuid is stronger than the Mac and the name.
     let a = identity(&write("A", None, Some("11111111-2222-3333-4444-555555555555"), Some("H")));

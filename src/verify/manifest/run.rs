@@ -6,13 +6,13 @@ use super::judge::{Change, Reading, judge};
 use super::plan::Plan;
 use super::{Bands as Counts, Options};
 use crate::bundle::{BandListing, Bands};
-use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::io::bytes::to_u64;
 use crate::io::threads;
 use crate::report::{Code, Finding, Progress, Reporter, Severity, Structure, Unit, Where};
 use crate::state::{Identity, refuse_inside};
 use crate::verify::Subset;
+use crate::volume::Layout;
 use rustix::fs::{AtFlags, FileType, statat};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -63,13 +63,14 @@ impl<'a> ManifestRun<'a> {
     /// [`Error::Invalid`] for a file that lies in the bundle, is no manifest, or is
     /// another bundle's; [`Error::Io`], [`Error::Unsupported`], [`Error::Interrupted`].
     pub fn new(
-        disk: &Disk,
+        layout: &Layout,
         listing: &BandListing,
         options: &Options,
         reporter: &'a dyn Reporter,
         progress: &'a dyn Progress,
     ) -> Result<Self> {
-        let (Some(bundle), Some(identity)) = (disk.bundle(), Identity::of(disk)) else {
+        let disk = layout.disk();
+        let (Some(bundle), Some(identity)) = (disk.bundle(), Identity::of(layout)) else {
             return Err(Error::Invalid(format!("{}: only a bundle has bands", disk.name())));
         };
         // A link that the user named shall lead there still afterwards.
