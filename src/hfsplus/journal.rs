@@ -60,7 +60,7 @@ pub struct Journal {
     pub problems: Vec<String>,
     /// Its byte range in the volume.
     pub range: Option<Range<u64>>,
-    /// Its size as its header has it.
+    /// The newer bytes that replay brings.
     segments: Segments,
 }
 

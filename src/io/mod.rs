@@ -12,7 +12,9 @@ mod ranges;
 mod raw;
 mod slice;
 
-pub use double::{Faulty, Memory};
+#[doc(hidden)]
+pub use double::Faulty;
+pub use double::Memory;
 pub use meter::{Access, Meter, threads};
 pub use ranges::Ranges;
 pub use raw::{RawFile, open_untrusted, open_untrusted_dir, visit_holes};

@@ -42,7 +42,7 @@ pub(super) fn scan(disk: &dyn ReadAt, reporter: &dyn Reporter) -> Result<Option<
         }
         if let Copy::Good(backup) = read_table(disk, sector, last)? {
             let why = primary_error.map_or("its signature is missing".into(), |(_, why)| why);
-            let text = format!("primary GPT: {why}; the backup at its end of the disk was used");
+            let text = format!("primary GPT: {why}; the backup at the end of the disk was used");
             let place = Where::of(Structure::Gpt).at(disk.locate(sector));
             reporter.report(Finding::new(Code::GptPrimary, place, text));
             return Ok(Some(into_map(backup, true)));

@@ -2,7 +2,7 @@
 //! whether what it recorded agrees (`formats/timemachine-hfs.md` section 5, whose
 //! invariants B1 to B10 are meant below; `formats/sparsebundle.md` 5 and 6).
 
-use super::{Backup, Computer, Snapshot, State, stamp_seconds};
+use super::{Backup, Computer, Snapshot, State, stamp_micros};
 use crate::bundle::TimeMachinePlists;
 use crate::report::words::{bytes, span};
 use crate::report::{Code, Finding, Reporter, Structure, Where};
@@ -131,7 +131,7 @@ impl Check<'_> {
             self.say(Code::TmDates, Structure::Snapshots, text);
         }
         // Named in the Mac's local time, at some moment between start and completion.
-        if let Some(named) = stamp_seconds(&s.name) {
+        if let Some(named) = stamp_micros(&s.name) {
             let offset = |date: i64| (named - date) / MICROS;
             let started = s.started.filter(|d| *d <= completed).unwrap_or(completed);
             let far = offset(completed) < -15 * HOUR && offset(started) < -15 * HOUR

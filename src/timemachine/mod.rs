@@ -144,7 +144,7 @@ impl Backup {
 impl Snapshot {
     /// Orders snapshots in time: by date where there is one, else by name.
     fn age_key(&self) -> (i64, i64, &str) {
-        let date = self.completed.or(self.started).or_else(|| stamp_seconds(&self.name));
+        let date = self.completed.or(self.started).or_else(|| stamp_micros(&self.name));
         (date.unwrap_or(0), self.number.unwrap_or(0), &self.name)
     }
 }
@@ -160,7 +160,7 @@ pub fn is_stamp(name: &str) -> bool {
 
 /// Microseconds since 1970 of a name that begins with a stamp, taken as UTC: the
 /// Mac's time zone is not recorded.
-fn stamp_seconds(name: &str) -> Option<i64> {
+fn stamp_micros(name: &str) -> Option<i64> {
     let stamp = name.get(..17).filter(|s| is_stamp(s))?;
     let time = jiff::civil::DateTime::strptime("%Y-%m-%d-%H%M%S", stamp).ok()?;
     Some(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_microsecond())
@@ -178,6 +178,6 @@ mod tests {
         {
             assert!(!is_stamp(bad), "{bad}");
         }
-        assert_eq!(stamp_seconds("1970-01-01-000001"), Some(1_000_000));
+        assert_eq!(stamp_micros("1970-01-01-000001"), Some(1_000_000));
     }
 }
