@@ -2,6 +2,7 @@
 
 use super::busy::IfBusy;
 use super::complete::addresses;
+use super::extract::ExtractArgs;
 use super::password::PasswordArgs;
 use clap::{Args, Parser, Subcommand};
 use std::num::NonZeroU64;
@@ -30,7 +31,8 @@ pub enum Command {
     Snapshots(SnapshotsArgs),
     Ls(LsArgs),
     Cat(CatArgs),
-    Extract(ExtractArgs),
+    #[command(visible_alias = "restore")]
+    Extract(Box<ExtractArgs>),
     #[cfg(feature = "mount")]
     Mount(MountArgs),
     #[cfg(feature = "mount")]
@@ -208,7 +210,7 @@ pub struct SnapshotsArgs {
     pub password: PasswordArgs,
 }
 
-const ADDRESS: &str = "SNAPSHOT[:PATH]: 'latest', a stamp or the beginning of one; \
+pub(super) const ADDRESS: &str = "SNAPSHOT[:PATH]: 'latest', a stamp or the beginning of one; \
                        or volume:PATH, volume=NAME:PATH";
 
 /// List files in a snapshot or volume
@@ -264,29 +266,6 @@ pub struct CatArgs {
     pub password: PasswordArgs,
     #[command(flatten)]
     pub access: AccessArgs,
-}
-
-/// Copy files and folders out of a backup
-///
-/// Nothing that exists is overwritten, links are never followed out of DIR, and a
-/// file appears under its name only when it is whole.
-#[derive(Args)]
-pub struct ExtractArgs {
-    /// Bundle, disk image or block device
-    pub source: PathBuf,
-    #[arg(required = true, help = ADDRESS, value_name = "SNAPSHOT[:PATH]", add = addresses())]
-    pub addresses: Vec<String>,
-    /// Folder to restore into; made if it is not there
-    #[arg(long, value_name = "DIR")]
-    pub to: PathBuf,
-    /// Do not set owners (they are set by default when run by root)
-    #[arg(long)]
-    pub no_owners: bool,
-    /// Print one JSON document (schema tmbundle/extract/1)
-    #[arg(long)]
-    pub json: bool,
-    #[command(flatten)]
-    pub password: PasswordArgs,
 }
 
 /// Say what lies at a place: which structures, which files, in which snapshots

@@ -1,85 +1,318 @@
 //! `tmbundle extract`.
 
-use super::args::ExtractArgs;
+mod account;
+mod args;
+mod select;
+
+pub use args::ExtractArgs;
+
 use super::output::{self, Exit};
 use super::password::Prompt;
 use super::progress::Bars;
 use super::text;
+use account::{Row, Teller};
 use serde::Serialize;
-use tmbundle::extract::{Options, Summary, extract};
+use std::path::Path;
+use std::sync::Arc;
+use tmbundle::extract::{NotKept, Plan, Report, Request, Room, Summary};
+use tmbundle::losses::Evidence;
 use tmbundle::timemachine::Archive;
 
-#[derive(Serialize, Default)]
+#[derive(Serialize)]
 struct Document {
     source: String,
-    to: String,
+    to: Option<String>,
+    #[serde(flatten)]
+    counts: Counts,
+    plan: PlanCounts,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verified: Option<VerifiedCounts>,
+    /// What ended it before its end.
+    ended: Option<String>,
+    failed: Vec<Row>,
+    not_listed: u64,
+}
+
+#[derive(Serialize, Default)]
+struct Counts {
+    files: u64,
+    folders: u64,
+    symlinks: u64,
+    others: u64,
+    bytes: u64,
+    there: u64,
+    left_out: u64,
+    fallbacks: u64,
+    salvaged: u64,
+    doubtful: u64,
+    not_restored: u64,
+    remaining: u64,
+    not_kept: Vec<NotKeptCount>,
+}
+
+#[derive(Serialize)]
+struct NotKeptCount {
+    what: &'static str,
+    objects: u64,
+    example: String,
+}
+
+#[derive(Serialize)]
+struct PlanCounts {
     files: u64,
     folders: u64,
     others: u64,
     bytes: u64,
-    failed: Vec<Failure>,
+    there: u64,
+    there_bytes: u64,
+    space: u64,
+    inodes: u64,
+    free: Option<u64>,
+    free_inodes: Option<u64>,
 }
 
 #[derive(Serialize)]
-struct Failure {
-    path: String,
-    reason: String,
+struct VerifiedCounts {
+    files: u64,
+    bytes: u64,
+    with_checksum: u64,
+    differ: u64,
+}
+
+impl Counts {
+    fn new(s: &Summary) -> Self {
+        let not_kept = |(kind, objects, example): &(NotKept, u64, String)| NotKeptCount {
+            what: kind.word(),
+            objects: *objects,
+            example: example.clone(),
+        };
+        Self {
+            files: s.files,
+            folders: s.folders,
+            symlinks: s.symlinks,
+            others: s.others + s.symlinks,
+            bytes: s.bytes,
+            there: s.there,
+            left_out: s.left_out,
+            fallbacks: s.fallbacks,
+            salvaged: s.salvaged,
+            doubtful: s.doubtful,
+            not_restored: s.failed,
+            remaining: s.remaining,
+            not_kept: s.not_kept.iter().map(not_kept).collect(),
+        }
+    }
+}
+
+impl PlanCounts {
+    fn new(p: &Plan, room: Option<&Room>) -> Self {
+        Self {
+            files: p.files,
+            folders: p.folders,
+            others: p.others,
+            bytes: p.bytes,
+            there: p.there,
+            there_bytes: p.there_bytes,
+            space: p.space,
+            inodes: p.objects,
+            free: room.map(|r| r.bytes),
+            free_inodes: room.and_then(|r| r.objects),
+        }
+    }
 }
 
 pub fn run(args: &ExtractArgs) -> anyhow::Result<Exit> {
-    let layout = args.password.open(&args.source, Prompt::Yes)?;
+    super::limits::raise_descriptors();
+    let layout = args.password.open_how(&args.source, Prompt::Yes, &args.access.access())?;
     let archive = Archive::open(&layout)?;
-    // Every address must be right before anything is written.
-    let places = args.addresses.iter().map(|a| archive.find(a)).collect::<Result<Vec<_>, _>>()?;
-    let options = Options { owners: rustix::process::geteuid().is_root() && !args.no_owners };
+    let places = select::places(args, &archive)?;
+    let evidence = Arc::new(Evidence::of(layout.disk(), Vec::new()));
+    let policy = args.damage.lost.policy();
+    let readings = select::readings(&places, &evidence, policy);
+    let versions = select::versions(&archive, &places, &readings, &evidence, policy);
+    let options = select::options(args, &places)?;
+    let request = Request { parts: select::parts(&places, &readings, &versions)?, options };
     let bars = Bars::new(false);
-    let mut document = Document {
-        source: args.source.display().to_string(),
-        to: args.to.display().to_string(),
-        ..Document::default()
-    };
-    let mut failures = Vec::new();
-    for place in &places {
-        let name = place.path.rsplit('/').next().filter(|n| !n.is_empty());
-        let fs = &*place.fs;
-        let summary = extract(fs, &place.node, name, &args.to, options, &bars, &mut |path, e| {
-            failures.push(Failure { path: path.to_owned(), reason: e.to_string() });
-        })?;
-        document.add(&summary);
+    match &args.target.to {
+        _ if args.dry_run => dry_run(args, &request, &bars),
+        Some(to) => restore(args, &request, to, &bars),
+        None => write_tar(args, &request, &bars),
     }
+}
+
+fn write_tar(args: &ExtractArgs, request: &Request<'_>, bars: &Bars) -> anyhow::Result<Exit> {
+    if output::is_terminal() {
+        let text = "an archive does not go to a terminal: redirect standard output";
+        return Err(tmbundle::Error::Invalid(text.into()).into());
+    }
+    let source = args.source.display().to_string();
+    let teller = Teller::new(args.report.as_deref(), &source)?;
+    let report = request.archive(output::stdout(), bars, &teller)?;
     bars.clear();
-    document.failed = failures;
-    finish(args, &document)
+    teller.finish(args.report.as_deref(), &Counts::new(&report.summary))?;
+    let (failed, more) = teller.take();
+    account::print(&failed, more);
+    print_notes(&report, &teller);
+    let s = &report.summary;
+    let mut line = format!("Archived {} and {}", s.restored(), text::bytes(s.bytes));
+    if s.failed > 0 {
+        line.push_str(&format!("; {} could not be", text::plural(s.failed, "object", "objects")));
+    }
+    output::note(&line);
+    Ok(if s.is_incomplete() { Exit::Findings } else { Exit::Ok })
 }
 
-impl Document {
-    fn add(&mut self, s: &Summary) {
-        self.files += s.files;
-        self.folders += s.folders;
-        self.others += s.others;
-        self.bytes += s.bytes;
-    }
-}
-
-fn finish(args: &ExtractArgs, document: &Document) -> anyhow::Result<Exit> {
-    for f in document.failed.iter().take(if args.json { 0 } else { usize::MAX }) {
-        output::note(&format!("not restored: {}: {}", tmbundle::fs::present(&f.path), f.reason));
-    }
+fn dry_run(args: &ExtractArgs, request: &Request<'_>, bars: &Bars) -> anyhow::Result<Exit> {
+    let (plan, room) = request.plan(args.target.to.as_deref(), bars)?;
+    bars.clear();
     if args.json {
-        output::json("tmbundle/extract/1", document)?;
+        let document = Document {
+            source: args.source.display().to_string(),
+            to: args.target.to.as_ref().map(|t| t.display().to_string()),
+            counts: Counts::default(),
+            plan: PlanCounts::new(&plan, room.as_ref()),
+            verified: None,
+            ended: None,
+            failed: Vec::new(),
+            not_listed: 0,
+        };
+        output::json("tmbundle/extract/1", &document)?;
     } else {
-        let mut line = format!(
-            "Restored {}, {} and {} to {}",
-            text::plural(document.files, "file", "files"),
-            text::plural(document.folders, "folder", "folders"),
-            text::bytes(document.bytes),
-            document.to
-        );
-        if !document.failed.is_empty() {
-            let n = u64::try_from(document.failed.len()).unwrap_or(u64::MAX);
-            line.push_str(&format!("; {} could not be", text::plural(n, "object", "objects")));
-        }
-        output::note(&line);
+        print_plan(&plan, room.as_ref());
     }
-    Ok(if document.failed.is_empty() { Exit::Ok } else { Exit::Findings })
+    let fits = room.is_none_or(|room| plan.require(&room).is_ok());
+    Ok(if fits && plan.unreachable() == 0 { Exit::Ok } else { Exit::Findings })
+}
+
+fn print_plan(plan: &Plan, room: Option<&Room>) {
+    output::note(&format!(
+        "Would restore {}, {} and {} others: {}",
+        text::plural(plan.files, "file", "files"),
+        text::plural(plan.folders, "folder", "folders"),
+        text::count(plan.others),
+        text::bytes(plan.bytes),
+    ));
+    if plan.there > 0 {
+        output::note(&format!(
+            "  {} are there already: {}",
+            text::plural(plan.there, "file", "files"),
+            text::bytes(plan.there_bytes)
+        ));
+    }
+    if let Some(room) = room {
+        let inodes = room.objects.map_or(String::new(), |n| format!(", {} inodes", text::count(n)));
+        output::note(&format!(
+            "  needs {} and {} inodes; free: {}{inodes}",
+            text::bytes(plan.space),
+            text::count(plan.objects),
+            text::bytes(room.bytes),
+        ));
+        if let Err(e) = plan.require(room) {
+            output::note(&format!("  {e}"));
+        }
+    }
+    if plan.unreachable() > 0 {
+        let n = text::plural(plan.unreachable(), "object", "objects");
+        output::note(&format!("  {n} cannot be reached: damage"));
+    }
+}
+
+fn restore(
+    args: &ExtractArgs,
+    request: &Request<'_>,
+    to: &Path,
+    bars: &Bars,
+) -> anyhow::Result<Exit> {
+    let source = args.source.display().to_string();
+    let teller = Teller::new(args.report.as_deref(), &source)?;
+    let report = request.restore(to, bars, &teller)?;
+    bars.clear();
+    let counts = Counts::new(&report.summary);
+    teller.finish(args.report.as_deref(), &counts)?;
+    let (failed, not_listed) = teller.take();
+    if !args.json {
+        account::print(&failed, not_listed);
+        print_notes(&report, &teller);
+        print_end(&report, to);
+    }
+    let incomplete = report.summary.is_incomplete() || report.ended.is_some();
+    if args.json {
+        let verified = report.verified.map(|v| VerifiedCounts {
+            files: v.files,
+            bytes: v.bytes,
+            with_checksum: v.with_checksum,
+            differ: v.differ,
+        });
+        let document = Document {
+            source,
+            to: Some(to.display().to_string()),
+            counts,
+            plan: PlanCounts::new(&report.plan, None),
+            verified,
+            ended: report.ended,
+            failed,
+            not_listed,
+        };
+        output::json("tmbundle/extract/1", &document)?;
+    }
+    Ok(if incomplete { Exit::Findings } else { Exit::Ok })
+}
+
+/// What was not kept, once each kind.
+fn print_notes(report: &Report, teller: &Teller) {
+    for (kind, n, example) in &report.summary.not_kept {
+        let example = tmbundle::report::present(example);
+        output::note(&format!("note: {}; first: {example}", kind.sentence(*n)));
+        if *kind == NotKept::Name {
+            let renamed = teller.renamed();
+            for (path, name) in renamed.iter().take(20) {
+                let (path, name) =
+                    (tmbundle::report::present(path), tmbundle::report::present(name));
+                output::note(&format!("  {path} is {name}"));
+            }
+        }
+    }
+    if report.checksums_doubted {
+        output::note(
+            "note: Time Machine's checksums did not fit so often that they were believed no more",
+        );
+    }
+}
+
+fn print_end(report: &Report, to: &Path) {
+    if let (false, Some(ended)) = (report.began, &report.ended) {
+        output::note(&format!("error: {ended}"));
+        return;
+    }
+    let s = &report.summary;
+    let mut line = format!("Restored {} and {}", s.restored(), text::bytes(s.bytes));
+    line.push_str(&format!(" to {}", to.display()));
+    if s.there > 0 {
+        line.push_str(&format!("; {} were there already", text::count(s.there)));
+    }
+    if s.left_out > 0 {
+        let n = text::plural(s.left_out, "object was", "objects were");
+        line.push_str(&format!("; {n} left out as asked (devices need --devices)"));
+    }
+    if s.failed > 0 {
+        line.push_str(&format!("; {} could not be", text::plural(s.failed, "object", "objects")));
+    }
+    output::note(&line);
+    if let Some(v) = &report.verified {
+        output::note(&format!(
+            "Read back {} ({}): {} differ; {} agree with Time Machine's checksums",
+            text::plural(v.files, "file", "files"),
+            text::bytes(v.bytes),
+            text::count(v.differ),
+            text::count(v.with_checksum)
+        ));
+    }
+    if let Some(ended) = &report.ended {
+        output::note(&format!(
+            "error: {ended}; {} of {} objects are left: the same command goes on when there is \
+             room",
+            text::count(s.remaining),
+            text::count(report.plan.total())
+        ));
+    }
 }

@@ -27,7 +27,8 @@ pub fn check(command: &Command) -> Result<()> {
         }
         Command::Extract(args) => {
             sources.push(&args.source);
-            places.push(("--to", &args.to));
+            places.extend(args.target.to.iter().map(|path| ("--to", path.as_path())));
+            places.extend(args.report.iter().map(|path| ("--report", path.as_path())));
         }
         Command::Man(args) => places.push(("DIR", &args.dir)),
         #[cfg(feature = "mount")]

@@ -12,6 +12,7 @@ mod explain;
 mod extract;
 mod guard;
 mod info;
+mod limits;
 mod locate;
 #[cfg(feature = "mount")]
 mod log;

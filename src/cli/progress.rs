@@ -43,6 +43,9 @@ struct Current {
 
 struct Phase {
     bar: ProgressBar,
+    /// What it is called, and when the name behind it was changed last.
+    message: String,
+    named: Instant,
     shown: bool,
     beside: Arc<AtomicU64>,
 }
@@ -174,8 +177,8 @@ impl Progress for Bars {
             Some(source) => format!("{source} · {}", present(name)),
             None => present(name).into_owned(),
         };
-        bar.set_message(message);
-        let mut phase = Phase { bar, shown: false, beside };
+        bar.set_message(message.clone());
+        let mut phase = Phase { bar, message, named: Instant::now(), shown: false, beside };
         phase.show(self.started);
         current.phase = Some(phase);
     }
@@ -196,6 +199,22 @@ impl Progress for Bars {
         }
         if let Some(phase) = &self.lock().phase {
             phase.beside.fetch_add(n, Ordering::Relaxed);
+        }
+    }
+
+    fn at(&self, name: &str) {
+        if self.hidden {
+            return;
+        }
+        if let Some(phase) = &mut self.lock().phase
+            && phase.named.elapsed() >= TICK
+        {
+            phase.named = Instant::now();
+            phase.bar.set_message(format!(
+                "{} · {}",
+                phase.message,
+                tmbundle::report::present(name)
+            ));
         }
     }
 

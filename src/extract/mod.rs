@@ -1,274 +1,257 @@
-//! Copy files and folders out of a backup into a folder on the server.
+//! Restore: everything that was backed up, onto any disk, or a true account of what was
+//! not.
 //!
-//! Safe by construction: everything is created relative to open folders, links
-//! are never followed, nothing that exists is overwritten, and a file appears
-//! under its name only when it is whole.
+//! A restore goes through what was chosen three times at most, always by [`walk`]: for the
+//! [`Plan`] (what there is, and whether it fits), to write it ([`sink::dir`] or
+//! [`sink::tar`]), and to compare it afterwards. Metadata never cost the data: what the
+//! destination does not take is counted in the [`Account`] and told.
+//!
+//! Safe by construction: everything is created relative to open folders, links are never
+//! followed, what was made is changed through its own descriptor only, nothing that
+//! exists is overwritten unasked, and a file appears under its name only when it is whole.
 
+mod account;
+mod chosen;
+mod compare;
+mod damage;
 mod dest;
+mod failure;
+mod mac;
 mod names;
+mod options;
+mod plan;
+mod reading;
+mod sink;
+mod source;
+mod versions;
+mod walk;
 
+pub use account::{Did, NotKept, Object, Summary, Witness};
+pub use chosen::Chosen;
+pub use compare::Verified;
+pub use dest::Room;
 pub use names::safe_name;
+pub use options::{Fallback, MacMetadata, OnConflict, Options, Owners, XattrNames};
+pub use plan::Plan;
+pub use reading::Reading;
+pub use versions::{Snapshots, Versions};
 
 use crate::error::{Error, Result};
-use crate::fs::{Cursor, DirEntry, FileSystem, Kind, Metadata, NodeId, Stream};
-use crate::io::bytes::{all_zero, to_u64, to_usize};
+use crate::fs::{Kind, Metadata};
 use crate::report::{Progress, Unit};
-use dest::{Folder, Root};
-use std::collections::HashMap;
-use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use account::Account;
+use dest::Root;
+use failure::Failure;
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use walk::Naming;
 
-/// Bytes copied at a time.
-const PIECE: usize = 1 << 20;
-/// Deepest nesting that is restored; every level holds a file descriptor.
-const MAX_DEPTH: usize = 512;
-
-/// What to give restored objects besides contents.
-#[derive(Debug, Clone, Copy)]
-pub struct Options {
-    /// Set owners (needs root).
-    pub owners: bool,
+/// One address that is restored.
+pub struct Part<'a> {
+    /// Where it is read from.
+    pub from: Reading,
+    /// What is there.
+    pub node: Metadata,
+    /// The name it gets; `None`: what is in the folder goes straight to the destination.
+    pub name: Option<String>,
+    /// Folders that are made around it.
+    pub under: Vec<String>,
+    /// Whether it lies in a snapshot of Time Machine's.
+    pub backup: bool,
+    /// Where other versions of it are.
+    pub versions: Option<&'a dyn Versions>,
 }
 
-/// What was done.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Summary {
-    /// Files restored, links among them counted.
-    pub files: u64,
-    /// Folders made.
-    pub folders: u64,
-    /// Symbolic links, devices, fifos, sockets.
-    pub others: u64,
-    /// Bytes of contents written.
-    pub bytes: u64,
-    /// Objects that could not be restored.
-    pub failed: u64,
+impl Part<'_> {
+    fn of_version(from: &Reading, meta: &Metadata, backup: bool) -> Self {
+        let from = from.clone();
+        Self { from, node: meta.clone(), name: None, under: Vec::new(), backup, versions: None }
+    }
+
+    /// Metadata for the folders around it: those of the top folder, or plain ones.
+    fn folder_metadata(&self) -> Metadata {
+        let mut meta = self.node.clone();
+        if meta.kind != Kind::Directory {
+            meta.kind = Kind::Directory;
+            meta.mode = 0o040_755;
+        }
+        meta.has_xattrs = false;
+        meta.flags = 0;
+        meta.times.created = meta.times.modified;
+        meta
+    }
+
+    /// The part of a path that is below the address.
+    fn below<'p>(&self, path: &'p str) -> &'p str {
+        let own = self.under.iter().chain(&self.name);
+        let skip: usize = own.map(|n| n.len() + 1).sum();
+        path.get(skip..).unwrap_or_default()
+    }
 }
 
-/// Hears what could not be restored: path and reason.
-pub type Failed<'a> = &'a mut dyn FnMut(&str, &Error);
-
-/// Restore `node` into the folder `to`, which is made if it is not there: under
-/// `name`, or, for a folder without a name, its entries.
-///
-/// # Errors
-/// When the destination cannot be used, or on interruption. What fails for one
-/// object goes to `failed` and is counted.
-pub fn extract(
-    fs: &dyn FileSystem,
-    node: &Metadata,
-    name: Option<&str>,
-    to: &Path,
-    options: Options,
-    progress: &dyn Progress,
-    failed: Failed<'_>,
-) -> Result<Summary> {
-    let root = Root::open(to)?;
-    progress.phase("restoring", 0, Unit::Bytes);
-    let mut job = Job {
-        fs,
-        options,
-        progress,
-        failed,
-        root: &root,
-        seen: HashMap::new(),
-        path: String::new(),
-        summary: Summary::default(),
-    };
-    match name {
-        Some(name) => job.tree(root.folder()?, name, node)?,
-        None if node.kind == Kind::Directory => job.contents(root.folder()?, node)?,
-        None => return Err(Error::Invalid("a file needs a name to be restored".into())),
-    }
-    Ok(job.summary)
+/// What a restore is to do.
+pub struct Request<'a> {
+    /// What to restore.
+    pub parts: Vec<Part<'a>>,
+    /// How.
+    pub options: Options,
 }
 
-struct Job<'a, 'f> {
-    fs: &'a dyn FileSystem,
-    options: Options,
-    progress: &'a dyn Progress,
-    failed: Failed<'f>,
-    root: &'a Root,
-    /// Where the first name of a file with several was put.
-    seen: HashMap<NodeId, PathBuf>,
-    path: String,
-    summary: Summary,
+/// What a restore came to.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// What was done.
+    pub summary: Summary,
+    /// What there was to do.
+    pub plan: Plan,
+    /// Whether anything was begun: not where the destination is too small.
+    pub began: bool,
+    /// What ended it before its end: the destination is full, or gone.
+    pub ended: Option<String>,
+    /// What reading back found, if it was asked for.
+    pub verified: Option<Verified>,
+    /// Checksums did not fit so often that they were not believed.
+    pub checksums_doubted: bool,
 }
 
-/// A folder being filled.
-struct Level {
-    folder: Folder,
-    entries: std::vec::IntoIter<DirEntry>,
-    path_len: usize,
-    /// The folder's own metadata, set when it is full; `None` if it was there.
-    finish: Option<Metadata>,
-    id: NodeId,
+/// Notes what is missing, so that the comparison does not look for it.
+struct Listening<'a> {
+    witness: &'a dyn Witness,
+    missing: Option<&'a Mutex<HashSet<String>>>,
 }
 
-impl Job<'_, '_> {
-    fn fail(&mut self, error: &Error) {
-        self.summary.failed += 1;
-        (self.failed)(&self.path, error);
-    }
-
-    fn tree(&mut self, folder: Folder, name: &str, node: &Metadata) -> Result<()> {
-        self.path.push_str(name);
-        if node.kind != Kind::Directory {
-            return self.one(&folder, name, node);
-        }
-        match self.enter(&folder, name, node) {
-            Ok(level) => self.fill(level),
-            Err(e) => {
-                self.fail(&e);
-                Ok(())
-            }
-        }
-    }
-
-    fn contents(&mut self, folder: Folder, node: &Metadata) -> Result<()> {
-        let entries = self.entries(node.id);
-        self.fill(Level { folder, entries, path_len: 0, finish: None, id: node.id })
-    }
-
-    fn entries(&mut self, id: NodeId) -> std::vec::IntoIter<DirEntry> {
-        let mut entries = Vec::new();
-        let read = self.fs.read_dir(id, Cursor::default(), &mut |e| {
-            entries.push(e);
-            ControlFlow::Continue(())
-        });
-        if let Err(e) = read {
-            self.fail(&e);
-        }
-        entries.into_iter()
-    }
-
-    /// Make a folder and list what goes into it.
-    fn enter(&mut self, parent: &Folder, name: &str, node: &Metadata) -> Result<Level> {
-        let (folder, made) = parent.make_folder(&safe_name(name))?;
-        if made {
-            self.summary.folders += 1;
-        }
-        let entries = self.entries(node.id);
-        let finish = made.then(|| node.clone());
-        Ok(Level { folder, entries, path_len: self.path.len(), finish, id: node.id })
-    }
-
-    fn fill(&mut self, first: Level) -> Result<()> {
-        let mut stack = vec![first];
-        while let Some(level) = stack.last_mut() {
-            self.progress.check()?;
-            self.path.truncate(level.path_len);
-            let Some(entry) = level.entries.next() else {
-                if let Some(done) = stack.pop() {
-                    self.finish(done);
-                }
-                continue;
-            };
-            if !self.path.is_empty() {
-                self.path.push('/');
-            }
-            self.path.push_str(&entry.name);
-            let meta = match entry.node {
-                Ok(meta) => meta,
-                Err(dangling) => {
-                    self.fail(&Error::corrupt("hard link", dangling.reason));
-                    continue;
-                }
-            };
-            if meta.kind != Kind::Directory {
-                let level = stack.pop();
-                if let Some(level) = level {
-                    let result = self.one(&level.folder, &entry.name, &meta);
-                    stack.push(level);
-                    result?;
-                }
-                continue;
-            }
-            let inside_itself = stack.iter().any(|l| l.id == meta.id);
-            if inside_itself || stack.len() >= MAX_DEPTH {
-                let why =
-                    if inside_itself { "it contains itself" } else { "it is nested too deeply" };
-                self.fail(&Error::corrupt("folder", why));
-                continue;
-            }
-            let entered = match stack.last() {
-                Some(level) => {
-                    let folder = level.folder.again()?;
-                    self.enter(&folder, &entry.name, &meta)
-                }
-                None => break,
-            };
-            match entered {
-                Ok(level) => stack.push(level),
-                Err(e) => self.fail(&e),
-            }
-        }
-        Ok(())
-    }
-
-    fn finish(&mut self, level: Level) {
-        let Some(meta) = level.finish else { return };
-        if let Err(e) = level.folder.set_own_metadata(&meta, self.options.owners) {
-            self.fail(&e);
-        }
-    }
-
-    fn one(&mut self, folder: &Folder, name: &str, meta: &Metadata) -> Result<()> {
-        match self.object(folder, &safe_name(name), meta) {
-            Ok(()) => Ok(()),
-            Err(Error::Interrupted) => Err(Error::Interrupted),
-            Err(e) => {
-                self.fail(&e);
-                Ok(())
-            }
-        }
-    }
-
-    fn object(&mut self, folder: &Folder, name: &str, meta: &Metadata) -> Result<()> {
-        if meta.links > 1
-            && let Some(first) = self.seen.get(&meta.id)
+impl Witness for Listening<'_> {
+    fn object(&self, object: &Object<'_>) {
+        let as_is = matches!(object.did, Did::Restored | Did::There);
+        if let Some(missing) = self.missing
+            && !(as_is && object.restored_as.is_none())
+            && object.kind != Some(Kind::Directory)
+            && !as_is
         {
-            folder.link(self.root, first, name)?;
-            self.summary.files += 1;
+            let mut missing = missing.lock().unwrap_or_else(PoisonError::into_inner);
+            missing.insert(object.path.to_owned());
+        }
+        self.witness.object(object);
+    }
+}
+
+impl Request<'_> {
+    /// What it comes to, without writing anything.
+    ///
+    /// # Errors
+    /// On interruption.
+    pub fn plan(&self, to: Option<&Path>, progress: &dyn Progress) -> Result<(Plan, Option<Room>)> {
+        let room = to.map(dest::room).transpose()?;
+        let there = to.and_then(Root::look).filter(|root| !root.is_empty());
+        let block = room.map_or(1, |r| r.block);
+        let naming = Naming::default();
+        let plan =
+            plan::plan(&self.parts, &self.options.chosen, naming, there.as_ref(), block, progress)?;
+        Ok((plan, room))
+    }
+
+    /// Restore into the folder `to`, which is made if it is not there.
+    ///
+    /// # Errors
+    /// When the destination cannot be used, or on interruption. What fails for one object is
+    /// told to `witness` and counted; a destination that is too small, or fills up, ends the
+    /// restore and stands in [`Report::ended`].
+    pub fn restore(
+        &self,
+        to: &Path,
+        progress: &dyn Progress,
+        witness: &dyn Witness,
+    ) -> Result<Report> {
+        let (plan, room) = self.plan(Some(to), progress)?;
+        if let Some(room) = &room
+            && !self.options.force
+            && let Err(e) = plan.require(room)
+        {
+            let remaining = plan.total();
+            let summary = Summary { remaining, ..Summary::default() };
+            return Ok(Report { plan, summary, ended: Some(e.to_string()), ..Report::default() });
+        }
+        let root = Root::open(to).map_err(into_error)?;
+        let missing = Mutex::new(HashSet::new());
+        let listening = Listening { witness, missing: self.options.verify.then_some(&missing) };
+        let account = Account::new(&listening);
+        let naming =
+            Naming { rules: root.can.names, sidecars: mac::may_have_sidecars(self.options.mac) };
+        progress.phase("restoring", plan.bytes, Unit::Bytes);
+        let job = sink::dir::Job::new(&self.parts, &self.options, &root, &plan, &account, progress);
+        let ran = job.run(|filler| walk::walk(&self.parts, &self.options.chosen, naming, filler));
+        let checksums_doubted = job.rule.gave_up();
+        let mut report = Report { began: true, checksums_doubted, ..Report::default() };
+        let ran = ran.and_then(|()| self.save(&root, progress));
+        match ran {
+            Ok(()) if self.options.verify => {
+                let comparer = self.compare(&root, &account, naming, &missing, progress, &plan)?;
+                report.verified = Some(comparer);
+            }
+            Ok(()) => {}
+            Err(Failure::Interrupted) => return Err(Error::Interrupted),
+            Err(e) => report.ended = Some(into_error(e).to_string()),
+        }
+        report.summary = account.summary();
+        if report.ended.is_some() {
+            report.summary.remaining = plan.total().saturating_sub(account.done());
+        }
+        report.plan = plan;
+        Ok(report)
+    }
+
+    /// Write a pax archive to `out`. The same restore gives the same bytes.
+    ///
+    /// # Errors
+    /// When the archive cannot be written, on interruption, or when a file that could be
+    /// read a moment ago no longer can: the archive is then not whole.
+    pub fn archive(
+        &self,
+        out: impl std::io::Write,
+        progress: &dyn Progress,
+        witness: &dyn Witness,
+    ) -> Result<Report> {
+        let (plan, _) = self.plan(None, progress)?;
+        let account = Account::new(witness);
+        progress.phase("archiving", plan.bytes, Unit::Bytes);
+        let mut archiver =
+            sink::tar::Archiver::new(out, &self.options, &account, progress, &plan.linked);
+        let naming =
+            Naming { sidecars: mac::may_have_sidecars(self.options.mac), ..Naming::default() };
+        walk::walk(&self.parts, &self.options.chosen, naming, &mut archiver)?;
+        archiver.finish()?;
+        let summary = account.summary();
+        Ok(Report { began: true, summary, plan, ..Report::default() })
+    }
+
+    fn save(&self, root: &Root, progress: &dyn Progress) -> std::result::Result<(), Failure> {
+        if self.options.no_sync {
             return Ok(());
         }
-        match meta.kind {
-            Kind::File => {
-                self.file(folder, name, meta)?;
-                self.summary.files += 1;
-            }
-            Kind::Symlink => {
-                folder.symlink(&self.fs.read_link(meta.id)?, name, meta, self.options.owners)?;
-                self.summary.others += 1;
-            }
-            _ => {
-                folder.special(name, meta, self.options.owners)?;
-                self.summary.others += 1;
-            }
-        }
-        if meta.links > 1 {
-            self.seen.insert(meta.id, folder.path().join(name));
-        }
-        Ok(())
+        progress.phase("saving", 0, Unit::Bytes);
+        root.sync()
     }
 
-    fn file(&mut self, folder: &Folder, name: &str, meta: &Metadata) -> Result<()> {
-        let source = self.fs.open(meta.id, &Stream::Data)?;
-        let partial = folder.create(name)?;
-        let mut buf = vec![0; PIECE.min(to_usize(source.len()))];
-        let mut at = 0;
-        while at < source.len() {
-            self.progress.check()?;
-            let n = to_usize(source.len() - at).min(PIECE);
-            let piece = buf.get_mut(..n).unwrap_or_default();
-            source.read_at(piece, at)?;
-            if !all_zero(piece) {
-                partial.write(piece, at)?;
-            }
-            at += to_u64(n);
-            self.summary.bytes += to_u64(n);
-            self.progress.advance(to_u64(n));
-        }
-        partial.finish(source.len(), meta, self.options.owners)
+    fn compare(
+        &self,
+        root: &Root,
+        account: &Account<'_>,
+        naming: Naming,
+        missing: &Mutex<HashSet<String>>,
+        progress: &dyn Progress,
+        plan: &Plan,
+    ) -> Result<Verified> {
+        progress.phase("reading back", plan.bytes, Unit::Bytes);
+        let mut comparer = compare::Comparer::new(root, account, &self.options, progress, missing);
+        walk::walk(&self.parts, &self.options.chosen, naming, &mut comparer)?;
+        Ok(comparer.verified)
+    }
+}
+
+fn into_error(failure: Failure) -> Error {
+    match failure {
+        Failure::Interrupted => Error::Interrupted,
+        Failure::Source(e) | Failure::There(e) | Failure::Refused(e) | Failure::Fatal(e) => e,
     }
 }

@@ -26,6 +26,10 @@ pub trait Progress: Sync {
     fn beside(&self, n: u64) {
         let _ = n;
     }
+    /// What is being done now: a path. Called for every object.
+    fn at(&self, name: &str) {
+        let _ = name;
+    }
     /// State is being saved from now on (`true`), or no longer: do not end the program
     /// by force in between.
     fn saving(&self, now: bool) {

@@ -56,6 +56,20 @@ impl Archive {
     /// # Errors
     /// As for [`Archive::find`].
     pub fn find_to(&self, address: &str, last: LastLink) -> Result<Place<'_>> {
+        self.find_as_of(address, last, None)
+    }
+
+    /// The same as it was at a moment, in microseconds since 1970: snapshots that were
+    /// completed later do not count.
+    ///
+    /// # Errors
+    /// As for [`Archive::find`].
+    pub fn find_as_of(
+        &self,
+        address: &str,
+        last: LastLink,
+        moment: Option<i64>,
+    ) -> Result<Place<'_>> {
         self.require_volume()?;
         let (head, path) = address.split_once(':').unwrap_or((address, ""));
         let follow = last == LastLink::Follow || path.ends_with('/');
@@ -81,8 +95,8 @@ impl Archive {
                 self.name
             )));
         };
-        let snapshot =
-            find_snapshot(backup, head).map_err(|e| misspelt(e, address, volume, backup))?;
+        let snapshot = find_snapshot(backup, head, moment)
+            .map_err(|e| misspelt(e, address, volume, backup))?;
         let stores: Vec<&str> = snapshot.volumes.iter().map(|v| v.name.as_str()).collect();
         let (fs, top) = volume.enter(snapshot)?;
         let walk = Walk { fs: &*fs, top, stores: &stores, follow };
@@ -228,10 +242,10 @@ fn misspelt(e: Error, address: &str, volume: &OpenVolume, backup: &Backup) -> Er
         Some((first, rest)) if !address.starts_with('/') => (first, rest),
         _ => ("", address),
     };
-    let named = (!first.is_empty()).then(|| find_snapshot(backup, first).ok()).flatten();
+    let named = (!first.is_empty()).then(|| find_snapshot(backup, first, None).ok()).flatten();
     let (head, path, snapshot) = match named {
         Some(snapshot) => (first, rest, snapshot),
-        None => match find_snapshot(backup, "latest") {
+        None => match find_snapshot(backup, "latest", None) {
             Ok(snapshot) => ("latest", address, snapshot),
             Err(_) => return Error::NotFound(text),
         },
@@ -252,7 +266,7 @@ fn misspelt(e: Error, address: &str, volume: &OpenVolume, backup: &Backup) -> Er
 }
 
 /// The snapshot a word stands for.
-fn find_snapshot<'a>(backup: &'a Backup, word: &str) -> Result<&'a Snapshot> {
+fn find_snapshot<'a>(backup: &'a Backup, word: &str, moment: Option<i64>) -> Result<&'a Snapshot> {
     let (computer, word) = match word.rsplit_once('/') {
         Some((computer, word)) => (Some(computer), word),
         None => (None, word),
@@ -261,6 +275,11 @@ fn find_snapshot<'a>(backup: &'a Backup, word: &str) -> Result<&'a Snapshot> {
         backup.snapshots().filter(|(c, _)| computer.is_none_or(|name| c.name == name)).collect();
     if candidates.is_empty() {
         return Err(no_candidates(backup, computer));
+    }
+    let early = |s: &Snapshot| moment.is_none_or(|m| s.age_key().0 <= m);
+    let candidates: Vec<_> = candidates.into_iter().filter(|(_, s)| early(s)).collect();
+    if candidates.is_empty() {
+        return Err(Error::NotFound("no snapshot was made by then".into()));
     }
     match word.rsplit_once('~').and_then(|(of, n)| Some((of, n.parse::<usize>().ok()?))) {
         Some((of, n)) => {

@@ -142,9 +142,13 @@ fn extract_restores_contents_modes_times_and_links() {
             assert_eq!(common::sha256(&fs::read(&file).unwrap()), sha, "{path}");
         }
     }
-    // Nothing is overwritten by a second run, and the exit code says so.
+    // A second run finds everything there, and a file that differs is not overwritten.
     let again = tmbundle(&["extract", &demo(), "latest", "--to", to.to_str().unwrap()]);
-    again.expect(1, &["is already there and was not overwritten"]);
+    again.expect(0, &["Restored 0 files", "were there already"]);
+    fs::write(to.join(".Backup.log"), "mine").unwrap();
+    let again = tmbundle(&["extract", &demo(), "latest", "--to", to.to_str().unwrap()]);
+    again.expect(1, &["not restored: .Backup.log", "was not overwritten"]);
+    assert_eq!(fs::read(to.join(".Backup.log")).unwrap(), b"mine");
     assert!(
         !fs::read_dir(&to).unwrap().any(|e| e
             .unwrap()
@@ -297,7 +301,7 @@ fn device_numbers_are_the_same_wherever_they_are_shown() {
         return eprintln!("SKIPPED devices: only root can make them");
     }
     let to = own.path().join("out");
-    let ran = tmbundle(&["extract", image, "volume:", "--to", to.to_str().unwrap()]);
+    let ran = tmbundle(&["extract", image, "volume:", "--devices", "--to", to.to_str().unwrap()]);
     ran.expect(0, &[]);
     for (name, major, minor) in [("mac", 14, 2), ("linux", 8, 1)] {
         let made = fs::symlink_metadata(to.join(name)).unwrap();

@@ -25,6 +25,7 @@ mod passwords;
 mod progress;
 mod read_data;
 mod read_data_order;
+mod restoring;
 mod share;
 mod signals;
 mod spelling;

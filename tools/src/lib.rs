@@ -17,6 +17,7 @@ pub mod image;
 pub mod journal;
 pub mod lzvn;
 pub mod partition;
+pub mod restore;
 pub mod samples;
 pub mod timemachine;
 

@@ -19,6 +19,8 @@ tools encrypt BITS PASSWORD KIND OUT.sparsebundle
 tools demo OUT.sparsebundle      the bundle of testdata; its manifest goes to OUT.manifest.jsonl
 tools hostile SEED OUT.img       a volume as an enemy would write it; what was done is printed
 tools big FILES OUT.img          a volume of so many files in linked folders
+tools noise small|large OUT.img  a volume for bench-extract: 100,000 files, or 2 GiB in four
+tools floor small|large DIR      the least that a restore of it can take
 tools bundle-of-one-file BYTES OUT.sparsebundle [128|256]
                                  a bundle whose volume holds big.bin, for measurements; encrypted
                                  with AES of so many bits and the password \"password\"";
@@ -38,6 +40,13 @@ fn main() -> Result<()> {
         }
         ["hostile", seed, out] => hostile(seed.parse()?, Path::new(out)),
         ["demo", out] => write_demo(Path::new(out)),
+        ["noise", what, out] => {
+            let volume =
+                if what == "small" { tools::restore::small() } else { tools::restore::large() };
+            volume.build().image.write_to(Path::new(out))?;
+            Ok(())
+        }
+        ["floor", what, to] => Ok(tools::restore::floor(what == "small", Path::new(to))?),
         ["big", files, out] => big(files.parse()?, Path::new(out)),
         ["bundle-of-one-file", bytes, out] => one_file(bytes.parse()?, Path::new(out), None),
         ["bundle-of-one-file", bytes, out, bits] => {

@@ -1,0 +1,7 @@
+//! Where a restore goes: a folder, or one stream.
+
+pub mod dir;
+pub mod file;
+mod object;
+mod queue;
+pub mod tar;

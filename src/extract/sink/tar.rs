@@ -1,0 +1,534 @@
+//! As one stream: a pax archive, the same bytes in every run.
+//!
+//! Headers are POSIX ustar; what does not fit there stands in pax records before them:
+//! long names, large sizes, nanoseconds, attributes (`SCHILY.xattr.*`, as GNU tar and
+//! bsdtar read them). Files with holes are in GNU's sparse format 1.0.
+
+use crate::error::{Error, Result};
+use crate::extract::account::{Account, Did, NotKept, Object};
+use crate::extract::damage::{Rule, wrong_checksum};
+use crate::extract::failure::{Failure, Outcome};
+use crate::extract::mac::{self, MacData};
+use crate::extract::options::{MacMetadata, Options};
+use crate::extract::source::{Pieces, Reader};
+use crate::extract::walk::{Item, Traveller};
+use crate::fs::{Kind, Metadata, NodeId, Stream, Time};
+use crate::io::Source;
+use crate::io::bytes::{to_u64, to_usize};
+use crate::report::Progress;
+use crate::timemachine::checksum::Cksum;
+use std::collections::HashMap;
+use std::io::Write;
+use std::ops::Range;
+
+const BLOCK: u64 = 512;
+/// Holes shorter than this are written as zeros.
+const SMALLEST_HOLE: u64 = 64 << 10;
+/// Largest number that ustar's octal size field holds.
+const MAX_OCTAL_SIZE: u64 = 0o77_777_777_777;
+/// Longest name in ustar's name field.
+const MAX_NAME: usize = 100;
+
+/// Writes an archive.
+pub struct Archiver<'a, W: Write> {
+    out: W,
+    options: &'a Options,
+    account: &'a Account<'a>,
+    progress: &'a dyn Progress,
+    linked: &'a std::collections::HashSet<(usize, NodeId)>,
+    first: HashMap<(usize, NodeId), String>,
+    reader: Reader,
+    rule: Rule,
+    /// Paths in the archive of the folders on the way.
+    at: Vec<String>,
+}
+
+/// One header to come.
+struct Entry<'a> {
+    path: String,
+    kind: u8,
+    meta: &'a Metadata,
+    size: u64,
+    link: Vec<u8>,
+    records: Vec<(String, Vec<u8>)>,
+}
+
+impl<'a, W: Write> Archiver<'a, W> {
+    /// To `out`; `linked`: files of which more than one name is wanted.
+    pub fn new(
+        out: W,
+        options: &'a Options,
+        account: &'a Account<'a>,
+        progress: &'a dyn Progress,
+        linked: &'a std::collections::HashSet<(usize, NodeId)>,
+    ) -> Self {
+        Self {
+            out,
+            options,
+            account,
+            progress,
+            linked,
+            first: HashMap::new(),
+            reader: Reader::default(),
+            rule: Rule::default(),
+            at: Vec::new(),
+        }
+    }
+
+    /// The end of the archive: two blocks of zeros.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn finish(mut self) -> Result<()> {
+        self.raw(&[0; 1024])?;
+        self.out.flush().map_err(|e| Error::io("cannot write the archive", e))
+    }
+
+    fn raw(&mut self, bytes: &[u8]) -> Result<()> {
+        self.out.write_all(bytes).map_err(|e| Error::io("cannot write the archive", e))
+    }
+
+    fn pad(&mut self, len: u64) -> Result<()> {
+        let rest = to_usize(len.next_multiple_of(BLOCK) - len);
+        let zeros = [0; 512];
+        self.raw(zeros.get(..rest).unwrap_or_default())
+    }
+
+    fn path(&self, name: &str) -> String {
+        match self.at.last() {
+            Some(parent) => format!("{parent}/{name}"),
+            None => name.to_owned(),
+        }
+    }
+
+    /// Write a header with the pax records it needs.
+    fn header(&mut self, entry: &Entry<'_>) -> Result<()> {
+        let mut records = entry.records.clone();
+        let shown = match entry.kind {
+            b'5' => format!("{}/", entry.path),
+            _ => entry.path.clone(),
+        };
+        if shown.len() > MAX_NAME || !shown.is_ascii() {
+            records.push(("path".into(), shown.clone().into_bytes()));
+        }
+        if entry.link.len() > MAX_NAME || !entry.link.is_ascii() {
+            records.push(("linkpath".into(), entry.link.clone()));
+        }
+        if entry.size > MAX_OCTAL_SIZE {
+            records.push(("size".into(), entry.size.to_string().into_bytes()));
+        }
+        let modified = entry.meta.times.modified.unwrap_or_default();
+        if modified.nanoseconds != 0 || modified.seconds < 0 {
+            records.push(("mtime".into(), decimal(modified).into_bytes()));
+        }
+        let (uid, gid) = self.options.owners.of(entry.meta.uid, entry.meta.gid);
+        for (name, id) in [("uid", uid), ("gid", gid)] {
+            if id > 0o7_777_777 {
+                records.push((name.into(), id.to_string().into_bytes()));
+            }
+        }
+        if !records.is_empty() {
+            self.pax(&records)?;
+        }
+        let header = self.ustar(entry, &shown, (uid, gid), modified)?;
+        self.raw(header.as_bytes())
+    }
+
+    fn ustar(
+        &self,
+        entry: &Entry<'_>,
+        shown: &str,
+        (uid, gid): (u32, u32),
+        modified: Time,
+    ) -> Result<tar::Header> {
+        let mut h = tar::Header::new_ustar();
+        h.set_entry_type(tar::EntryType::new(entry.kind));
+        let bits = if self.options.setid { 0o7777 } else { 0o1777 };
+        h.set_mode(u32::from(entry.meta.mode) & bits);
+        h.set_uid(u64::from(uid.min(0o7_777_777)));
+        h.set_gid(u64::from(gid.min(0o7_777_777)));
+        h.set_mtime(u64::try_from(modified.seconds).unwrap_or(0).min(MAX_OCTAL_SIZE));
+        h.set_size(entry.size.min(MAX_OCTAL_SIZE));
+        if let Some(device) = entry.meta.device {
+            let failed = |e| Error::io("device number", e);
+            h.set_device_major(device.major).map_err(failed)?;
+            h.set_device_minor(device.minor).map_err(failed)?;
+        }
+        let old = h.as_old_mut();
+        put_cut(&mut old.name, shown.as_bytes());
+        put_cut(&mut old.linkname, &entry.link);
+        h.set_cksum();
+        Ok(h)
+    }
+
+    fn pax(&mut self, records: &[(String, Vec<u8>)]) -> Result<()> {
+        let mut body = Vec::new();
+        for (name, value) in records {
+            record(&mut body, name, value);
+        }
+        let mut h = tar::Header::new_ustar();
+        h.set_entry_type(tar::EntryType::XHeader);
+        h.set_mode(0o644);
+        h.set_uid(0);
+        h.set_gid(0);
+        h.set_mtime(0);
+        h.set_size(to_u64(body.len()));
+        put_cut(&mut h.as_old_mut().name, b"PaxHeaders/entry");
+        h.set_cksum();
+        self.raw(h.as_bytes())?;
+        self.raw(&body)?;
+        self.pad(to_u64(body.len()))
+    }
+
+    /// Attributes as pax records, or as an AppleDouble entry before the object.
+    fn mac(
+        &mut self,
+        item: &Item<'_>,
+        path: &str,
+        not_kept: &mut Vec<NotKept>,
+    ) -> Outcome<Vec<(String, Vec<u8>)>> {
+        let how = self.options.mac;
+        if how == MacMetadata::None || !mac::may_have(item.meta) {
+            return Ok(Vec::new());
+        }
+        let mut data = MacData::read(&item.part.from, item.meta, item.part.backup, not_kept)?;
+        let mut records = Vec::new();
+        if how != MacMetadata::AppleDouble {
+            data.give(self.options.xattr_names, &mut |name, value| {
+                records.push((format!("SCHILY.xattr.{name}"), value.to_vec()));
+                true
+            })?;
+        } else if let Some(birth) = data.birth {
+            records.push(("LIBARCHIVE.creationtime".into(), decimal(birth).into_bytes()));
+        }
+        let left = data.left();
+        if left.is_empty() {
+            return Ok(records);
+        }
+        if mac::may_have_sidecars(how)
+            && let Some(header) = data.apple_double()
+        {
+            self.sidecar(item, path, &header, data.fork.as_ref())?;
+        } else {
+            not_kept.extend(left);
+        }
+        Ok(records)
+    }
+
+    fn sidecar(
+        &mut self,
+        item: &Item<'_>,
+        path: &str,
+        header: &[u8],
+        fork: Option<&Source>,
+    ) -> Outcome<()> {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let path =
+            if folder.is_empty() { format!("._{name}") } else { format!("{folder}/._{name}") };
+        let size = to_u64(header.len()) + fork.map_or(0, |f| f.len());
+        let mut meta = item.meta.clone();
+        meta.mode = (meta.mode & 0o666) | 0o600;
+        let entry =
+            Entry { path, kind: b'0', meta: &meta, size, link: Vec::new(), records: Vec::new() };
+        self.header(&entry)?;
+        self.raw(header)?;
+        if let Some(fork) = fork {
+            self.stream(fork, &[0..fork.len()], None)?;
+        }
+        Ok(self.pad(size)?)
+    }
+
+    /// Write ranges of a stream. What cannot be read once the header is out is an error
+    /// that ends the archive: the length has been promised.
+    fn stream(
+        &mut self,
+        source: &Source,
+        data: &[Range<u64>],
+        mut sum: Option<&mut Cksum>,
+    ) -> Outcome<()> {
+        let mut buf = vec![0; 256 << 10];
+        for range in data {
+            let mut at = range.start;
+            while at < range.end {
+                let n = to_usize(range.end - at).min(buf.len());
+                let piece = buf.get_mut(..n).unwrap_or_default();
+                source.read_at(piece, at).map_err(Failure::Fatal)?;
+                if let Some(sum) = &mut sum {
+                    sum.update(piece);
+                }
+                self.out
+                    .write_all(piece)
+                    .map_err(|e| Failure::Fatal(Error::io("cannot write the archive", e)))?;
+                at += to_u64(n);
+                self.progress.advance(to_u64(n));
+                self.progress.check()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, item: &Item<'_>, path: &str) -> Outcome<Object<'static>> {
+        let opened = item.part.from.open(item.meta.id, &Stream::Data)?;
+        let source = opened.source.clone();
+        // A file is read twice: first to know that it can be read, and where it is empty.
+        // An archive cannot take back what it has begun.
+        let data = self.survey(item, &source)?;
+        let mut object = Object::new("", Kind::File, Did::Restored);
+        let records = self.mac(item, path, &mut object.not_kept)?;
+        let stored: u64 = data.iter().map(|r| r.end - r.start).sum();
+        let sparse = stored < source.len();
+        let mut entry = Entry {
+            path: path.to_owned(),
+            kind: b'0',
+            meta: item.meta,
+            size: source.len(),
+            link: Vec::new(),
+            records,
+        };
+        let map = if sparse { sparse_map(&data, source.len()) } else { Vec::new() };
+        if sparse {
+            make_sparse(&mut entry, source.len(), to_u64(map.len()) + stored);
+        }
+        self.header(&entry)?;
+        self.raw(&map)?;
+        self.stream(&source, &data, None)?;
+        self.pad(entry.size)?;
+        object.bytes = source.len();
+        object.doubt = opened.doubt().map(|d| d.why);
+        Ok(object)
+    }
+
+    /// The ranges of a file that hold anything. An error if it cannot be read, or is not
+    /// what Time Machine recorded.
+    fn survey(&mut self, item: &Item<'_>, source: &Source) -> Outcome<Vec<Range<u64>>> {
+        let mut runs = Runs { data: Vec::new(), progress: self.progress };
+        let recorded = match self.options.ignore_checksums {
+            true => None,
+            false => crate::extract::damage::recorded(&*item.part.from.fs, item.meta)?,
+        };
+        let mut sum = recorded.map(|_| Cksum::default());
+        self.reader.copy(source, &mut runs, sum.as_mut())?;
+        if let (Some(recorded), Some(sum)) = (recorded, sum) {
+            let found = sum.finish();
+            if !self.rule.accepts(found == recorded) {
+                let text = wrong_checksum(recorded, found);
+                return Err(Failure::Source(Error::corrupt("contents", text)));
+            }
+        }
+        Ok(runs.data)
+    }
+
+    fn one(&mut self, item: &Item<'_>, path: &str) -> Outcome<Object<'static>> {
+        let key = (item.number, item.meta.id);
+        let mut entry = Entry {
+            path: path.to_owned(),
+            kind: b'1',
+            meta: item.meta,
+            size: 0,
+            link: Vec::new(),
+            records: Vec::new(),
+        };
+        if let Some(first) = self.first.get(&key) {
+            entry.link = first.clone().into_bytes();
+            self.header(&entry)?;
+            return Ok(Object::new("", item.meta.kind, Did::Restored));
+        }
+        let object = match item.meta.kind {
+            Kind::File => self.file(item, path)?,
+            Kind::Socket => {
+                let mut object = Object::new("", Kind::Socket, Did::LeftOut);
+                object.reason = Some("archives hold no sockets".into());
+                object
+            }
+            Kind::CharDevice | Kind::BlockDevice if !self.options.devices => {
+                let mut object = Object::new("", item.meta.kind, Did::LeftOut);
+                object.reason = Some("devices are made with --devices only".into());
+                object
+            }
+            kind => {
+                entry.kind = match kind {
+                    Kind::Symlink => b'2',
+                    Kind::CharDevice => b'3',
+                    Kind::BlockDevice => b'4',
+                    _ => b'6',
+                };
+                if kind == Kind::Symlink {
+                    entry.link = item.part.from.read_link(item.meta)?;
+                }
+                self.header(&entry)?;
+                Object::new("", kind, Did::Restored)
+            }
+        };
+        if self.linked.contains(&key) && object.did == Did::Restored {
+            self.first.insert(key, path.to_owned());
+        }
+        Ok(object)
+    }
+}
+
+impl<W: Write> Traveller for Archiver<'_, W> {
+    fn enter(&mut self, item: &Item<'_>) -> Result<bool> {
+        self.progress.check()?;
+        let path = self.path(item.name);
+        let mut object = Object::new(item.path, Kind::Directory, Did::Restored);
+        let records = match self.mac(item, &path, &mut object.not_kept) {
+            Ok(records) => records,
+            Err(Failure::Interrupted) => return Err(Error::Interrupted),
+            Err(Failure::Fatal(e)) => return Err(e),
+            Err(_) => {
+                object.not_kept.push(NotKept::Attribute);
+                Vec::new()
+            }
+        };
+        let entry = Entry {
+            path: path.clone(),
+            kind: b'5',
+            meta: item.meta,
+            size: 0,
+            link: Vec::new(),
+            records,
+        };
+        self.header(&entry)?;
+        self.account.tell(&object);
+        self.at.push(path);
+        Ok(true)
+    }
+
+    fn object(&mut self, item: &Item<'_>) -> Result<()> {
+        self.progress.check()?;
+        self.progress.beside(1);
+        self.progress.at(item.path);
+        let path = self.path(item.name);
+        match self.one(item, &path) {
+            Ok(object) => self.account.tell(&Object { path: item.path, ..object }),
+            Err(Failure::Interrupted) => return Err(Error::Interrupted),
+            Err(Failure::Fatal(e)) => return Err(e.within(item.path)),
+            Err(Failure::Source(e) | Failure::There(e) | Failure::Refused(e)) => {
+                let kind = Some(item.meta.kind);
+                self.account.tell(&Object::failed(item.path, kind, e.to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    fn leave(&mut self) -> Result<()> {
+        self.at.pop();
+        Ok(())
+    }
+
+    fn unreachable(&mut self, path: &str, kind: Option<Kind>, reason: &Error) {
+        self.account.tell(&Object::failed(path, kind, reason.to_string()));
+    }
+}
+
+/// Collects where a file is not empty.
+struct Runs<'a> {
+    data: Vec<Range<u64>>,
+    progress: &'a dyn Progress,
+}
+
+impl Pieces for Runs<'_> {
+    fn put(&mut self, bytes: &[u8], offset: u64) -> Outcome<()> {
+        let range = offset..offset + to_u64(bytes.len());
+        match self.data.last_mut() {
+            Some(last) if range.start - last.end < SMALLEST_HOLE => last.end = range.end,
+            _ => self.data.push(range),
+        }
+        Ok(())
+    }
+    fn passed(&mut self, _: u64) -> Outcome<()> {
+        Ok(self.progress.check()?)
+    }
+}
+
+/// The map of GNU's sparse format 1.0: numbers in decimal, a line each, to a whole block.
+fn sparse_map(data: &[Range<u64>], len: u64) -> Vec<u8> {
+    let mut ranges: Vec<Range<u64>> = data.to_vec();
+    if ranges.last().is_none_or(|last| last.end < len) {
+        // A file that ends in a hole has a last piece of nothing at its end.
+        ranges.push(len..len);
+    }
+    let mut map = format!("{}\n", ranges.len());
+    for r in &ranges {
+        map.push_str(&format!("{}\n{}\n", r.start, r.end - r.start));
+    }
+    let mut map = map.into_bytes();
+    map.resize(map.len().next_multiple_of(512), 0);
+    map
+}
+
+fn make_sparse(entry: &mut Entry<'_>, real: u64, stored: u64) {
+    let (folder, name) = match entry.path.rsplit_once('/') {
+        Some((folder, name)) => (folder.to_owned(), name.to_owned()),
+        None => (".".into(), entry.path.clone()),
+    };
+    let records = [
+        ("GNU.sparse.major", "1".to_owned()),
+        ("GNU.sparse.minor", "0".to_owned()),
+        ("GNU.sparse.name", entry.path.clone()),
+        ("GNU.sparse.realsize", real.to_string()),
+    ];
+    entry.records.extend(records.map(|(name, value)| (name.to_owned(), value.into_bytes())));
+    entry.path = format!("{folder}/GNUSparseFile.0/{name}");
+    entry.size = stored;
+}
+
+/// A pax record: its length in decimal, which counts itself, then `name=value`.
+fn record(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    let rest = 1 + name.len() + 1 + value.len() + 1;
+    let mut len = rest + 1;
+    while len != rest + len.to_string().len() {
+        len = rest + len.to_string().len();
+    }
+    out.extend(format!("{len} {name}=").into_bytes());
+    out.extend(value);
+    out.push(b'\n');
+}
+
+fn put_cut(field: &mut [u8], value: &[u8]) {
+    let ascii = value.iter().map(|b| if b.is_ascii() { *b } else { b'_' });
+    for (to, from) in field.iter_mut().zip(ascii) {
+        *to = from;
+    }
+}
+
+/// Seconds with as many decimals as it takes.
+fn decimal(t: Time) -> String {
+    if t.nanoseconds == 0 {
+        return t.seconds.to_string();
+    }
+    let nanos = i128::from(t.seconds) * 1_000_000_000 + i128::from(t.nanoseconds);
+    let sign = if nanos < 0 { "-" } else { "" };
+    let (whole, part) = (nanos.abs() / 1_000_000_000, nanos.abs() % 1_000_000_000);
+    format!("{sign}{whole}.{part:09}").trim_end_matches('0').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_count_themselves() {
+        let mut out = Vec::new();
+        record(&mut out, "a", b"b");
+        assert_eq!(out, b"6 a=b\n");
+        out.clear();
+        record(&mut out, "path", &[b'x'; 91]);
+        assert!(out.starts_with(b"100 path=") && out.len() == 100, "{}", out.len());
+    }
+
+    #[test]
+    fn moments_before_1970_and_parts_of_seconds() {
+        let t = |seconds, nanoseconds| decimal(Time { seconds, nanoseconds });
+        assert_eq!(t(5, 0), "5");
+        assert_eq!(t(5, 250_000_000), "5.25");
+        assert_eq!(t(-2, 500_000_000), "-1.5");
+    }
+
+    #[test]
+    fn a_map_ends_with_the_file() {
+        let map = sparse_map(&[0..65_536], 200_000);
+        assert_eq!(map.len(), 512);
+        assert!(map.starts_with(b"2\n0\n65536\n200000\n0\n"));
+    }
+}

@@ -1,0 +1,163 @@
+//! Damaged files: left out, another version, or what can be read.
+
+use super::START;
+use crate::common::tmbundle;
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use tools::bundle::{self, BundleOptions};
+use tools::hfs::{Content, Meta, VolumeBuilder, VolumeOptions};
+use tools::partition::Gpt;
+use tools::timemachine::{self, Backup, Dir, Machine};
+
+const LEN: usize = 3 << 20;
+
+fn bytes(version: u64) -> Vec<u8> {
+    super::noise(version, LEN)
+}
+
+/// Three snapshots of `Docs/story`, each another version, in bands of 1 MiB, and `same`
+/// that never changes.
+struct Backups {
+    dir: tempfile::TempDir,
+    names: Vec<String>,
+}
+
+impl Backups {
+    fn new() -> Self {
+        let mut volume = VolumeBuilder::new(VolumeOptions {
+            size: 48 << 20,
+            created: START - 86_400,
+            ..VolumeOptions::default()
+        });
+        let machine = Machine {
+            name: "Mac".into(),
+            host_uuid: "3B2A9C1E-7D44-5E0B-9F1A-0C8D5A6E4F21".into(),
+            model: "MacBookPro14,1".into(),
+            address: "a4:5e:60:c1:22:09".into(),
+            volume: "HD".into(),
+            volume_uuid: "8E6B1F57-2C0D-3A94-B7E5-91D04C6A3F10".into(),
+            utc_offset: 0,
+            checksums: true,
+            acls: false,
+            snapshot_dates: false,
+        };
+        let mut backups = Vec::new();
+        for n in 1..=3u64 {
+            let mut root = Dir::new(Meta::dir().dated(START));
+            let docs = root.dir("Docs");
+            let dated = Meta::file().dated(START + n as i64);
+            docs.file("story", Content::Bytes(bytes(n)), dated);
+            docs.file("same", Content::Bytes(bytes(9)), Meta::file().dated(START));
+            let start = START + 86_400 * n as i64;
+            backups.push(Backup { number: n, start, completed: Some(start + 60), source: root });
+        }
+        let written = timemachine::write(&mut volume, &machine, &backups);
+        let (disk, _) = Gpt::default().wrap(&volume.build().image);
+        let dir = tempfile::tempdir().unwrap();
+        let options = BundleOptions { band_size: 1 << 20, ..BundleOptions::default() };
+        bundle::write(&disk, &dir.path().join("Mac.sparsebundle"), &options).unwrap();
+        Self { dir, names: written.iter().map(|w| w.name.clone()).collect() }
+    }
+
+    fn bundle(&self) -> PathBuf {
+        self.dir.path().join("Mac.sparsebundle")
+    }
+
+    /// The bands that hold nothing but a part of `content`.
+    fn bands_of(&self, content: &[u8]) -> Vec<PathBuf> {
+        let mut found: Vec<PathBuf> = fs::read_dir(self.bundle().join("bands"))
+            .unwrap()
+            .map(|e| e.unwrap().path())
+            .filter(|p| {
+                let band = fs::read(p).unwrap();
+                let middle = &band[band.len() / 2..][..64];
+                content.windows(64).any(|w| w == middle)
+            })
+            .collect();
+        found.sort();
+        assert!(!found.is_empty());
+        found
+    }
+
+    fn run(&self, options: &[&str], to: &str) -> (Value, i32, PathBuf) {
+        let to = self.dir.path().join(to);
+        let bundle = self.bundle();
+        let mut args = vec!["extract", bundle.to_str().unwrap(), "latest:/HD/Docs", "--json"];
+        args.extend(["--to", to.to_str().unwrap()]);
+        args.extend(options);
+        let ran = tmbundle(&args);
+        (super::json(&ran), ran.code.unwrap(), to.join("Docs"))
+    }
+}
+
+fn flip(path: &Path) {
+    let mut band = fs::read(path).unwrap();
+    let middle = band.len() / 2;
+    band[middle] ^= 0xFF;
+    fs::write(path, band).unwrap();
+}
+
+#[test]
+fn a_lost_band_costs_the_file_and_names_the_snapshot_that_has_it() {
+    let backups = Backups::new();
+    fs::remove_file(&backups.bands_of(&bytes(3))[0]).unwrap();
+    let (doc, code, docs) = backups.run(&[], "a");
+    assert_eq!(code, 1, "{doc}");
+    assert!(!docs.join("story").exists());
+    assert_eq!(fs::read(docs.join("same")).unwrap(), bytes(9));
+    let failed = &doc["failed"][0];
+    assert_eq!(failed["path"], "Docs/story");
+    assert!(failed["reason"].as_str().unwrap().contains("band"), "{failed}");
+    assert_eq!(failed["snapshot"], backups.names[1].as_str());
+}
+
+#[test]
+fn another_version_is_taken_and_told() {
+    let backups = Backups::new();
+    for version in [2, 3] {
+        fs::remove_file(&backups.bands_of(&bytes(version))[0]).unwrap();
+    }
+    let (doc, code, docs) = backups.run(&["--fallback", "previous"], "a");
+    assert_eq!((code, &doc["fallbacks"]), (1, &1.into()), "{doc}");
+    assert!(fs::read(docs.join("story")).unwrap() == bytes(1));
+    assert_eq!(doc["failed"][0]["snapshot"], backups.names[0].as_str());
+    // There is nothing newer.
+    let (doc, _, docs) = backups.run(&["--fallback", "next"], "b");
+    assert_eq!(doc["not_restored"], 1, "{doc}");
+    assert!(!docs.join("story").exists());
+}
+
+#[test]
+fn a_wrong_checksum_is_damage_unless_ignored() {
+    let backups = Backups::new();
+    flip(&backups.bands_of(&bytes(3))[0]);
+    let (doc, code, docs) = backups.run(&[], "a");
+    assert_eq!(code, 1, "{doc}");
+    assert!(!docs.join("story").exists());
+    assert!(doc["failed"][0]["reason"].as_str().unwrap().contains("checksum"), "{doc}");
+    let (_, code, docs) = backups.run(&["--ignore-checksums"], "b");
+    assert_eq!(code, 0);
+    assert!(docs.join("story").exists());
+}
+
+#[test]
+fn what_can_be_read_is_salvaged_under_another_name() {
+    let backups = Backups::new();
+    let bands = backups.bands_of(&bytes(3));
+    fs::remove_file(&bands[0]).unwrap();
+    let (doc, code, docs) = backups.run(&["--salvage"], "a");
+    assert_eq!((code, &doc["salvaged"]), (1, &1.into()), "{doc}");
+    assert!(!docs.join("story").exists());
+    let torn = fs::read(docs.join("story.damaged")).unwrap();
+    let wanted = bytes(3);
+    assert_eq!(torn.len(), wanted.len());
+    let mut left = wanted.clone();
+    for range in doc["failed"][0]["missing"].as_array().unwrap() {
+        let (at, n) = (range[0].as_u64().unwrap() as usize, range[1].as_u64().unwrap() as usize);
+        assert!(n <= 1 << 20);
+        left[at..at + n].fill(0);
+    }
+    assert!(left != wanted, "nothing was told to be missing");
+    assert!(torn == left, "the told ranges are zeros and all else is there");
+}
