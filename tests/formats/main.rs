@@ -12,6 +12,7 @@ mod fuzz_seeded;
 mod hostile_images;
 mod journal;
 mod manifests;
+mod properties;
 mod random_trees;
 #[path = "../../fuzz/src/lib.rs"]
 #[allow(dead_code)]
