@@ -6,7 +6,6 @@ use std::io::Read;
 use std::sync::{Arc, LazyLock};
 use tmbundle::bundle::Bundle;
 use tmbundle::hfsplus::HfsPlus;
-use tmbundle::hfsplus::btree::Position;
 use tmbundle::hfsplus::catalog::Record;
 use tmbundle::hfsplus::node::{Node, split};
 use tmbundle::io::{ReadAt, Source};
@@ -55,9 +54,8 @@ fn catalog_scan_of_20000_files(bencher: divan::Bencher) {
     let tree = fs.catalog().tree();
     bencher.counter(ItemsCount::new(40_000usize)).bench_local(|| {
         let mut n = 0;
-        let start = Position { node: tree.header().first_leaf_node, record: 0 };
-        tree.scan(start, &mut |_, record| {
-            n += record.data.len();
+        tree.scan(&|_| std::cmp::Ordering::Equal, None, &mut |found| {
+            n += found.record.data.len();
             Ok(std::ops::ControlFlow::Continue(()))
         })
         .unwrap();

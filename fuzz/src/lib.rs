@@ -139,10 +139,8 @@ pub fn journal(data: &[u8]) {
     header.block_size = 512;
     header.journal_info_block = 1;
     let volume = memory(data);
-    if let Ok(journal) = Journal::read(&*volume, &header) {
-        let replayed = journal.overlay(volume);
-        read_all(&*replayed);
-    }
+    let journal = Journal::read(&*volume, &header);
+    read_all(&*journal.overlay(volume));
 }
 
 /// A whole volume: opened, walked, everything read, checked.

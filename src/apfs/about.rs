@@ -37,6 +37,7 @@ pub(super) fn about(container: &Container, sb: &Superblock) -> About {
         files: sb.files.saturating_add(sb.symlinks).saturating_add(sb.others),
         folders: sb.folders,
         modified: Some(time(sb.modified)),
+        notes: Vec::new(),
         details: Details::Apfs {
             role,
             encrypted: sb.is_encrypted(),

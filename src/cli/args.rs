@@ -7,7 +7,9 @@ use super::password::PasswordArgs;
 use clap::{Args, Parser, Subcommand};
 use std::num::NonZeroU64;
 use std::path::PathBuf;
+use tmbundle::timemachine::Archive;
 use tmbundle::verify::Subset;
+use tmbundle::volume::{Layout, OpenOptions};
 
 /// Read and verify Time Machine backups on the server that stores them.
 ///
@@ -146,6 +148,29 @@ pub struct MemoryArgs {
     pub state_dir: Option<PathBuf>,
 }
 
+/// How volumes are opened.
+#[derive(Args, Clone, Copy, Default)]
+pub struct SalvageArgs {
+    /// Show what is left of a volume whose headers or catalog are broken
+    ///
+    /// Looks for the records of files wherever they lie; folders whose own record is lost
+    /// are under lost+found. May read all of the volume. HFS+ only.
+    #[arg(long)]
+    pub salvage: bool,
+}
+
+impl SalvageArgs {
+    /// Open everything on a disk so, and say what to know of it.
+    pub fn open(self, layout: &Layout) -> tmbundle::Result<Archive> {
+        let options = OpenOptions { salvage: self.salvage, ..OpenOptions::default() };
+        let archive = Archive::open_with(layout, &options)?;
+        for note in archive.open.iter().flat_map(|v| &v.volume.about().notes) {
+            super::output::warn(note);
+        }
+        Ok(archive)
+    }
+}
+
 /// How sources are read.
 #[derive(Args, Clone, Copy, Default)]
 pub struct AccessArgs {
@@ -207,6 +232,8 @@ pub struct SnapshotsArgs {
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
+    pub salvage: SalvageArgs,
+    #[command(flatten)]
     pub password: PasswordArgs,
 }
 
@@ -247,6 +274,8 @@ pub struct LsArgs {
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
+    pub salvage: SalvageArgs,
+    #[command(flatten)]
     pub password: PasswordArgs,
 }
 
@@ -262,6 +291,8 @@ pub struct CatArgs {
     pub resource_fork: bool,
     #[command(flatten)]
     pub lost: LostArgs,
+    #[command(flatten)]
+    pub salvage: SalvageArgs,
     #[command(flatten)]
     pub password: PasswordArgs,
     #[command(flatten)]
@@ -370,6 +401,8 @@ pub struct MountArgs {
     /// Options as mount(8) and fstab give them: allow_other,uid=ID,gid=ID,names=nfd,…
     #[arg(short = 'o', value_name = "OPTIONS", value_delimiter = ',')]
     pub options: Vec<String>,
+    #[command(flatten)]
+    pub salvage: SalvageArgs,
     #[command(flatten)]
     pub password: PasswordArgs,
     /// What to do while a Mac uses the bundle: check, skip, or wait[=2h]

@@ -11,14 +11,14 @@ use tmbundle::io::ReadAt;
 use tmbundle::io::bytes::to_usize;
 use tmbundle::losses::{Doubt, Evidence, Guard, Standing};
 use tmbundle::report::words::bytes;
-use tmbundle::timemachine::{Archive, LastLink};
+use tmbundle::timemachine::LastLink;
 
 /// Bytes read at a time.
 const PIECE: u64 = 1 << 20;
 
 pub fn run(args: &CatArgs) -> anyhow::Result<Exit> {
     let layout = args.password.open_how(&args.source, Prompt::Yes, &args.access.access())?;
-    let archive = Archive::open(&layout)?;
+    let archive = args.salvage.open(&layout)?;
     let place = archive.find_to(&args.address, LastLink::Follow)?;
     if place.node.kind != Kind::File {
         return Err(Error::Invalid(format!("{} is not a file", args.address)).into());

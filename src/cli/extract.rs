@@ -6,6 +6,7 @@ mod select;
 
 pub use args::ExtractArgs;
 
+use super::args::SalvageArgs;
 use super::output::{self, Exit};
 use super::password::Prompt;
 use super::progress::Bars;
@@ -16,7 +17,6 @@ use std::path::Path;
 use std::sync::Arc;
 use tmbundle::extract::{NotKept, Plan, Report, Request, Room, Summary};
 use tmbundle::losses::Evidence;
-use tmbundle::timemachine::Archive;
 
 #[derive(Serialize)]
 struct Document {
@@ -124,7 +124,7 @@ impl PlanCounts {
 pub fn run(args: &ExtractArgs) -> anyhow::Result<Exit> {
     super::limits::raise_descriptors();
     let layout = args.password.open_how(&args.source, Prompt::Yes, &args.access.access())?;
-    let archive = Archive::open(&layout)?;
+    let archive = SalvageArgs { salvage: args.damage.salvage }.open(&layout)?;
     let places = select::places(args, &archive)?;
     let evidence = Arc::new(Evidence::of(layout.disk(), Vec::new()));
     let policy = args.damage.lost.policy();

@@ -13,7 +13,7 @@ use tmbundle::timemachine::{Archive, LastLink, Place, VOLUME};
 
 pub fn run(args: &LsArgs) -> anyhow::Result<Exit> {
     let layout = args.password.open(&args.source, Prompt::Yes)?;
-    let archive = Archive::open(&layout)?;
+    let archive = args.salvage.open(&layout)?;
     let address = address(args, &archive)?;
     let place = place(args, &archive, &address)?;
     let mut lister =

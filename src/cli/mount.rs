@@ -138,7 +138,11 @@ fn options(args: &MountArgs) -> Options {
 
 /// Opens the source as often as it changes.
 fn opener(source: PathBuf, args: &MountArgs) -> Opener {
-    let options = OpenOptions { private: args.show_private, ..OpenOptions::default() };
+    let options = OpenOptions {
+        private: args.show_private,
+        salvage: args.salvage.salvage,
+        ..OpenOptions::default()
+    };
     let keyring = Keyring::new(args.password.clone(), Prompt::Yes);
     Box::new(move || {
         let layout = keyring.open(&source)?;
@@ -207,7 +211,10 @@ fn summary(tree: &Tree, dir: &Path) -> String {
             }
         }
         None if archive.open.is_empty() => format!("no volume that can be read; {shown}/disk.img"),
-        None => format!("no Time Machine backup; volumes: {shown}/volumes"),
+        None => match archive.open.iter().find_map(|v| v.unread.as_ref()) {
+            Some(why) => format!("the backups cannot be read: {why}; volumes: {shown}/volumes"),
+            None => format!("no Time Machine backup; volumes: {shown}/volumes"),
+        },
     };
     format!("Mounted {} on {shown} ({what}). Unmount: tmbundle umount {shown}", archive.name)
 }

@@ -7,9 +7,8 @@ use super::password::Prompt;
 use super::text;
 use serde::Serialize;
 use std::io::Write;
-use tmbundle::Error;
 use tmbundle::report::present;
-use tmbundle::timemachine::{Archive, Backup, Computer, Snapshot};
+use tmbundle::timemachine::{Backup, Computer, Snapshot};
 
 #[derive(Serialize)]
 struct Document {
@@ -42,12 +41,10 @@ struct Store {
 
 pub fn run(args: &SnapshotsArgs) -> anyhow::Result<Exit> {
     let layout = args.password.open(&args.source, Prompt::Yes)?;
-    let archive = Archive::open(&layout)?;
+    let archive = args.salvage.open(&layout)?;
     archive.require_volume()?;
     let Some((_, backup)) = archive.backup() else {
-        let text =
-            format!("{} is not a Time Machine backup: no Backups.backupdb on it", archive.name);
-        return Err(Error::NotFound(text).into());
+        return Err(archive.no_backup().into());
     };
     if args.json {
         let snapshots = backup.snapshots().map(|(c, s)| row(c, s)).collect();

@@ -105,7 +105,26 @@ fn resource_table(fork: &dyn ReadAt, blocks: u64) -> Result<Table> {
         return Err(Error::corrupt(XATTR, format!("{count} blocks listed, expected {blocks}")));
     }
     check_range(fork.len(), base + 4, to_usize(blocks * 8), "block table")?;
+    check_blocks(fork, base + 4, blocks)?;
     Ok(Table::Resource { base })
+}
+
+/// The blocks of a resource's table lie in the fork one behind the other: together they are
+/// no longer than it. Otherwise a small fork could name one block a million times.
+fn check_blocks(fork: &dyn ReadAt, table: u64, blocks: u64) -> Result<()> {
+    const ENTRIES: u64 = 8192;
+    let mut sum = 0u64;
+    for first in (0..blocks).step_by(to_usize(ENTRIES)) {
+        let n = ENTRIES.min(blocks - first);
+        let entries = read_vec(fork, table + first * 8, to_usize(n * 8))?;
+        let lengths = entries.chunks_exact(8).filter_map(|e| le32(e, 4));
+        sum += lengths.map(u64::from).sum::<u64>();
+    }
+    if sum > fork.len() {
+        let text = format!("blocks of {sum} bytes in a fork of {}", fork.len());
+        return Err(Error::corrupt(XATTR, text));
+    }
+    Ok(())
 }
 
 /// Types 8 and 12: the first offset is the size of the table itself, which may

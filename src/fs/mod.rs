@@ -29,4 +29,4 @@ pub use stored::{Body, Stored};
 pub use view::{ContentId, Cursor, Dangling, DirEntry, Extent, FileSystem, Stream, XattrInfo};
 pub use views::Views;
 pub use volume::{About, Details, View, ViewId, Volume};
-pub use walk::{Entry, Step, walk};
+pub use walk::{Entry, Step, Visits, walk};

@@ -60,6 +60,9 @@ pub struct About {
     pub folders: u64,
     /// Last modification.
     pub modified: Option<Time>,
+    /// What to know before it is relied on, one sentence each: another header had to be
+    /// used, the journal could not be read, it is what could be salvaged.
+    pub notes: Vec<String>,
     /// What only this format has.
     pub details: Details,
 }
@@ -142,7 +145,8 @@ pub trait Volume: Send + Sync {
     /// Visit what lies in the wanted bytes, as the views `inside` see it; what is not
     /// visited is free, belongs to nothing, or to another view. Works on a damaged volume
     /// as far as it can be read. Costs a pass over the records of all files of one view,
-    /// however little is wanted, and not that times the number of views.
+    /// however little is wanted, and not that times the number of views. What is visited
+    /// may also span bytes between two wanted ranges.
     fn owners(
         &self,
         wanted: &Ranges,

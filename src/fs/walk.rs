@@ -2,6 +2,7 @@
 
 use super::{Cursor, DirEntry, FileSystem, Kind, Metadata, NodeId};
 use crate::error::{Error, Result};
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 /// Deepest nesting that is followed; Apple's fsck gives up earlier.
@@ -24,6 +25,29 @@ pub enum Step {
     Over,
 }
 
+/// Times that one folder is entered at most, each through another path: more snapshots
+/// than this no backup has. Folder links within folder links could otherwise make so many
+/// paths of a few kilobytes that no walk ever ends.
+const MAX_VISITS: u16 = 4096;
+/// Folders whose visits are counted.
+const MAX_COUNTED: usize = 1 << 20;
+
+/// Counts how often each folder is entered.
+#[derive(Debug, Default)]
+pub struct Visits(HashMap<NodeId, u16>);
+
+impl Visits {
+    /// Whether a folder may be entered once more.
+    pub fn enter(&mut self, folder: NodeId) -> bool {
+        if self.0.len() >= MAX_COUNTED && !self.0.contains_key(&folder) {
+            return true;
+        }
+        let visits = self.0.entry(folder).or_insert(0);
+        *visits = visits.saturating_add(1);
+        *visits <= MAX_VISITS
+    }
+}
+
 struct Level {
     entries: std::vec::IntoIter<DirEntry>,
     path_len: usize,
@@ -42,6 +66,7 @@ pub fn walk(
 ) -> Result<()> {
     let mut path = String::new();
     let mut stack = Vec::new();
+    let mut visits = Visits::default();
     open_level(fs, start.id, &path, &mut stack, failed)?;
     while let Some(level) = stack.last_mut() {
         path.truncate(level.path_len);
@@ -62,6 +87,9 @@ pub fn walk(
             failed(&path, Error::corrupt("folder", "it contains itself; not entered again"))?;
         } else if stack.len() >= MAX_DEPTH {
             failed(&path, Error::corrupt("folder", format!("nested deeper than {MAX_DEPTH}")))?;
+        } else if !visits.enter(meta.id) {
+            let text = format!("it is linked to in more than {MAX_VISITS} ways; not entered again");
+            failed(&path, Error::corrupt("folder", text))?;
         } else {
             open_level(fs, meta.id, &path, &mut stack, failed)?;
         }

@@ -35,13 +35,11 @@ pub(super) fn about(
             seconds: i64::from(header.modify_date) - EPOCH_OFFSET,
             nanoseconds: 0,
         }),
+        notes: notes(source, journal),
         details: Details::HfsPlus {
             journaled: header.attributes & VOL_JOURNALED != 0,
             journal: in_words(journal),
-            transactions: match journal.state {
-                JournalState::Replayed { transactions, .. } => transactions,
-                _ => 0,
-            },
+            transactions: journal.transactions(),
             clean: header.attributes & VOL_UNMOUNTED != 0
                 && header.attributes & VOL_INCONSISTENT == 0,
             alternate_header: matches!(source, HeaderSource::Alternate(_)),
@@ -58,6 +56,18 @@ pub fn unique_id(source: &dyn ReadAt) -> Option<u64> {
         Some(u64::from(high) << 32 | u64::from(low)).filter(|id| *id != 0)
     };
     read(VOLUME_HEADER).or_else(|| read(source.len().checked_sub(1024)?))
+}
+
+fn notes(source: &HeaderSource, journal: &Journal) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let HeaderSource::Alternate(why) = source {
+        notes.push(format!("the volume header is damaged ({why}); its copy was used"));
+    }
+    let torn = |why: &String| {
+        format!("the journal is damaged ({why}): what it holds from there on is not seen")
+    };
+    notes.extend(journal.problems.iter().map(torn));
+    notes
 }
 
 fn in_words(journal: &Journal) -> String {

@@ -3,6 +3,7 @@
 use super::btree::BTree;
 use super::fork::{ForkReader, Runs};
 use super::format::{ExtentRecord, ForkData, decode};
+use super::scan::Found;
 use super::unicode::compare_binary;
 use crate::error::{Error, Result};
 use crate::io::bytes::{be16, be32, to_usize, usize32};
@@ -18,8 +19,8 @@ pub mod record_type {
     pub const EXTENTS: u32 = 0x30;
 }
 
-/// Largest value that is returned whole, in bytes.
-const MAX_VALUE: u64 = 256 << 20;
+/// Largest value that is returned whole, in bytes; no Mac sets larger ones.
+const MAX_VALUE: u64 = 64 << 20;
 
 /// An attributes key: file, name, first block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +47,11 @@ impl<'a> Key<'a> {
             .then_with(|| compare_binary(self.name, other.name))
             .then(self.start.cmp(&other.start))
     }
+}
+
+/// The order of keys in the attributes file.
+pub fn compare_keys(a: &[u8], b: &[u8]) -> Option<Ordering> {
+    Some(Key::parse(a)?.order(&Key::parse(b)?))
 }
 
 /// An attribute's first record.
@@ -99,16 +105,9 @@ impl Attributes {
 
     /// Visit the attributes of an object: name (big-endian UTF-16) and first record.
     pub fn list(&self, file: u32, visit: &mut dyn FnMut(&[u8], Value)) -> Result<()> {
-        let from = Key { file, start: 0, name: &[] };
-        let order = |k: &[u8]| Key::parse(k).map_or(Ordering::Less, |k| k.order(&from));
-        let Some(at) = self.tree.seek(order)? else { return Ok(()) };
-        self.tree.scan(at, &mut |_, record| {
-            let Some(key) = Key::parse(record.key) else { return Ok(ControlFlow::Continue(())) };
-            if key.file != file {
-                let past = key.file > file;
-                return Ok(if past { ControlFlow::Break(()) } else { ControlFlow::Continue(()) });
-            }
-            if key.start == 0
+        let range = |key: &[u8]| be32(key, 2).map_or(Ordering::Less, |f| f.cmp(&file));
+        self.tree.scan(&range, None, &mut |Found { record, .. }| {
+            if let Some(key) = Key::parse(record.key).filter(|k| k.start == 0)
                 && let Some(value) = Value::parse(record.data)
             {
                 visit(key.name, value);

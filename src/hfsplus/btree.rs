@@ -1,18 +1,20 @@
-//! Navigation in a B-tree: search and ordered scans.
+//! Navigation in a B-tree: nodes and search. Ordered scans are in `scan`.
 
 use super::format::{BTreeHeader, decode};
 use super::node::{DESCRIPTOR, KeyedRecord, Node, kind, split};
 use crate::error::{Error, Locus, Result};
-use crate::io::bytes::to_u64;
+use crate::io::bytes::{to_u32, to_u64, to_usize};
 use crate::io::{ReadAt, read_vec};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use std::cmp::Ordering;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// Deepest tree that is read; the kernel's limit.
-const MAX_DEPTH: u16 = 16;
+pub(super) const MAX_DEPTH: u16 = 16;
+
+/// Compares two keys (without their length fields); `None` if one cannot be decoded.
+pub type CompareKeys = fn(&[u8], &[u8]) -> Option<Ordering>;
 
 /// A node that was read, shared.
 pub type SharedNode = Arc<Node<Vec<u8>>>;
@@ -50,11 +52,15 @@ pub struct BTree {
     cnid: u32,
     name: &'static str,
     header: BTreeHeader,
+    /// Nodes that exist: what the header says, but no more than the file holds.
+    nodes: u32,
+    compare: CompareKeys,
     cache: Arc<NodeCache>,
 }
 
 impl BTree {
-    /// Open the tree in `file`, the special file `cnid`.
+    /// Open the tree in `file`, the special file `cnid`. `compare` chooses the order
+    /// of its keys by its header.
     ///
     /// # Errors
     /// [`Error::Corrupt`] when its header node cannot be used.
@@ -62,10 +68,13 @@ impl BTree {
         file: Arc<dyn ReadAt>,
         cnid: u32,
         name: &'static str,
+        compare: impl FnOnce(&BTreeHeader) -> CompareKeys,
         cache: Arc<NodeCache>,
     ) -> Result<Self> {
         let header = read_header(&*file, name)?;
-        Ok(Self { file, cnid, name, header, cache })
+        let nodes = header.total_nodes.min(nodes_in(&*file, &header));
+        let compare = compare(&header);
+        Ok(Self { file, cnid, name, header, nodes, compare, cache })
     }
 
     /// The header record.
@@ -83,6 +92,11 @@ impl BTree {
         usize::from(self.header.node_size)
     }
 
+    /// Order of two keys; an error names the node that holds the first.
+    pub(super) fn order(&self, n: u32, a: &[u8], b: &[u8]) -> Result<Ordering> {
+        (self.compare)(a, b).ok_or_else(|| self.corrupt(n, "a key is not valid"))
+    }
+
     /// Where node `n` lies on the disk.
     pub fn locate(&self, n: u32) -> Option<Locus> {
         self.file.locate(u64::from(n) * u64::from(self.header.node_size))
@@ -98,8 +112,8 @@ impl BTree {
         if let Some(node) = self.cache.get(&(self.cnid, n)) {
             return Ok(node);
         }
-        if n >= self.header.total_nodes {
-            let text = format!("does not exist: the tree has {} nodes", self.header.total_nodes);
+        if n >= self.nodes {
+            let text = format!("does not exist: the tree has {} nodes", self.nodes);
             return Err(Error::corrupt(format!("{} node {n}", self.name), text));
         }
         let offset = u64::from(n) * u64::from(self.header.node_size);
@@ -112,14 +126,24 @@ impl BTree {
     }
 
     /// Record `i` of a node, split; an error names the node.
-    fn record<'a>(&self, n: u32, node: &'a SharedNode, i: usize) -> Result<KeyedRecord<'a>> {
+    pub(super) fn record<'a>(
+        &self,
+        n: u32,
+        node: &'a SharedNode,
+        i: usize,
+    ) -> Result<KeyedRecord<'a>> {
         node.record(i)
             .and_then(split)
             .ok_or_else(|| self.corrupt(n, format!("record {i} is not sound")))
     }
 
     /// The number of records of `node` for which `less` holds; they come first.
-    fn partition(&self, n: u32, node: &SharedNode, less: impl Fn(&[u8]) -> bool) -> Result<usize> {
+    pub(super) fn partition(
+        &self,
+        n: u32,
+        node: &SharedNode,
+        less: impl Fn(&[u8]) -> bool,
+    ) -> Result<usize> {
         let (mut low, mut high) = (0, usize::from(node.records));
         while low < high {
             let middle = low.midpoint(high);
@@ -163,49 +187,21 @@ impl BTree {
         }
     }
 
-    /// Visit records in order from `from` on, until told to stop.
-    pub fn scan(
-        &self,
-        from: Position,
-        visit: &mut dyn FnMut(Position, KeyedRecord<'_>) -> Result<ControlFlow<()>>,
-    ) -> Result<()> {
-        let mut at = from;
-        // No chain of leaves is longer than the tree: more means a loop.
-        let mut left = self.header.total_nodes;
-        loop {
-            let node = self.node(at.node)?;
-            if node.kind != kind::LEAF {
-                return Err(self.corrupt(at.node, format!("kind {} among the leaves", node.kind)));
-            }
-            for i in at.record..usize::from(node.records) {
-                let record = self.record(at.node, &node, i)?;
-                let position = Position { node: at.node, record: i };
-                if visit(position, record)?.is_break() {
-                    return Ok(());
-                }
-            }
-            if node.forward == 0 {
-                return Ok(());
-            }
-            left = left
-                .checked_sub(1)
-                .ok_or_else(|| self.corrupt(at.node, "the leaves form a loop"))?;
-            at = Position { node: node.forward, record: 0 };
-        }
-    }
-
     /// The data of the record whose key equals the target.
     pub fn find(&self, order: impl Fn(&[u8]) -> Ordering) -> Result<Option<Vec<u8>>> {
         let Some(at) = self.seek(&order)? else { return Ok(None) };
-        let mut found = None;
-        self.scan(at, &mut |_, record| {
-            if order(record.key) == Ordering::Equal {
-                found = Some(record.data.to_vec());
-            }
-            Ok(ControlFlow::Break(()))
-        })?;
-        Ok(found)
+        let node = self.node(at.node)?;
+        if at.record >= usize::from(node.records) {
+            return Ok(None);
+        }
+        let record = self.record(at.node, &node, at.record)?;
+        Ok((order(record.key) == Ordering::Equal).then(|| record.data.to_vec()))
     }
+}
+
+/// Nodes that the file of a tree has room for.
+pub(super) fn nodes_in(file: &dyn ReadAt, header: &BTreeHeader) -> u32 {
+    to_u32(to_usize(file.len() / u64::from(header.node_size)))
 }
 
 /// Read and check the header node of a tree.
@@ -221,12 +217,12 @@ pub fn read_header(file: &dyn ReadAt, name: &str) -> Result<BTreeHeader> {
     if !header.node_size.is_power_of_two() || header.node_size < 512 {
         return Err(bad(format!("node size {} is impossible", header.node_size)));
     }
-    let fits = file.len() / u64::from(header.node_size);
-    if u64::from(header.total_nodes) > fits || header.total_nodes == 0 {
-        return Err(bad(format!("{} nodes in a file that holds {fits}", header.total_nodes)));
+    let nodes = header.total_nodes.min(nodes_in(file, &header));
+    if nodes == 0 {
+        return Err(bad(format!("{} nodes in {} bytes", header.total_nodes, file.len())));
     }
-    if header.root_node >= header.total_nodes {
-        return Err(bad(format!("root node {} of {}", header.root_node, header.total_nodes)));
+    if header.root_node >= nodes {
+        return Err(bad(format!("root node {} of {nodes}", header.root_node)));
     }
     Ok(header)
 }

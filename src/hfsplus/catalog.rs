@@ -1,9 +1,12 @@
 //! The catalog: keys, records, and lookups by name and by CNID.
 
-use super::btree::{BTree, Position};
-use super::format::{CatalogCommon, CatalogFile, FILE_LINK, decode, record_type};
+use super::btree::{BTree, CompareKeys, Position};
+use super::format::{
+    CatalogCommon, CatalogFile, FILE_LINK, ROOT, ROOT_PARENT, decode, record_type,
+};
 use super::format::{DIR_LINK, FLAG_LINK_CHAIN};
 use super::node::KeyedRecord;
+use super::scan::Found;
 use super::unicode::{compare_binary, compare_folded};
 use crate::error::{Error, Result};
 use crate::io::bytes::{be16, be32};
@@ -89,8 +92,35 @@ pub fn is_file_link(file: &CatalogFile) -> bool {
     type_and_creator(&file.common) == FILE_LINK && file.data_fork.logical_size == 0
 }
 
-/// Called with the entries of a folder: position, stored name, record.
-pub type ChildVisitor<'a> = &'a mut dyn FnMut(Position, &[u8], Record) -> Result<ControlFlow<()>>;
+/// An entry of a folder.
+pub struct Child<'a> {
+    /// Its place.
+    pub at: Position,
+    /// Its name as stored.
+    pub name: &'a [u8],
+    /// Its record.
+    pub record: Record,
+    /// Whether something of the folder before it could not be read.
+    pub lacking: bool,
+}
+
+/// Called with the entries of a folder.
+pub type ChildVisitor<'a> = &'a mut dyn FnMut(Child<'_>) -> Result<ControlFlow<()>>;
+
+/// The order of keys on volumes that ignore case, or on the others.
+pub fn key_order(folds: bool) -> CompareKeys {
+    if folds { compare_keys_folded } else { compare_keys_binary }
+}
+
+fn compare_keys_folded(a: &[u8], b: &[u8]) -> Option<Ordering> {
+    let (a, b) = (Key::parse(a)?, Key::parse(b)?);
+    Some(a.parent.cmp(&b.parent).then_with(|| compare_folded(a.name, b.name)))
+}
+
+fn compare_keys_binary(a: &[u8], b: &[u8]) -> Option<Ordering> {
+    let (a, b) = (Key::parse(a)?, Key::parse(b)?);
+    Some(a.parent.cmp(&b.parent).then_with(|| compare_binary(a.name, b.name)))
+}
 
 /// The catalog tree.
 pub struct Catalog {
@@ -156,34 +186,61 @@ impl Catalog {
         Ok(record.filter(|r| r.common().is_some_and(|c| c.id == cnid)))
     }
 
-    /// Where the entries of a folder begin.
-    pub fn first_child(&self, folder: u32) -> Result<Option<Position>> {
-        // The folder's own thread has the empty name and comes first.
-        self.tree.seek(|k| self.order(k, Key { parent: folder, name: &[] }))
+    /// Name and record of the root folder, by its key: its parent is no folder. On a
+    /// sound volume its thread says the same, but nothing needs that thread.
+    pub fn root(&self) -> Result<Option<(Vec<u8>, CatalogCommon)>> {
+        let mut found = None;
+        let read = self.children(ROOT_PARENT, None, &mut |child| match child.record {
+            Record::Folder(folder) if folder.id == ROOT => {
+                found = Some((child.name.to_vec(), *folder));
+                Ok(ControlFlow::Break(()))
+            }
+            _ => Ok(ControlFlow::Continue(())),
+        });
+        if found.is_none() { read.map(|()| None) } else { Ok(found) }
     }
 
-    /// Visit the entries of a folder from `from` on: position, name, record.
-    pub fn children(&self, folder: u32, from: Position, visit: ChildVisitor<'_>) -> Result<()> {
-        self.tree.scan(from, &mut |position, KeyedRecord { key, data }| {
+    /// Visit the entries of a folder in order. With `from`, from
+    /// that record on.
+    ///
+    /// # Errors
+    /// The first thing that was broken; what could be read was visited.
+    pub fn children(
+        &self,
+        folder: u32,
+        from: Option<Position>,
+        visit: ChildVisitor<'_>,
+    ) -> Result<()> {
+        let range = |key: &[u8]| be32(key, 0).map_or(Ordering::Less, |p| p.cmp(&folder));
+        self.tree.scan(&range, from, &mut |Found {
+                                               at,
+                                               record: KeyedRecord { key, data },
+                                               lacking,
+                                           }| {
             let Some(key) = Key::parse(key) else {
-                return Err(self.tree.corrupt(position.node, "a key is not valid"));
+                return Err(self.tree.corrupt(at.node, "a key is not valid"));
             };
-            match key.parent.cmp(&folder) {
-                Ordering::Less => return Ok(ControlFlow::Continue(())),
-                Ordering::Greater => return Ok(ControlFlow::Break(())),
-                Ordering::Equal => {}
-            }
             if key.name.is_empty() {
                 return Ok(ControlFlow::Continue(()));
             }
             match Record::parse(data) {
                 Some(Record::Thread { .. }) => Ok(ControlFlow::Continue(())),
-                Some(record) => visit(position, key.name, record),
-                None => Err(self.tree.corrupt(
-                    position.node,
-                    format!("record {} is not a catalog record", position.record),
-                )),
+                Some(record) => visit(Child { at, name: key.name, record, lacking }),
+                None => {
+                    let text = format!("record {} is not a catalog record", at.record);
+                    Err(self.tree.corrupt(at.node, text))
+                }
             }
         })
+    }
+
+    /// Key and record at a place that a pass over the leaves gave.
+    pub(super) fn at(&self, position: Position) -> Result<(u32, Vec<u8>, Record)> {
+        let node = self.tree.node(position.node)?;
+        let parts = self.tree.record(position.node, &node, position.record)?;
+        let key = Key::parse(parts.key).zip(Record::parse(parts.data));
+        let (key, record) =
+            key.ok_or_else(|| self.tree.corrupt(position.node, "a record is not valid"))?;
+        Ok((key.parent, key.name.to_vec(), record))
     }
 }

@@ -43,6 +43,11 @@ impl Key {
     }
 }
 
+/// The order of keys in the extents overflow file.
+pub fn compare_keys(a: &[u8], b: &[u8]) -> Option<Ordering> {
+    Some(Key::parse(a)?.cmp(&Key::parse(b)?))
+}
+
 /// All extents of a fork, from its record and the overflow file. Where overflow
 /// records are missing the runs end early; reading beyond them is an error then.
 pub fn runs_of(tree: Option<&BTree>, file: u32, fork: ForkType, data: &ForkData) -> Result<Runs> {

@@ -4,14 +4,16 @@
 use super::HfsPlus;
 use super::attributes::Value;
 use super::btree::Position;
-use super::catalog::{Record, is_dir_link, is_file_link};
+use super::catalog::{Child, Record, is_dir_link, is_file_link};
 use super::extents::ForkType;
 use super::fork::{Run, Runs};
 use super::format::{
-    CatalogCommon, CatalogFile, FIRST_LINK_XATTR, FLAG_LINK_CHAIN, ForkData, ROOT, UF_COMPRESSED,
+    CatalogCommon, CatalogFile, DIR_INODES_DIR, FILE_INODES_DIR, FIRST_LINK_XATTR, FLAG_LINK_CHAIN,
+    ForkData, ROOT, UF_COMPRESSED,
 };
 use super::metadata::shown_finder_info;
-use super::unicode::{display, stored, stored_verbatim, units};
+use super::private::PrivateFolder;
+use super::unicode::{display, stored_verbatim, units};
 use crate::decmpfs;
 use crate::error::{Error, Result};
 use crate::fs::xattr::{FINDER_INFO, RESOURCE_FORK};
@@ -22,10 +24,25 @@ use crate::fs::{
 use crate::io::bytes::to_usize;
 use crate::io::{Memory, ReadAt, Source, read_vec};
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// Longest target of a symbolic link that is read, in bytes (`MAXPATHLEN`).
 const MAX_LINK: u64 = 4096;
+
+/// Largest resource fork that is given as an attribute's value; a stream gives any.
+const MAX_RESOURCE: u64 = 256 << 20;
+
+/// Set in a cursor where something of the folder before it could not be read.
+const LACKING: u64 = 1 << 48;
+
+/// How the private folders of inodes would show.
+static PRIVATE_NAMES: LazyLock<[String; 2]> =
+    LazyLock::new(|| [FILE_INODES_DIR, DIR_INODES_DIR].map(|n| display(&stored_verbatim(n))));
+
+/// Whether a folder in the root of that name holds inodes.
+pub(super) fn is_private_folder(name: &str) -> bool {
+    PRIVATE_NAMES.iter().any(|n| n == name)
+}
 
 /// What a directory entry leads to.
 enum Target {
@@ -38,15 +55,14 @@ impl HfsPlus {
         u32::try_from(node.0).map_err(|_| Error::NotFound(format!("no object {}", node.0)))
     }
 
-    /// The record of an object: from the cache, else through its thread.
+    /// The record of an object: from the cache, else where it lies.
     fn record(&self, node: NodeId) -> Result<Arc<Record>> {
         let cnid = Self::cnid(node)?;
         if let Some(record) = self.records.get(&cnid) {
             return Ok(record);
         }
         let record = self
-            .catalog
-            .by_cnid(cnid)?
+            .by_number(cnid)?
             .ok_or_else(|| Error::NotFound(format!("no object with CNID {cnid} in the catalog")))?;
         Ok(self.remember(record))
     }
@@ -78,14 +94,19 @@ impl HfsPlus {
         };
         let number = file.common.bsd.special;
         if is_dir_link(file) {
-            return self.follow_to(self.dir_inodes, format!("dir_{number}"), &file.common, true);
+            let inode = format!("dir_{number}");
+            return self.follow_to(self.dir_inodes(), inode, &file.common, true);
         }
         if is_file_link(file) {
+            let private = self.file_inodes();
+            let created = private.as_ref().ok().map(|p| p.map_or(0, |p| p.created));
+            // What a date cannot tell now counts as a link: an empty file is worse.
+            let dated = |date: Option<u32>| date.is_none_or(|d| d == file.common.create_date);
             let certain = file.common.flags & FLAG_LINK_CHAIN != 0
-                || file.common.create_date == self.root_created
-                || file.common.create_date == self.inodes_created;
-            let target =
-                self.follow_to(self.file_inodes, format!("iNode{number}"), &file.common, false)?;
+                || dated(self.root_created())
+                || dated(created);
+            let inode = format!("iNode{number}");
+            let target = self.follow_to(private, inode, &file.common, false)?;
             // An ordinary file may carry that type by accident.
             if certain || matches!(target, Target::Record(_)) {
                 return Ok(target);
@@ -96,7 +117,7 @@ impl HfsPlus {
 
     fn follow_to(
         &self,
-        private: Option<u32>,
+        private: Result<Option<PrivateFolder>>,
         inode: String,
         link: &CatalogCommon,
         directory: bool,
@@ -113,8 +134,12 @@ impl HfsPlus {
         {
             return Ok(Target::Record(record));
         }
-        let Some(private) = private else {
-            return Ok(nowhere(format!("the folder of {inode} is missing")));
+        let private = match private {
+            Ok(Some(private)) => private.id,
+            Ok(None) => return Ok(nowhere(format!("the folder of {inode} is missing"))),
+            Err(e) => {
+                return Ok(nowhere(format!("the folder of {inode} cannot be read: {e}")));
+            }
         };
         match self.catalog.find(private, &stored_verbatim(&inode))? {
             Some(record @ Record::Folder(_)) if directory => {
@@ -144,44 +169,23 @@ impl HfsPlus {
         if folder != ROOT || self.show_private {
             return false;
         }
-        let id = record.common().map(|c| c.id);
-        id == self.file_inodes
-            || id == self.dir_inodes
-            || matches!(name, ".journal" | ".journal_info_block")
+        match record {
+            Record::Folder(_) => is_private_folder(name),
+            _ => matches!(name, ".journal" | ".journal_info_block"),
+        }
     }
 
-    /// Find a name in a folder: as Apple stores it, as it is, then by comparing
-    /// what is shown for every entry.
-    fn find_entry(&self, folder: u32, name: &str) -> Result<Option<Record>> {
-        if let Some(record) = self.catalog.find(folder, &stored(name))? {
-            return Ok(Some(record));
-        }
-        if name.is_ascii() {
-            return Ok(None);
-        }
-        if let Some(record) = self.catalog.find(folder, &stored_verbatim(name))? {
-            return Ok(Some(record));
-        }
-        let mut found = None;
-        if let Some(at) = self.catalog.first_child(folder)? {
-            self.catalog.children(folder, at, &mut |_, stored_name, record| {
-                let same = display(stored_name) == name;
-                if same {
-                    found = Some(record);
-                }
-                Ok(if same { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-            })?;
-        }
-        Ok(found)
-    }
-
-    fn cursor(at: Position) -> Cursor {
+    fn cursor(at: Position, lacking: bool) -> Cursor {
         let record = u64::try_from(at.record + 1).unwrap_or(0xFFFF) & 0xFFFF;
-        Cursor(u64::from(at.node) << 16 | record)
+        let lacking = if lacking { LACKING } else { 0 };
+        Cursor(lacking | u64::from(at.node) << 16 | record)
     }
 
     fn position(cursor: Cursor) -> Option<Position> {
-        let node = u32::try_from(cursor.0 >> 16).ok()?;
+        if cursor == Cursor::default() {
+            return None;
+        }
+        let node = u32::try_from((cursor.0 & !LACKING) >> 16).ok()?;
         Some(Position { node, record: to_usize(cursor.0 & 0xFFFF) })
     }
 
@@ -304,14 +308,12 @@ impl FileSystem for HfsPlus {
         visit: &mut dyn FnMut(DirEntry) -> ControlFlow<()>,
     ) -> Result<()> {
         let folder = Self::cnid(dir)?;
-        let at = if from == Cursor::default() {
-            self.catalog.first_child(folder)?
-        } else {
-            Self::position(from)
-        };
-        let Some(at) = at else { return Ok(()) };
-        self.catalog.children(folder, at, &mut |position, stored_name, record| {
-            let name = display(stored_name);
+        let mut lacking = from.0 & LACKING != 0;
+        let mut stopped = false;
+        let read = self.catalog.children(folder, Self::position(from), &mut |child| {
+            let Child { at, record, .. } = child;
+            lacking |= child.lacking;
+            let name = display(child.name);
             if self.is_private(folder, &record, &name) {
                 return Ok(ControlFlow::Continue(()));
             }
@@ -320,8 +322,17 @@ impl FileSystem for HfsPlus {
                 Ok(target) => self.target_metadata(target),
                 Err(e) => Err(Dangling { id: id.into(), reason: e.to_string(), directory: false }),
             };
-            Ok(visit(DirEntry { name, node, next: Self::cursor(position) }))
-        })
+            let told = visit(DirEntry { name, node, next: Self::cursor(at, lacking) });
+            stopped = told.is_break();
+            Ok(told)
+        });
+        match read {
+            Ok(()) if lacking && !stopped => {
+                let text = "part of it could not be read";
+                Err(Error::corrupt(format!("folder {folder}"), text))
+            }
+            read => read,
+        }
     }
 
     fn open(&self, node: NodeId, stream: &Stream) -> Result<Source> {
@@ -400,8 +411,13 @@ impl FileSystem for HfsPlus {
         match name {
             FINDER_INFO => Ok(finder_info(&*self.record(node)?).map(|info| info.to_vec())),
             RESOURCE_FORK => {
-                if self.resource_size(node)? == 0 {
-                    return Ok(None);
+                match self.resource_size(node)? {
+                    0 => return Ok(None),
+                    1..=MAX_RESOURCE => {}
+                    size => {
+                        let text = format!("{size} bytes are too many to be had at once");
+                        return Err(Error::Unsupported(format!("{RESOURCE_FORK}: {text}")));
+                    }
                 }
                 let fork = FileSystem::open(self, node, &Stream::Resource)?;
                 Ok(Some(read_vec(&*fork, 0, to_usize(fork.len()))?))

@@ -8,11 +8,11 @@
 
 use super::format::{BlockInfo, BlockListHeader, JournalHeader, JournalInfoBlock, VolumeHeader};
 use super::format::{VOL_JOURNALED, decode, decode_endian};
-use crate::error::{Locus, Result};
-use crate::io::bytes::{to_u64, to_usize, usize32};
-use crate::io::{PresenceVisitor, ReadAt, Source, check_range, read_vec};
+use super::overlay::{Overlay, Segments, insert};
+use crate::error::{Error, Result};
+use crate::io::bytes::{all_zero, to_u64, to_usize, usize32};
+use crate::io::{ReadAt, Source, check_range, read_vec};
 use binrw::Endian;
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// `JNLx`.
@@ -22,6 +22,13 @@ const OLD_MAGIC: u32 = 0x4A48_4452;
 const ENDIAN_MARK: u32 = 0x1234_5678;
 /// Largest block-list header that is read.
 const MAX_BLHDR: u32 = 1 << 20;
+/// Largest block of a transaction that is believed; the kernel's whole transactions are
+/// smaller.
+const MAX_BLOCK: u64 = 16 << 20;
+/// Bytes that are read for checksums in all; Apple's journals are smaller.
+const MAX_READ: u64 = 2 << 30;
+/// Bytes that are read at a time for a checksum.
+const PIECE: u64 = 64 << 10;
 /// Bytes of a block-list header that its checksum covers.
 const BLHDR_SUMMED: usize = 32;
 
@@ -58,18 +65,23 @@ pub struct Journal {
     pub state: JournalState,
     /// What is wrong with it, one sentence each.
     pub problems: Vec<String>,
+    /// Whether it could not be read, so that nobody knows what it holds.
+    pub unreadable: bool,
     /// Its byte range in the volume.
     pub range: Option<Range<u64>>,
     /// The newer bytes that replay brings.
     segments: Segments,
 }
 
-/// Where newer bytes lie: volume offset → (length, volume offset in the journal).
-type Segments = BTreeMap<u64, (u64, u64)>;
-
 impl Journal {
     fn without(state: JournalState) -> Self {
-        Self { state, problems: Vec::new(), range: None, segments: Segments::new() }
+        Self {
+            state,
+            problems: Vec::new(),
+            unreadable: false,
+            range: None,
+            segments: Segments::new(),
+        }
     }
 
     fn bad(text: String, range: Option<Range<u64>>) -> Self {
@@ -79,12 +91,19 @@ impl Journal {
         journal
     }
 
+    fn unreadable(e: &Error, range: Option<Range<u64>>) -> Self {
+        Self { unreadable: true, ..Self::bad(format!("it cannot be read: {e}"), range) }
+    }
+
     /// Read and check the journal of a volume.
     ///
-    /// # Errors
-    /// Only when bytes cannot be read; a journal that is wrong says so in
-    /// [`Journal::problems`].
-    pub fn read(volume: &dyn ReadAt, header: &VolumeHeader) -> Result<Self> {
+    /// A journal that is wrong, or cannot be read, says so in [`Journal::problems`]: the
+    /// volume is then seen as it is without it.
+    pub fn read(volume: &dyn ReadAt, header: &VolumeHeader) -> Self {
+        Self::try_read(volume, header).unwrap_or_else(|e| Self::unreadable(&e, None))
+    }
+
+    fn try_read(volume: &dyn ReadAt, header: &VolumeHeader) -> Result<Self> {
         if header.attributes & VOL_JOURNALED == 0 || header.journal_info_block == 0 {
             return Ok(Self::without(JournalState::None));
         }
@@ -109,7 +128,15 @@ impl Journal {
             return Ok(Self::bad(text, None));
         }
         let ring = Ring { volume, range: info.offset..end };
-        ring.replay()
+        Ok(ring.replay().unwrap_or_else(|e| Self::unreadable(&e, Some(ring.range.clone()))))
+    }
+
+    /// Transactions that were replayed.
+    pub fn transactions(&self) -> u32 {
+        match self.state {
+            JournalState::Replayed { transactions, .. } => transactions,
+            _ => 0,
+        }
     }
 
     /// The volume with the journal's newer bytes laid over it.
@@ -123,7 +150,12 @@ impl Journal {
 
 /// Apple's journal checksum over `bytes`.
 pub fn checksum(bytes: impl IntoIterator<Item = u8>) -> u32 {
-    !bytes.into_iter().fold(0u32, |c, b| c.wrapping_shl(8) ^ c.wrapping_add(u32::from(b)))
+    !fold(0, bytes)
+}
+
+/// One more stretch of bytes under a checksum that is not complemented yet.
+fn fold(sum: u32, bytes: impl IntoIterator<Item = u8>) -> u32 {
+    bytes.into_iter().fold(sum, |c, b| c.wrapping_shl(8) ^ c.wrapping_add(u32::from(b)))
 }
 
 /// `bytes` with the four at `at` as zeros.
@@ -142,6 +174,56 @@ struct BlockList {
     header: BlockListHeader,
     sequence: u32,
     blocks: Vec<BlockInfo>,
+}
+
+/// A block list that cannot be believed.
+struct BadList {
+    why: String,
+    /// By what it says itself, it begins another transaction than the list before.
+    begins: bool,
+}
+
+/// A block of a transaction: target on the volume, length, place in the ring.
+type Moved = (u64, u64, u64);
+
+/// A transaction that may go on in another block list.
+#[derive(Default)]
+struct Open {
+    blocks: Vec<Moved>,
+    lists: u32,
+    /// Number of the last list, of this transaction or the one before.
+    sequence: u32,
+    /// Whether the last list had no room for more entries.
+    no_entries: bool,
+    /// Bytes of the last list with its blocks, and of its longest block.
+    used: u64,
+    longest: u64,
+}
+
+impl Open {
+    fn add(&mut self, list: &BlockList, blocks: Vec<Moved>) {
+        self.blocks.extend(blocks);
+        self.lists += 1;
+        self.sequence = list.sequence;
+        self.no_entries = list.header.num_blocks >= list.header.max_blocks;
+        self.used = list.header.bytes_used.into();
+        let lengths = list.blocks.iter().skip(1).map(|b| b.bsize);
+        self.longest = lengths.max().unwrap_or(0).into();
+    }
+
+    /// Whether a bad list behind it may be its own: then, as in the kernel, all of the
+    /// transaction is torn. It is another's only if it says so and the kernel had no need
+    /// to begin a list: one is begun when the entries are all taken, or the bytes of the
+    /// transaction's buffer, which has one entry for each journal block in it.
+    fn may_go_on(&self, bad: &BadList, g: &Geometry) -> bool {
+        let buffer = u64::from(g.blhdr_size) / 16 * g.unit;
+        !bad.begins || self.no_entries || self.used + self.longest > buffer
+    }
+
+    fn drop_all(&mut self) {
+        self.blocks.clear();
+        self.lists = 0;
+    }
 }
 
 struct Geometry {
@@ -177,7 +259,7 @@ impl Ring<'_> {
         journal.range = range;
         let (start, end) = (geometry.normal(header.start), geometry.normal(header.end));
         if start != end {
-            self.collect(&geometry, start, end, &mut journal)?;
+            self.collect(&geometry, start, end, &mut journal);
         }
         Ok(journal)
     }
@@ -223,6 +305,24 @@ impl Ring<'_> {
         Ok(out)
     }
 
+    /// The checksum of `len` bytes of the ring from `pos` on, read piece by piece.
+    fn sum(&self, g: &Geometry, pos: u64, len: u64) -> Result<u32> {
+        let mut sum = 0;
+        for (start, len) in self.pieces(g, pos, len) {
+            let (mut at, end) = (start, start + len);
+            while at < end {
+                let n = PIECE.min(end - at);
+                let bytes = read_vec(self.volume, at, to_usize(n))?;
+                // Zeros in front change nothing.
+                if sum != 0 || !all_zero(&bytes) {
+                    sum = fold(sum, bytes);
+                }
+                at += n;
+            }
+        }
+        Ok(!sum)
+    }
+
     /// Volume offsets and lengths of `len` bytes of the ring from `pos` on.
     fn pieces(&self, g: &Geometry, pos: u64, len: u64) -> Vec<(u64, u64)> {
         let first = len.min(g.size - pos);
@@ -235,251 +335,139 @@ impl Ring<'_> {
 
     /// Walk the transactions from `start`; put the blocks of the valid ones into
     /// the journal's segments.
-    fn collect(&self, g: &Geometry, start: u64, end: u64, journal: &mut Journal) -> Result<()> {
-        let (mut pos, mut last, mut past_end) = (start, 0u32, false);
-        let mut pending: Vec<(u64, u64, u64)> = Vec::new();
-        let (mut transactions, mut travelled) = (0u32, 0u64);
-        // A transaction goes on in another block list only when the last was full.
-        let mut may_continue = false;
+    fn collect(&self, g: &Geometry, start: u64, end: u64, journal: &mut Journal) {
+        let (mut pos, mut travelled, mut past_end) = (start, 0u64, false);
+        let mut open = Open::default();
+        let mut budget = MAX_READ;
+        let mut transactions = 0u32;
         loop {
             past_end |= pos == end;
             // A full turn of the ring without an end: whatever follows was seen.
             if travelled >= g.size - g.unit {
                 break;
             }
-            let list = match self.block_list(g, pos, last, past_end)? {
+            let list = match self.block_list(g, pos, open.sequence, past_end) {
                 Ok(list) => list,
                 Err(_) if past_end => break,
-                Err(text) => {
-                    journal.problems.push(format!("transaction at {pos} of the journal: {text}"));
-                    if may_continue {
-                        pending.clear();
-                        transactions = transactions.saturating_sub(1);
+                Err(bad) => {
+                    journal.problems.push(format!("transaction at {pos}: {}", bad.why));
+                    if open.may_go_on(&bad, g) {
+                        open.drop_all();
                     }
                     break;
                 }
             };
-            last = list.sequence;
             if list.header.flags & FIRST_HEADER != 0 {
-                self.apply(g, &mut pending, journal);
-                transactions += 1;
+                transactions += self.apply(g, &mut open, journal);
             }
-            match self.data_blocks(g, pos, &list)? {
-                Ok(blocks) => pending.extend(blocks),
+            match self.data_blocks(g, pos, &list, &mut budget) {
+                Ok(blocks) => open.add(&list, blocks),
                 Err(text) => {
-                    pending.clear();
-                    transactions = transactions.saturating_sub(1);
+                    open.drop_all();
                     if !past_end {
-                        let text = format!("transaction at {pos} of the journal: {text}");
-                        journal.problems.push(text);
+                        journal.problems.push(format!("transaction at {pos}: {text}"));
                     }
                     break;
                 }
             }
-            may_continue = list.header.num_blocks == list.header.max_blocks;
             let used = u64::from(list.header.bytes_used).max(u64::from(g.blhdr_size));
             travelled += used;
             pos = g.advance(pos, used);
         }
-        self.apply(g, &mut pending, journal);
+        transactions += self.apply(g, &mut open, journal);
         let blocks = to_u64(journal.segments.len());
         if transactions > 0 {
             journal.state = JournalState::Replayed { transactions, blocks };
         }
-        Ok(())
     }
 
-    fn apply(&self, g: &Geometry, pending: &mut Vec<(u64, u64, u64)>, journal: &mut Journal) {
-        for (target, len, pos) in pending.drain(..) {
+    /// Lay the blocks of a transaction over the volume. Returns how many transactions
+    /// that was: one, or none if there was none.
+    fn apply(&self, g: &Geometry, open: &mut Open, journal: &mut Journal) -> u32 {
+        for (target, len, pos) in open.blocks.drain(..) {
             let mut at = target;
             for (from, n) in self.pieces(g, pos, len) {
                 insert(&mut journal.segments, at, n, from);
                 at += n;
             }
         }
+        u32::from(std::mem::take(&mut open.lists) > 0)
     }
 
-    /// Read and check the block list at `pos`; the inner error says what is wrong.
+    /// Read and check the block list at `pos`, which follows one with the sequence number
+    /// `last`.
     fn block_list(
         &self,
         g: &Geometry,
         pos: u64,
         last: u32,
         past_end: bool,
-    ) -> Result<std::result::Result<BlockList, String>> {
-        let bytes = self.read(g, pos, usize32(g.blhdr_size))?;
-        let Some(header) = decode_endian::<BlockListHeader>(&bytes, g.endian) else {
-            return Ok(Err("block list is cut off".into()));
-        };
+    ) -> std::result::Result<BlockList, BadList> {
+        let bad = |why: String| BadList { why, begins: false };
+        let bytes = self.read(g, pos, usize32(g.blhdr_size)).map_err(|e| bad(e.to_string()))?;
+        let header = decode_endian::<BlockListHeader>(&bytes, g.endian);
+        let header = header.ok_or_else(|| bad("block list is cut off".into()))?;
+        let entry = |i: usize| decode_endian::<BlockInfo>(bytes.get(16 + 16 * i..)?, g.endian);
+        let sequence = entry(0).map_or(0, |b| b.checksum);
+        let begins = header.flags & FIRST_HEADER != 0 && sequence != last;
+        let bad = |why: String| Err(BadList { why, begins });
         let sum = checksum(without_field(bytes.get(..BLHDR_SUMMED).unwrap_or_default(), 8));
         if sum != header.checksum {
-            return Ok(Err(format!(
-                "block list checksum {sum:08x}, stored {:08x}",
-                header.checksum
-            )));
+            return bad(format!("block list checksum {sum:08x}, stored {:08x}", header.checksum));
         }
         let room = (bytes.len() - 16) / 16;
         let count = usize::from(header.num_blocks);
         if count == 0 || count > usize::from(header.max_blocks) || count > room {
-            return Ok(Err(format!("{count} blocks of at most {}", header.max_blocks)));
+            return bad(format!("{count} blocks of at most {}", header.max_blocks));
         }
-        let blocks: Vec<BlockInfo> =
-            (0..count).filter_map(|i| decode_endian(bytes.get(16 + 16 * i..)?, g.endian)).collect();
-        let sequence = blocks.first().map_or(0, |b| b.checksum);
         let follows = sequence == last || Some(sequence) == last.checked_add(1);
         if last != 0 && sequence != 0 && !follows {
-            return Ok(Err(format!("sequence number {sequence} follows {last}")));
+            return bad(format!("sequence number {sequence} follows {last}"));
         }
         if past_end && sequence == 0 {
-            return Ok(Err("no sequence number".into()));
+            return bad("no sequence number".into());
         }
-        Ok(Ok(BlockList { header, sequence, blocks }))
+        Ok(BlockList { header, sequence, blocks: (0..count).filter_map(entry).collect() })
     }
 
-    /// The blocks of a list: target on the volume, length, place in the ring.
-    #[allow(clippy::type_complexity)]
+    /// The blocks of a list; `budget`: bytes that may still be read for checksums.
     fn data_blocks(
         &self,
         g: &Geometry,
         pos: u64,
         list: &BlockList,
-    ) -> Result<std::result::Result<Vec<(u64, u64, u64)>, String>> {
+        budget: &mut u64,
+    ) -> std::result::Result<Vec<Moved>, String> {
         let mut at = g.advance(pos, u64::from(g.blhdr_size));
         let mut out = Vec::with_capacity(list.blocks.len());
         for (i, block) in list.blocks.iter().enumerate().skip(1) {
             let len = u64::from(block.bsize);
-            if len == 0 || len >= g.size - g.unit {
-                return Ok(Err(format!("block {i} has {len} bytes")));
+            if len == 0 || len > MAX_BLOCK || len >= g.size - g.unit {
+                return Err(format!("block {i} has {len} bytes"));
             }
             if block.bnum != -1 {
                 let target = u64::try_from(block.bnum).ok().and_then(|n| n.checked_mul(g.unit));
-                let Some(target) = target.filter(|t| t.saturating_add(len) <= self.volume.len())
-                else {
-                    return Ok(Err(format!("block {i} goes to number {}", block.bnum)));
-                };
+                let target = target.filter(|t| t.saturating_add(len) <= self.volume.len());
+                let target =
+                    target.ok_or_else(|| format!("block {i} goes to number {}", block.bnum))?;
                 if list.header.flags & CHECKSUMS_VALID != 0 && block.checksum != 0 {
-                    let sum = checksum(self.read(g, at, usize32(block.bsize))?);
+                    *budget = budget.checked_sub(len).ok_or("more than any journal holds")?;
+                    let sum = self.sum(g, at, len).map_err(|e| format!("block {i}: {e}"))?;
                     if sum != block.checksum {
-                        return Ok(Err(format!("block {i} has a wrong checksum")));
+                        return Err(format!("block {i} has a wrong checksum"));
                     }
                 }
                 out.push((target, len, at));
             }
             at = g.advance(at, len);
         }
-        Ok(Ok(out))
-    }
-}
-
-/// Lay a segment over the map; parts of older ones that stick out stay.
-fn insert(map: &mut Segments, start: u64, len: u64, from: u64) {
-    let end = start + len;
-    let before = map.range(..start).next_back().map(|(s, v)| (*s, *v));
-    if let Some((s, (n, f))) = before
-        && s + n > start
-    {
-        map.insert(s, (start - s, f));
-        if s + n > end {
-            map.insert(end, (s + n - end, f + (end - s)));
-        }
-    }
-    let covered: Vec<u64> = map.range(start..end).map(|(s, _)| *s).collect();
-    for s in covered {
-        if let Some((n, f)) = map.remove(&s)
-            && s + n > end
-        {
-            map.insert(end, (s + n - end, f + (end - s)));
-        }
-    }
-    map.insert(start, (len, from));
-}
-
-/// A volume with newer bytes laid over it.
-struct Overlay {
-    volume: Source,
-    segments: Segments,
-}
-
-impl Overlay {
-    /// Split a range into runs, each with the place its bytes really lie.
-    fn runs(&self, range: Range<u64>) -> Vec<(Range<u64>, u64)> {
-        let mut runs = Vec::new();
-        let mut at = range.start;
-        let first = self.segments.range(..=range.start).next_back();
-        let from = first.map_or(range.start, |(s, _)| *s);
-        for (start, (len, source)) in self.segments.range(from..range.end) {
-            let (s, e) = ((*start).max(at), (start + len).min(range.end));
-            if e <= at {
-                continue;
-            }
-            if s > at {
-                runs.push((at..s, at));
-            }
-            runs.push((s..e, source + (s - start)));
-            at = e;
-        }
-        if at < range.end {
-            runs.push((at..range.end, at));
-        }
-        runs
-    }
-}
-
-impl ReadAt for Overlay {
-    fn len(&self) -> u64 {
-        self.volume.len()
-    }
-
-    fn read_at(&self, mut buf: &mut [u8], offset: u64) -> Result<()> {
-        check_range(self.len(), offset, buf.len(), "volume")?;
-        for (part, from) in self.runs(offset..offset + to_u64(buf.len())) {
-            let (now, rest) = buf.split_at_mut(to_usize(part.end - part.start).min(buf.len()));
-            self.volume.read_at(now, from)?;
-            buf = rest;
-        }
-        Ok(())
-    }
-
-    fn presence(&self, range: Range<u64>, visit: PresenceVisitor<'_>) -> Result<()> {
-        for (part, from) in self.runs(range) {
-            let len = part.end - part.start;
-            self.volume.presence(from..from + len, &mut |r, p| {
-                visit(part.start + r.start - from..part.start + r.end - from, p);
-            })?;
-        }
-        Ok(())
-    }
-
-    fn locate(&self, offset: u64) -> Option<Locus> {
-        self.volume.locate(offset)
+        Ok(out)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::io::Memory;
-
-    #[test]
-    fn later_segments_win_and_leave_the_edges() {
-        let mut m = Segments::new();
-        insert(&mut m, 0, 10, 100);
-        insert(&mut m, 4, 2, 200);
-        assert_eq!(m, [(0, (4, 100)), (4, (2, 200)), (6, (4, 106))].into());
-        insert(&mut m, 2, 20, 300);
-        assert_eq!(m, [(0, (2, 100)), (2, (20, 300))].into());
-    }
-
-    #[test]
-    fn an_overlay_reads_the_newer_bytes() {
-        let bytes: Vec<u8> = (0..100).collect();
-        let mut segments = Segments::new();
-        insert(&mut segments, 10, 5, 50);
-        let o = Overlay { volume: std::sync::Arc::new(Memory::new(bytes)), segments };
-        assert_eq!(read_vec(&o, 8, 10).unwrap(), [8, 9, 50, 51, 52, 53, 54, 15, 16, 17]);
-        assert_eq!(read_vec(&o, 12, 2).unwrap(), [52, 53]);
-        assert_eq!(read_vec(&o, 20, 2).unwrap(), [20, 21]);
-    }
 
     #[test]
     fn the_checksum_is_apples() {

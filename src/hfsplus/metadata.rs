@@ -1,6 +1,7 @@
 //! From catalog records to [`Metadata`].
 
 use super::HfsPlus;
+use super::attributes::Value;
 use super::catalog::Record;
 use super::format::{
     CatalogCommon, CatalogFile, EPOCH_OFFSET, FLAG_DATE_ADDED, FLAG_EXPANDED_TIMES,
@@ -8,8 +9,12 @@ use super::format::{
 };
 use super::unicode::stored_verbatim;
 use crate::decmpfs;
+use crate::error::Error;
 use crate::fs::{Device, Kind, Metadata, NodeId, Time, Times};
 use crate::io::bytes::be32;
+
+/// Bytes of a compression header with contents; macOS keeps to 3802.
+const MAX_HEADER: u64 = 1 << 20;
 
 impl HfsPlus {
     /// Metadata of a folder or file record (of an inode, not of a link to it).
@@ -64,8 +69,9 @@ impl HfsPlus {
     /// Whether a file record lies in the private folder of inodes. Those written
     /// by Linux have no flag that says so, but a link count above one.
     fn is_inode(&self, file: &CatalogFile) -> bool {
+        let Ok(Some(private)) = self.file_inodes() else { return false };
         file.common.bsd.special > 1
-            && self.catalog.thread(file.common.id).ok().flatten().map(|t| t.0) == self.file_inodes
+            && self.key_of(file.common.id).is_ok_and(|k| k.is_some_and(|k| k.0 == private.id))
     }
 
     /// The compression header of a file that is compressed.
@@ -79,8 +85,16 @@ impl HfsPlus {
 
     /// Value of a file's `com.apple.decmpfs`, if it has one.
     pub(super) fn decmpfs_attribute(&self, cnid: u32) -> crate::Result<Option<Vec<u8>>> {
-        match self.readable_attributes()? {
-            Some(attributes) => attributes.value(cnid, &stored_verbatim(decmpfs::XATTR)),
+        let Some(attributes) = self.readable_attributes()? else { return Ok(None) };
+        let name = stored_verbatim(decmpfs::XATTR);
+        // Asked for every compressed file that is listed: its size comes first.
+        match attributes.find(cnid, &name)? {
+            Some(value) if value.size() > MAX_HEADER => {
+                let text = format!("its compression header has {} bytes", value.size());
+                Err(Error::corrupt(format!("file {cnid}"), text))
+            }
+            Some(Value::Inline(bytes)) => Ok(Some(bytes)),
+            Some(Value::Fork(_)) => attributes.value(cnid, &name),
             None => Ok(None),
         }
     }

@@ -1,7 +1,9 @@
 //! HFS Plus and HFSX, for reading.
 //!
-//! `format` holds the layouts; `node`, `btree`, `catalog`, `extents`,
-//! `attributes`, `fork` navigate; `journal` replays; `volume` opens all of it;
+//! `format` holds the layouts; `node`, `btree`, `scan`, `catalog`, `extents`,
+//! `attributes`, `fork` navigate; `private`, `names`, `entries` find what lies where;
+//! `journal` replays; `volume` opens all of it;
+//! `salvage` puts together what is left of a broken one;
 //! `filesystem` is the view without links and compression that the rest of the
 //! program sees; `check` finds what is wrong.
 
@@ -10,6 +12,7 @@ pub mod attributes;
 pub mod btree;
 pub mod catalog;
 pub mod check;
+mod entries;
 pub mod extents;
 mod filesystem;
 pub mod fork;
@@ -19,7 +22,11 @@ mod metadata;
 mod names;
 pub mod node;
 mod objects;
+mod overlay;
 mod owners;
+mod private;
+mod salvage;
+mod scan;
 pub mod unicode;
 mod volume;
 

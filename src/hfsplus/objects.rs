@@ -2,12 +2,13 @@
 
 use super::HfsPlus;
 use super::catalog::{Key, Record, is_dir_link, is_file_link};
+use super::filesystem::is_private_folder;
 use super::format::{
     CatalogCommon, CatalogFile, FLAG_HAS_ATTRIBUTES, FLAG_HAS_SECURITY, ForkData, ROOT,
     UF_COMPRESSED, decode, record_type,
 };
 use super::node::split;
-use super::unicode::raw_string;
+use super::unicode::{display, raw_string};
 use crate::error::Result;
 use crate::fs::{Body, Kind, NodeId, Stored, ViewId};
 use crate::io::bytes::be16;
@@ -21,35 +22,38 @@ impl HfsPlus {
         visit: &mut dyn FnMut(Stored),
     ) -> Result<bool> {
         progress.phase("listing the files", 0, Unit::Items);
-        self.scan_catalog(progress, &mut |_, _, record| {
-            if let Some(object) = self.object(record) {
+        let inodes = self.file_inodes();
+        let known = inodes.is_ok();
+        let inodes = inodes.ok().flatten().map(|f| f.id);
+        let whole = self.scan_catalog(progress, &mut |_, _, record| {
+            if let Some(object) = self.object(record, inodes) {
                 visit(object);
                 progress.advance(1);
             }
-        })
+        })?;
+        Ok(whole && known)
     }
 
-    /// The object that a leaf record is, if it is one.
-    fn object(&self, record: &[u8]) -> Option<Stored> {
+    /// The object that a leaf record is, if it is one. `inodes`: the folder of inodes.
+    fn object(&self, record: &[u8], inodes: Option<u32>) -> Option<Stored> {
         let parts = split(record)?;
         let key = Key::parse(parts.key)?;
         match be16(parts.data, 0)? {
             record_type::FOLDER => {
                 let folder: CatalogCommon = decode(parts.data)?;
-                let private =
-                    Some(folder.id) == self.file_inodes || Some(folder.id) == self.dir_inodes;
+                let private = key.parent == ROOT && is_private_folder(&display(key.name));
                 (!private).then(|| described(&folder, Kind::Directory))
             }
-            record_type::FILE => self.file_object(key, decode(parts.data)?),
+            record_type::FILE => self.file_object(key, decode(parts.data)?, inodes),
             _ => None,
         }
     }
 
-    fn file_object(&self, key: Key<'_>, file: CatalogFile) -> Option<Stored> {
+    fn file_object(&self, key: Key<'_>, file: CatalogFile, inodes: Option<u32>) -> Option<Stored> {
         // An ordinary file may carry a link's type by accident, but then it is empty,
         // too, or has a resource fork.
         let link = is_file_link(&file) && file.resource_fork.logical_size == 0;
-        if link || is_dir_link(&file) || self.is_storage(key, &file) {
+        if link || is_dir_link(&file) || self.is_storage(key, &file, inodes) {
             return None;
         }
         let kind = Kind::of_mode(file.common.bsd.file_mode);
@@ -63,12 +67,12 @@ impl HfsPlus {
     }
 
     /// Whether a file is the journal's, or was deleted while open.
-    fn is_storage(&self, key: Key<'_>, file: &CatalogFile) -> bool {
+    fn is_storage(&self, key: Key<'_>, file: &CatalogFile, inodes: Option<u32>) -> bool {
         if key.parent == ROOT {
             let record = Record::File(Box::new(*file));
             return self.is_private(ROOT, &record, &raw_string(key.name));
         }
-        Some(key.parent) == self.file_inodes && raw_string(key.name).starts_with("temp")
+        Some(key.parent) == inodes && raw_string(key.name).starts_with("temp")
     }
 
     fn body(&self, fork: &ForkData) -> Body {

@@ -1,26 +1,28 @@
 //! Open a volume: header or alternate, journal, trees, private folders.
 
 use super::about::about;
-use super::attributes::Attributes;
-use super::btree::{BTree, NodeCache, node_cache};
-use super::catalog::{Catalog, Record};
-use super::extents::{ForkType, runs_of};
+use super::attributes::{self, Attributes};
+use super::btree::{BTree, CompareKeys, NodeCache, node_cache};
+use super::catalog::{self, Catalog, Record};
+use super::entries::{Listings, listings};
+use super::extents::{self, ForkType, runs_of};
 use super::fork::{ForkReader, Runs};
 use super::format::{
-    ATTRIBUTES_FILE, CATALOG_FILE, DIR_INODES_DIR, EXTENTS_FILE, FILE_INODES_DIR, ForkData, ROOT,
-    VolumeHeader, decode,
+    ATTRIBUTES_FILE, BTreeHeader, CATALOG_FILE, EXTENTS_FILE, ForkData, VolumeHeader, decode,
 };
 use super::journal::Journal;
 use super::names::NameTable;
-use super::unicode::{display, stored_verbatim};
+use super::private::Folders;
+use super::salvage;
 use crate::error::{Error, Result};
 use crate::fs::About;
 use crate::io::{ReadAt, Source, read_vec};
+use crate::report::Progress;
 use quick_cache::sync::Cache;
 use std::sync::Arc;
 
 /// Bytes of B-tree nodes that are kept in memory for a volume.
-const NODE_CACHE: u64 = 24 << 20;
+pub(super) const NODE_CACHE: u64 = 24 << 20;
 /// Records that are kept, so that opening what was just listed needs no search.
 const RECORD_CACHE: usize = 16_384;
 
@@ -31,6 +33,8 @@ pub enum HeaderSource {
     Primary,
     /// The alternate, 1024 bytes before the end, because of what is said here.
     Alternate(String),
+    /// None: it was worked out from the files.
+    Made,
 }
 
 /// An open HFS Plus or HFSX volume.
@@ -42,14 +46,25 @@ pub struct HfsPlus {
     pub(super) catalog: Catalog,
     /// Why the attributes cannot be read, if the volume has any and they cannot.
     attributes: Option<std::result::Result<Attributes, String>>,
-    pub(super) file_inodes: Option<u32>,
-    pub(super) dir_inodes: Option<u32>,
-    pub(super) root_created: u32,
-    pub(super) inodes_created: u32,
     pub(super) about: About,
+    pub(super) folders: Folders,
     pub(super) records: Cache<u32, Arc<Record>>,
+    pub(super) listings: Listings,
     pub(super) show_private: bool,
     pub(super) name_table: NameTable,
+}
+
+/// What a volume is made of.
+pub(super) struct Parts {
+    pub volume: Source,
+    pub header: VolumeHeader,
+    pub header_source: HeaderSource,
+    pub journal: Journal,
+    pub extents: Option<BTree>,
+    pub catalog: BTree,
+    pub attributes: Option<std::result::Result<Attributes, String>>,
+    /// What to know before it is relied on.
+    pub notes: Vec<String>,
 }
 
 /// Decode a volume header and tell what makes it unusable, if anything.
@@ -74,7 +89,7 @@ pub fn parse_header(bytes: &[u8], volume_len: u64) -> std::result::Result<Volume
 }
 
 /// Read the volume header, or the alternate if the first is not usable.
-fn read_header(volume: &dyn ReadAt) -> Result<(VolumeHeader, HeaderSource)> {
+pub(super) fn read_volume_header(volume: &dyn ReadAt) -> Result<(VolumeHeader, HeaderSource)> {
     let len = volume.len();
     let read = |at: Option<u64>| -> std::result::Result<VolumeHeader, String> {
         let at = at.ok_or("the volume is too small")?;
@@ -101,11 +116,11 @@ impl HfsPlus {
     /// # Errors
     /// [`Error::Corrupt`] when neither header, or no catalog, can be used.
     pub fn open(source: Source) -> Result<Self> {
-        let (header, _) = read_header(&*source)?;
-        let journal = Journal::read(&*source, &header)?;
+        let (header, _) = read_volume_header(&*source)?;
+        let journal = Journal::read(&*source, &header);
         let volume = journal.overlay(source);
         // The replay may have brought a newer header.
-        let (header, header_source) = read_header(&*volume)?;
+        let (header, header_source) = read_volume_header(&*volume)?;
         let cache = Arc::new(node_cache(NODE_CACHE));
         let extents = open_extents(&volume, &header, &cache).ok();
         let tree = |cnid, name, fork: &ForkData| {
@@ -117,50 +132,54 @@ impl HfsPlus {
             tree.map(|t| Attributes::new(t, volume.clone(), header.block_size))
                 .map_err(|e| e.to_string())
         });
-        let folds = !(header.is_hfsx() && catalog.header().key_compare_type == 0xBC);
-        let about = about(&header, &header_source, &journal, !folds);
-        let mut fs = Self {
+        let notes = Vec::new();
+        Ok(Self::from_parts(Parts {
             volume,
             header,
+            header_source,
             journal,
             extents,
-            catalog: Catalog::new(catalog, folds),
+            catalog,
             attributes,
-            file_inodes: None,
-            dir_inodes: None,
-            root_created: 0,
-            inodes_created: 0,
+            notes,
+        }))
+    }
+
+    /// Open what is left of the volume in `source`: with a catalog put together from the
+    /// leaves that can be found, where headers, the root or the index are lost.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when no leaf of a catalog is found.
+    pub fn salvage(source: Source, progress: &dyn Progress) -> Result<Self> {
+        salvage::open(source, progress)
+    }
+
+    pub(super) fn from_parts(parts: Parts) -> Self {
+        let folds = folds_case(&parts.header, parts.catalog.header());
+        let mut about = about(&parts.header, &parts.header_source, &parts.journal, !folds);
+        about.notes.extend(parts.notes);
+        let mut fs = Self {
+            volume: parts.volume,
+            header: parts.header,
+            journal: parts.journal,
+            extents: parts.extents,
+            catalog: Catalog::new(parts.catalog, folds),
+            attributes: parts.attributes,
             about,
+            folders: Folders::default(),
             records: Cache::new(RECORD_CACHE),
+            listings: listings(),
             show_private: false,
             name_table: NameTable::default(),
         };
-        fs.find_private_folders();
-        Ok(fs)
+        fs.about.name = fs.root_folder().map_or(String::new(), |root| root.name.clone());
+        fs
     }
 
     /// Show the private folders and journal files in the root.
     pub fn with_private_folders(mut self) -> Self {
         self.show_private = true;
         self
-    }
-
-    fn find_private_folders(&mut self) {
-        let folder = |name: &str| match self.catalog.find(ROOT, &stored_verbatim(name)) {
-            Ok(Some(Record::Folder(f))) => Some((f.id, f.create_date)),
-            _ => None,
-        };
-        let files = folder(FILE_INODES_DIR);
-        let dirs = folder(DIR_INODES_DIR);
-        self.file_inodes = files.map(|f| f.0);
-        self.inodes_created = files.map_or(0, |f| f.1);
-        self.dir_inodes = dirs.map(|d| d.0);
-        if let Ok(Some(record)) = self.catalog.by_cnid(ROOT) {
-            self.root_created = record.common().map_or(0, |c| c.create_date);
-        }
-        if let Ok(Some((_, name))) = self.catalog.thread(ROOT) {
-            self.about.name = display(&name);
-        }
     }
 
     /// The volume header in use, after replay.
@@ -211,6 +230,23 @@ impl HfsPlus {
     }
 }
 
+/// Whether names that differ only in case are the same: HFSX says so in its catalog.
+pub(super) fn folds_case(header: &VolumeHeader, catalog: &BTreeHeader) -> bool {
+    !(header.is_hfsx() && catalog.key_compare_type == 0xBC)
+}
+
+/// A special file in these runs: no longer than its blocks, whatever its size says.
+pub(super) fn special_file(
+    volume: &Source,
+    header: &VolumeHeader,
+    runs: Runs,
+    size: u64,
+    name: &str,
+) -> ForkReader {
+    let room = runs.blocks().saturating_mul(u64::from(header.block_size));
+    ForkReader::new(volume.clone(), header.block_size, size.min(room), runs, name)
+}
+
 /// Open the extents overflow tree; its own fork has no overflow.
 pub(super) fn open_extents(
     volume: &Source,
@@ -218,8 +254,11 @@ pub(super) fn open_extents(
     cache: &Arc<NodeCache>,
 ) -> Result<BTree> {
     let fork = &header.extents_file;
-    let file = ForkReader::from_fork(volume.clone(), header.block_size, fork, "extents file");
-    BTree::open(Arc::new(file), EXTENTS_FILE, "extents", cache.clone())
+    let mut runs = Runs::default();
+    runs.push_record(&fork.extents);
+    let file = special_file(volume, header, runs, fork.logical_size, "extents file");
+    let order = |_: &BTreeHeader| extents::compare_keys as CompareKeys;
+    BTree::open(Arc::new(file), EXTENTS_FILE, "extents", order, cache.clone())
 }
 
 /// The extents overflow tree with a cache of its own; `None` if it is unusable.
@@ -250,7 +289,10 @@ pub(super) fn open_tree(
     fork: &ForkData,
 ) -> Result<BTree> {
     let runs = runs_of(extents, cnid, ForkType::Data, fork)?;
-    let size = fork.logical_size;
-    let file = ForkReader::new(volume.clone(), header.block_size, size, runs, name);
-    BTree::open(Arc::new(file), cnid, name, cache.clone())
+    let file = special_file(volume, header, runs, fork.logical_size, name);
+    let order = |tree: &BTreeHeader| match cnid {
+        ATTRIBUTES_FILE => attributes::compare_keys as CompareKeys,
+        _ => catalog::key_order(folds_case(header, tree)),
+    };
+    BTree::open(Arc::new(file), cnid, name, order, cache.clone())
 }

@@ -16,7 +16,7 @@ mod slice;
 pub use double::Faulty;
 pub use double::Memory;
 pub use meter::{Access, Meter, threads};
-pub use ranges::Ranges;
+pub use ranges::{RangeSums, Ranges};
 pub use raw::{RawFile, open_untrusted, open_untrusted_dir, visit_holes};
 pub use slice::Slice;
 

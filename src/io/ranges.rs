@@ -56,6 +56,14 @@ impl Ranges {
             .filter(|r| r.start < r.end)
     }
 
+    /// From the first to the last byte of `range` that is in the set.
+    pub fn span(&self, range: &Range<u64>) -> Option<Range<u64>> {
+        let first = self.0.get(self.0.partition_point(|r| r.end <= range.start))?;
+        let last = self.0.get(self.0.partition_point(|r| r.start < range.end).checked_sub(1)?)?;
+        let span = first.start.max(range.start)..last.end.min(range.end);
+        (span.start < span.end).then_some(span)
+    }
+
     /// What is in this set and not in `other`.
     pub fn without(&self, other: &Self) -> Self {
         let mut left = Vec::new();
@@ -68,6 +76,41 @@ impl Ranges {
             left.push(at..r.end);
         }
         Self::new(left)
+    }
+}
+
+/// Ranges with what lies below each, so that a long owner over a million of them is
+/// counted in a few steps.
+#[derive(Debug)]
+pub struct RangeSums(Vec<(Range<u64>, u64)>);
+
+impl RangeSums {
+    /// Of ranges in any order.
+    pub fn new(ranges: &[Range<u64>]) -> Self {
+        let mut below = 0;
+        let add = |r: &Range<u64>| {
+            let before = below;
+            below += r.end - r.start;
+            (r.clone(), before)
+        };
+        Self(Ranges::new(ranges.to_vec()).iter().map(add).collect())
+    }
+
+    /// The first byte.
+    pub fn first(&self) -> Option<u64> {
+        self.0.first().map(|(r, _)| r.start)
+    }
+
+    /// Past the last byte.
+    pub fn last(&self) -> Option<u64> {
+        self.0.last().map(|(r, _)| r.end)
+    }
+
+    /// Bytes of the ranges below an offset.
+    pub fn below(&self, offset: u64) -> u64 {
+        let after = self.0.partition_point(|(r, _)| r.start < offset);
+        let at = after.checked_sub(1).and_then(|i| self.0.get(i));
+        at.map_or(0, |(r, before)| before + offset.min(r.end) - r.start)
     }
 }
 
@@ -87,5 +130,8 @@ mod tests {
         assert_eq!(set.without(&other), Ranges(vec![0..2, 4..11, 22..31]));
         assert_eq!(set.without(&set), Ranges::default());
         assert_eq!(set.bytes(), 23);
+        assert_eq!(set.span(&(5..25)), Some(5..25));
+        assert_eq!(set.span(&(13..90)), Some(20..31));
+        assert_eq!((set.span(&(12..20)), set.span(&(40..50))), (None, None));
     }
 }

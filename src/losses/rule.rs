@@ -1,7 +1,7 @@
 //! The rule: what to think of a run of bytes that no band stores.
 
 use crate::fs::{FileSystem, NodeId, Owned, Owner, Stream};
-use crate::io::{Presence, ReadAt};
+use crate::io::{Presence, RangeSums, ReadAt};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -53,21 +53,17 @@ impl Facts {
     /// Take in what lies in the run, `absent`; `owned` is in order of first bytes.
     pub fn own(&mut self, fs: &dyn FileSystem, owned: &[Owned], absent: &[Range<u64>]) {
         let longest = owned.iter().map(|o| o.range.end - o.range.start).max().unwrap_or(0);
-        for range in absent {
-            let from = range.start.saturating_sub(longest);
-            let first = owned.partition_point(|o| o.range.start < from);
-            for o in owned.get(first..).unwrap_or_default() {
-                if o.range.start >= range.end {
-                    break;
-                }
-                let end = o.range.end.min(range.end);
-                let bytes = end.saturating_sub(o.range.start.max(range.start));
-                match &o.owner {
-                    _ if bytes == 0 => {}
-                    Owner::Stream { node, stream, .. } => self.stream(*node, stream, bytes),
-                    // A tree has nodes that were never used, a file's last block is never full.
-                    Owner::Structure { .. } | Owner::Slack(_) => {}
-                }
+        let sums = RangeSums::new(absent);
+        let (start, end) = (sums.first().unwrap_or(0), sums.last().unwrap_or(0));
+        let first = owned.partition_point(|o| o.range.start < start.saturating_sub(longest));
+        let near = owned.get(first..).unwrap_or_default().iter();
+        for o in near.take_while(|o| o.range.start < end) {
+            let bytes = sums.below(o.range.end) - sums.below(o.range.start);
+            match &o.owner {
+                _ if bytes == 0 => {}
+                Owner::Stream { node, stream, .. } => self.stream(*node, stream, bytes),
+                // A tree has nodes that were never used, a file's last block is never full.
+                Owner::Structure { .. } | Owner::Slack(_) => {}
             }
         }
         for ((node, stream), held) in &mut self.streams {

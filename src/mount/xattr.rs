@@ -2,10 +2,12 @@
 
 use super::options::Xattrs;
 use super::tree::{Object, Tree};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fs::acl::Acl;
 use crate::fs::xattr::{FINDER_INFO, RESOURCE_FORK, SECURITY};
-use crate::fs::{FileSystem, Kind, NodeId};
+use crate::fs::{FileSystem, Kind, NodeId, Stream};
+use crate::io::bytes::{to_u64, to_usize};
+use crate::io::read_vec;
 use std::sync::Arc;
 
 /// The kernel's limit for a value.
@@ -114,10 +116,17 @@ impl Bearer {
         if name == RESOURCE_FORK && self.fs.resource_size(self.id)? > MAX_VALUE {
             return Ok(Answer::TooLarge);
         }
-        let Some(mut value) = self.fs.xattr(self.id, name)? else { return Ok(Answer::Absent) };
+        let source = match self.fs.open(self.id, &Stream::attribute(name)) {
+            Err(Error::NotFound(_)) => return Ok(Answer::Absent),
+            opened => opened?,
+        };
+        // The size first: what the kernel cannot take is not read.
+        if source.len() + to_u64(zeros) > MAX_VALUE {
+            return Ok(Answer::TooLarge);
+        }
+        let mut value = read_vec(&*source, 0, to_usize(source.len()))?;
         value.resize(value.len() + zeros, 0);
-        let fits = crate::io::bytes::to_u64(value.len()) <= MAX_VALUE;
-        Ok(if fits { Answer::Value(value) } else { Answer::TooLarge })
+        Ok(Answer::Value(value))
     }
 
     fn acl_text(&self) -> Result<Answer> {

@@ -301,7 +301,9 @@ fn archive_info(archive: &Archive, info: &mut Info) {
             len: p.len,
             contents: kind.unwrap_or("service"),
             hfs: opened.and_then(|v| hfs_info(v.volume.about())),
-            problem: corrupt.map(|(_, e)| e.to_string()),
+            problem: corrupt
+                .map(|(_, e)| e.to_string())
+                .or_else(|| opened.and_then(|v| v.unread.clone())),
         });
     }
     info.backup = archive.backup().map(|(_, b)| backup_info(b));

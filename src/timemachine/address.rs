@@ -89,11 +89,7 @@ impl Archive {
             });
         }
         let Some((volume, backup)) = self.backup() else {
-            return Err(Error::NotFound(format!(
-                "{} is not a Time Machine backup and has no snapshots; \
-                 its files are at volume:PATH, from volume:/ on",
-                self.name
-            )));
+            return Err(self.no_backup());
         };
         let snapshot = find_snapshot(backup, head, moment)
             .map_err(|e| misspelt(e, address, volume, backup))?;
@@ -292,7 +288,10 @@ fn find_snapshot<'a>(backup: &'a Backup, word: &str, moment: Option<i64>) -> Res
 
 fn no_candidates(backup: &Backup, computer: Option<&str>) -> Error {
     let Some(name) = computer else {
-        return Error::NotFound("the backup holds no snapshots yet".into());
+        return match backup.problems.first() {
+            Some(why) => Error::corrupt("snapshots", why.clone()),
+            None => Error::NotFound("the backup holds no snapshots yet".into()),
+        };
     };
     let known: Vec<&str> = backup.computers.iter().map(|c| c.name.as_str()).collect();
     Error::NotFound(format!("there is no computer '{name}'; there is {}", known.join(", ")))

@@ -12,6 +12,13 @@ use std::sync::Arc;
 /// Longest way up that is followed; as deep as a walk goes down.
 const MAX_DEPTH: usize = 1024;
 
+/// Bytes of a path that is told whole (`PATH_MAX`); of a longer one the middle is left out.
+const MAX_PATH: usize = 4096;
+/// Snapshots, the nearest first, in which another version of a file is looked for.
+const MAX_TRIES: usize = 32;
+/// Snapshots that are looked into for other versions of all files together.
+const MAX_LOOKS: u32 = 200_000;
+
 /// Indices of snapshots, oldest first; shared between objects that appear alike.
 pub type Set = Arc<[usize]>;
 
@@ -42,7 +49,12 @@ pub struct Appearances<'a> {
     by_node: HashMap<NodeId, usize>,
     names: HashMap<NodeId, Arc<[Name]>>,
     sets: HashMap<NodeId, Set>,
-    set_names: HashMap<Set, Arc<[String]>>,
+    set_names: HashMap<usize, Arc<[String]>>,
+    /// The folder of the last file for which another version was looked for, in each
+    /// snapshot that was looked into.
+    folder: (String, HashMap<usize, Option<NodeId>>),
+    /// Snapshots that were looked into for other versions.
+    looks: u32,
 }
 
 impl<'a> Appearances<'a> {
@@ -68,7 +80,8 @@ impl<'a> Appearances<'a> {
         let by_node =
             snapshots.iter().enumerate().filter_map(|(i, s)| Some((s.node?, i))).collect();
         let (names, sets, set_names) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Self { fs, snapshots, by_node, names, sets, set_names }
+        let folder = (String::new(), HashMap::new());
+        Self { fs, snapshots, by_node, names, sets, set_names, folder, looks: 0 }
     }
 
     /// How many snapshots there are.
@@ -83,11 +96,16 @@ impl<'a> Appearances<'a> {
 
     /// The names of a set's snapshots, shared by all who ask for the same set.
     pub fn snapshot_names(&mut self, set: &Set) -> Arc<[String]> {
-        if let Some(names) = self.set_names.get(set) {
+        if set.is_empty() {
+            return Arc::new([]);
+        }
+        // By address: every set that is not empty stays in `sets`, and comparing them would take longer.
+        let key = set.as_ptr().addr();
+        if let Some(names) = self.set_names.get(&key) {
             return names.clone();
         }
         let names: Arc<[String]> = set.iter().map(|i| self.snapshot_name(*i).to_owned()).collect();
-        self.set_names.insert(set.clone(), names.clone());
+        self.set_names.insert(key, names.clone());
         names
     }
 
@@ -178,34 +196,107 @@ impl<'a> Appearances<'a> {
             at = name.parent;
         }
         parts.reverse();
-        format!("/{}", parts.join("/"))
+        shortened(&parts)
+    }
+
+    /// Whether so much was looked into that [`Appearances::other_version`] looks no more.
+    pub fn is_tired(&self) -> bool {
+        self.looks >= MAX_LOOKS
     }
 
     /// The address of another version of a file: the file of the same path in the
-    /// nearest other snapshot that is another object and not among `damaged`.
+    /// nearest other snapshot that is another object and not among `damaged`. Only the
+    /// nearest are looked into.
     pub fn other_version(
-        &self,
+        &mut self,
         node: NodeId,
         of: &Appearance,
         damaged: &dyn Fn(NodeId) -> bool,
     ) -> Option<String> {
         let (newest, path) = of.newest.as_ref()?;
-        let computer = self.snapshots.get(*newest)?.computer;
-        let mut others: Vec<usize> = (0..self.snapshots.len())
-            .filter(|i| of.snapshots.binary_search(i).is_err())
-            .filter(|i| self.snapshots.get(*i).is_some_and(|s| s.computer == computer))
-            .collect();
-        others.sort_by_key(|i| i.abs_diff(*newest));
         // An unfinished snapshot has its volumes below a folder named after a UUID.
         let path = match path.trim_start_matches('/').split_once('/') {
             Some((first, rest)) if uuid::Uuid::try_parse(first).is_ok() => format!("/{rest}"),
             _ => path.clone(),
         };
-        others.into_iter().find_map(|i| {
-            let snapshot = self.snapshots.get(i)?;
-            let found = resolve(self.fs, snapshot.node?, &path).ok()?;
-            let sound = found.id != node && found.kind != Kind::Directory && !damaged(found.id);
-            sound.then(|| format!("{}:{path}", snapshot.name))
-        })
+        let (folder, name) = path.rsplit_once('/')?;
+        let nearest: Vec<usize> = self.nearest(*newest, &of.snapshots).take(MAX_TRIES).collect();
+        for i in nearest {
+            if self.is_tired() {
+                return None;
+            }
+            self.looks += 1;
+            let Some(folder) = self.folder_in(i, folder) else { continue };
+            let Ok(Some(found)) = self.fs.lookup(folder, name) else { continue };
+            if found.id != node && found.kind != Kind::Directory && !damaged(found.id) {
+                return Some(format!("{}:{path}", self.snapshot_name(i)));
+            }
+        }
+        None
+    }
+
+    /// The snapshots of the same computer around one, the nearest first, without `those`.
+    fn nearest<'s>(&'s self, newest: usize, those: &'s Set) -> impl Iterator<Item = usize> + 's {
+        let computer = self.snapshots.get(newest).map(|s| s.computer);
+        let farthest = self.snapshots.len();
+        let around =
+            (1..farthest).flat_map(move |d| [newest.checked_sub(d), newest.checked_add(d)]);
+        around
+            .flatten()
+            .filter(move |i| self.snapshots.get(*i).is_some_and(|s| Some(s.computer) == computer))
+            .filter(|i| those.binary_search(i).is_err())
+    }
+
+    /// The folder of that path in a snapshot.
+    fn folder_in(&mut self, snapshot: usize, path: &str) -> Option<NodeId> {
+        if self.folder.0 != path {
+            self.folder = (path.to_owned(), HashMap::new());
+        }
+        if let Some(known) = self.folder.1.get(&snapshot) {
+            return *known;
+        }
+        let start = self.snapshots.get(snapshot)?.node?;
+        let found = resolve(self.fs, start, path).ok().map(|m| m.id);
+        self.folder.1.insert(snapshot, found);
+        found
+    }
+}
+
+/// The path of these names. Of one too long for any system the middle is left out: a
+/// thousand nested folders would else take megabytes each to name.
+fn shortened(parts: &[String]) -> String {
+    let len = |part: &String| part.len() + 1;
+    if parts.iter().map(len).sum::<usize>() <= MAX_PATH {
+        return format!("/{}", parts.join("/"));
+    }
+    let fits = |left: &mut usize, part: &String| {
+        *left = left.checked_sub(len(part))?;
+        Some(())
+    };
+    let half = || MAX_PATH / 2;
+    let front = parts.iter().scan(half(), fits).count();
+    let back = parts.iter().rev().scan(half(), fits).count().max(1);
+    let (front, back) = (
+        parts.get(..front).unwrap_or_default(),
+        parts.get(parts.len() - back..).unwrap_or_default(),
+    );
+    let left_out = parts.len() - front.len() - back.len();
+    format!("/{}/…({left_out} folders)…/{}", front.join("/"), back.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_paths_lose_their_middle() {
+        let names = |n: usize| (0..n).map(|i| format!("{i:0200}")).collect::<Vec<_>>();
+        assert_eq!(shortened(&names(20)).len(), 20 * 201);
+        let long = shortened(&names(1000));
+        assert!(long.len() < MAX_PATH + 100, "{}", long.len());
+        assert!(
+            long.starts_with(&format!("/{:0200}/", 0)) && long.ends_with(&format!("/{:0200}", 999))
+        );
+        assert!(long.contains("(980 folders)"), "{long}");
     }
 }

@@ -17,16 +17,22 @@ pub struct OpenVolume {
     pub live: Arc<dyn FileSystem>,
     /// What Time Machine keeps on it.
     pub backup: Option<Backup>,
+    /// Why it is not known whether Time Machine keeps anything on it.
+    pub unread: Option<String>,
 }
 
 impl OpenVolume {
     fn new(found: &Found, volume: Arc<dyn Volume>) -> Result<Self> {
         let live = volume.clone().open(ViewId::LIVE)?;
-        let backup = match backupdb::read(&*live).ok().flatten() {
-            Some(backup) => Some(backup),
-            None => apfs::read(&volume, &*live).ok().flatten(),
+        let (backup, unread) = match backupdb::read(&*live) {
+            Ok(Some(backup)) => (Some(backup), None),
+            Ok(None) => match apfs::read(&volume, &*live) {
+                Ok(backup) => (backup, None),
+                Err(e) => (None, Some(e.to_string())),
+            },
+            Err(e) => (None, Some(e.to_string())),
         };
-        Ok(Self { found: found.clone(), volume, live, backup })
+        Ok(Self { found: found.clone(), volume, live, backup, unread })
     }
 
     /// Its name.
@@ -121,6 +127,21 @@ impl Archive {
             .max_by_key(|(_, b)| b.snapshots().count())
     }
 
+    /// Why there is no [`Archive::backup`]: it cannot be read, or there is none.
+    pub fn no_backup(&self) -> Error {
+        match self.open.iter().find_map(|v| v.unread.as_ref()) {
+            Some(why) => {
+                let text = format!("cannot be read: {why}; what can be is at volume:PATH");
+                Error::corrupt(format!("{}: {}", self.name, backupdb::BACKUPDB), text)
+            }
+            None => Error::NotFound(format!(
+                "{} is not a Time Machine backup and has no snapshots; \
+                 its files are at volume:PATH, from volume:/ on",
+                self.name
+            )),
+        }
+    }
+
     /// An error unless at least one volume could be opened: the reason of the one
     /// that matters most.
     pub fn require_volume(&self) -> Result<()> {
@@ -141,7 +162,10 @@ impl Archive {
             })
             .or(self.failed.first());
         Err(match worst {
-            Some((v, e @ Error::Corrupt(_))) => Error::corrupt(text(v, e), "cannot be opened"),
+            Some((v, e @ Error::Corrupt(_))) => {
+                let more = "cannot be opened; --salvage looks for what is left";
+                Error::corrupt(text(v, e), more)
+            }
             Some((_, e @ (Error::PasswordRequired(_) | Error::WrongPassword(_)))) => e.again(),
             Some((_, e)) => Error::Unsupported(format!("{}: {e}", self.name)),
             None => Error::Unsupported(format!("{}: no volume on the disk", self.name)),

@@ -4,13 +4,13 @@
 use crate::bundle::Bands;
 use crate::error::Result;
 use crate::fs::{FileSystem, Kind, NodeId, Owned, Owner, Views};
-use crate::io::{Presence, Ranges};
+use crate::io::{Presence, RangeSums, Ranges};
 use crate::losses::{self, Evidence, Judged, Loss, Standing};
 use crate::report::words;
 use crate::report::{
     Affected, Code, Cost, Finding, Progress, Severity, Structure, Subject, Unit, Where,
 };
-use crate::timemachine::{Appearances, OpenVolume};
+use crate::timemachine::{Appearance, Appearances, OpenVolume};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Range;
 
@@ -183,28 +183,26 @@ fn judge(
 fn give(owned: &[Owned], probes: &mut [Probe]) {
     let longest = owned.iter().map(|o| o.range.end - o.range.start).max().unwrap_or(0);
     for probe in probes {
-        for range in &probe.ranges {
-            let first =
-                owned.partition_point(|o| o.range.start < range.start.saturating_sub(longest));
-            for o in owned.get(first..).unwrap_or_default() {
-                if o.range.start >= range.end {
-                    break;
+        let sums = RangeSums::new(&probe.ranges);
+        let (Some(first), Some(last)) = (sums.first(), sums.last()) else { continue };
+        let from = owned.partition_point(|o| o.range.start < first.saturating_sub(longest));
+        for o in owned.get(from..).unwrap_or_default() {
+            if o.range.start >= last {
+                break;
+            }
+            let bytes = sums.below(o.range.end) - sums.below(o.range.start);
+            if bytes == 0 {
+                continue;
+            }
+            match &o.owner {
+                Owner::Stream { node, .. } => {
+                    *probe.nodes.entry(*node).or_insert(0) += bytes;
                 }
-                let bytes =
-                    o.range.end.min(range.end).saturating_sub(o.range.start.max(range.start));
-                if bytes == 0 {
-                    continue;
+                Owner::Structure { describes, .. } if probe.loss.is_none() => {
+                    probe.structure = true;
+                    probe.nodes.extend(describes.iter().map(|n| (*n, 0)));
                 }
-                match &o.owner {
-                    Owner::Stream { node, .. } => {
-                        *probe.nodes.entry(*node).or_insert(0) += bytes;
-                    }
-                    Owner::Structure { describes, .. } if probe.loss.is_none() => {
-                        probe.structure = true;
-                        probe.nodes.extend(describes.iter().map(|n| (*n, 0)));
-                    }
-                    Owner::Structure { .. } | Owner::Slack(_) => {}
-                }
+                Owner::Structure { .. } | Owner::Slack(_) => {}
             }
         }
     }
@@ -224,9 +222,15 @@ fn price(volume: &OpenVolume, probes: &mut [Probe], progress: &dyn Progress) -> 
         let mut cost =
             Cost { of_snapshots: crate::io::bytes::to_u64(at.snapshot_count()), ..Cost::default() };
         let mut snapshots = BTreeSet::new();
+        let mut sets = HashSet::new();
         for node in probe.nodes.keys() {
             progress.check()?;
-            pricing.add(*node, &mut at, &mut cost, &mut snapshots);
+            let seen = at.of(*node);
+            // What appears alike shares its set: once is enough.
+            if sets.insert(seen.snapshots.as_ptr().addr()) {
+                snapshots.extend(seen.snapshots.iter().copied());
+            }
+            pricing.add(*node, seen, &mut at, &mut cost);
         }
         cost.snapshots = crate::io::bytes::to_u64(snapshots.len());
         let name = |i: Option<&usize>| i.map(|i| at.snapshot_name(*i).to_owned());
@@ -253,19 +257,11 @@ struct Pricing<'a> {
 }
 
 impl Pricing<'_> {
-    fn add(
-        &mut self,
-        node: NodeId,
-        at: &mut Appearances<'_>,
-        cost: &mut Cost,
-        snapshots: &mut BTreeSet<usize>,
-    ) {
-        let seen = at.of(node);
-        snapshots.extend(seen.snapshots.iter().copied());
+    fn add(&mut self, node: NodeId, seen: Appearance, at: &mut Appearances<'_>, cost: &mut Cost) {
         let folder = self.fs.metadata(node).is_ok_and(|m| m.kind == Kind::Directory);
         *(if folder { &mut cost.folders } else { &mut cost.files }) += 1;
         let mut intact = None;
-        if !folder && !seen.snapshots.is_empty() && self.compared < MAX_COMPARED {
+        if !folder && !seen.snapshots.is_empty() && self.compared < MAX_COMPARED && !at.is_tired() {
             self.compared += 1;
             intact = at.other_version(node, &seen, &|n| self.damaged.contains(&n));
             *cost.intact_elsewhere.get_or_insert(0) += u64::from(intact.is_some());

@@ -15,6 +15,7 @@ use crate::hfsplus::{self, HfsPlus};
 use crate::io::bytes::{array, be16, be32};
 use crate::io::{ReadAt, Slice, Source, read_up_to};
 use crate::partition::{Partition, PartitionMap, Purpose};
+use crate::report::NoProgress;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -211,6 +212,9 @@ pub struct OpenOptions {
     pub private: bool,
     /// Who is asked for the password of an encrypted volume; nobody: it stays locked.
     pub asker: Option<Asker>,
+    /// Put together what is left of a volume whose headers or catalog are broken, and look
+    /// for one where none is recognised.
+    pub salvage: bool,
 }
 
 /// Open all volumes in a partition: of most formats one, of an APFS container as many as
@@ -218,7 +222,10 @@ pub struct OpenOptions {
 pub fn open(found: &Found, options: &OpenOptions) -> Vec<Result<Arc<dyn Volume>>> {
     match found.kind {
         Kind::HfsPlus { .. } => {
-            let opened = HfsPlus::open(found.source.clone());
+            let opened = match options.salvage {
+                true => HfsPlus::salvage(found.source.clone(), &NoProgress),
+                false => HfsPlus::open(found.source.clone()),
+            };
             let shown = opened.map(|hfs| match options.private {
                 true => hfs.with_private_folders(),
                 false => hfs,
@@ -226,6 +233,10 @@ pub fn open(found: &Found, options: &OpenOptions) -> Vec<Result<Arc<dyn Volume>>
             vec![shown.map(|hfs| Arc::new(hfs) as Arc<dyn Volume>)]
         }
         Kind::Apfs => apfs_volumes(found, options),
+        Kind::Empty | Kind::Unknown if options.salvage => {
+            let opened = HfsPlus::salvage(found.source.clone(), &NoProgress);
+            vec![opened.map(|hfs| Arc::new(hfs) as Arc<dyn Volume>)]
+        }
         _ => vec![Err(found.unsupported())],
     }
 }

@@ -131,7 +131,9 @@ fn agrees_with_apples_fsck() {
         "total: {} of {} corrupt found, {} of {} clean ones called damage",
         total.found, total.corrupt, total.called_damage, total.clean
     );
-    assert!(total.corrupt > 1000 && total.clean > 500, "the cases were not read");
-    assert!(f64::from(total.found) >= 0.995 * f64::from(total.corrupt));
-    assert!(f64::from(total.called_damage) <= 0.02 * f64::from(total.clean));
+    assert_eq!((total.corrupt, total.clean), (1230, 770), "other cases than were counted");
+    assert_eq!(total.found, total.corrupt);
+    // Of the clean ones at most one in two hundred: what is left has a root folder that no
+    // Mac finds by its thread.
+    assert!(200 * total.called_damage <= total.clean, "{} called damage", total.called_damage);
 }

@@ -1,6 +1,8 @@
 //! What is damaged is found, named and graded; page, codes and layers agree.
 #![allow(clippy::print_stderr)]
 
+mod as_apple;
+mod bounds;
 mod campaign;
 mod campaign_volumes;
 #[path = "../common/mod.rs"]
@@ -12,3 +14,4 @@ mod layering;
 mod losses;
 mod provoke;
 mod provoking;
+mod salvage;

@@ -20,7 +20,7 @@ fn source(image: &tools::Image) -> Source {
 fn replay(torn: &Torn) -> (Journal, Vec<u8>) {
     let disk = source(&torn.image);
     let header = parse_header(&read_vec(&*disk, 1024, 512).unwrap(), disk.len()).unwrap();
-    let journal = Journal::read(&*disk, &header).unwrap();
+    let journal = Journal::read(&*disk, &header);
     let replayed = journal.overlay(disk);
     let len = replayed.len() as usize;
     (journal, read_vec(&*replayed, 0, len).unwrap())

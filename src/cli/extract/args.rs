@@ -167,6 +167,9 @@ pub struct DamageArgs {
     #[arg(long, value_enum, value_name = "WHICH")]
     pub fallback: Option<FallbackTo>,
     /// Write what can be read of a damaged file as NAME.damaged, and say what is missing
+    ///
+    /// Of a volume whose headers or catalog are broken, what is left is looked for first,
+    /// as `ls --salvage` does.
     #[arg(long)]
     pub salvage: bool,
     #[command(flatten)]

@@ -239,7 +239,15 @@ impl AttributeFacts {
                 } else {
                     ("is not marked as compressed", "has compressed contents")
                 };
-                say(o.cnid, format!("file {} {says}, but {but}", o.cnid));
+                let text = format!("file {} {says}, but {but}", o.cnid);
+                // With contents of its own it reads fine: the flag means nothing.
+                if marked && o.has_data {
+                    let place = Where::of(Structure::Attributes).object(o.cnid);
+                    let finding = Finding::new(Code::AttributeFlags, place, text);
+                    reporter.report(finding.severity(Severity::Info));
+                } else {
+                    say(o.cnid, text);
+                }
             }
         }
         for (cnid, _) in &self.with {

@@ -1,12 +1,13 @@
 //! Which blocks are in use, by everything that claims them; forks whose extents
 //! go on in the extents file (sections 3 and 10).
 
+use super::bits::Bits;
 use crate::hfsplus::extents::{ForkType, Key};
 use crate::hfsplus::format::{
     BAD_BLOCK_FILE, Extent, ExtentRecord, FIRST_USER_CNID, ForkData, VolumeHeader,
 };
 use crate::io::ReadAt;
-use crate::io::bytes::usize32;
+use crate::io::bytes::{to_u32, to_usize};
 use crate::report::{Code, Finding, Reporter, Severity, Structure, Where};
 
 /// Who claims blocks.
@@ -100,9 +101,9 @@ impl Overflow {
     }
 }
 
-/// A bitmap of the blocks in use, most significant bit first.
+/// The blocks in use.
 pub struct Blocks<'a> {
-    used: Vec<u8>,
+    used: Bits,
     total: u32,
     block_size: u32,
     volume: &'a dyn ReadAt,
@@ -114,9 +115,8 @@ pub struct Blocks<'a> {
 impl<'a> Blocks<'a> {
     /// All blocks free.
     pub fn new(header: &VolumeHeader, volume: &'a dyn ReadAt, reporter: &'a dyn Reporter) -> Self {
-        let used = vec![0; usize32(header.total_blocks).div_ceil(8)];
         Self {
-            used,
+            used: Bits::new(header.total_blocks.into()),
             total: header.total_blocks,
             block_size: header.block_size,
             volume,
@@ -126,13 +126,13 @@ impl<'a> Blocks<'a> {
     }
 
     /// The bitmap.
-    pub fn map(&self) -> &[u8] {
+    pub fn map(&self) -> &Bits {
         &self.used
     }
 
     /// Number of blocks in use.
     pub fn used(&self) -> u64 {
-        self.used.iter().map(|b| u64::from(b.count_ones())).sum()
+        self.used.count()
     }
 
     fn report(&mut self, code: Code, owner: Owner<'_>, block: u32, text: String) {
@@ -154,25 +154,8 @@ impl<'a> Blocks<'a> {
 
     /// Claim a run of blocks that lies in the volume; report those already taken.
     pub fn claim(&mut self, owner: Owner<'_>, start: u32, count: u32) {
-        let mut taken = None;
-        let mut block = start;
-        let end = start.saturating_add(count).min(self.total);
-        while block < end {
-            let Some(byte) = self.used.get_mut(usize32(block) / 8) else { break };
-            // Whole bytes at once where the run covers them.
-            if block.is_multiple_of(8) && end - block >= 8 && *byte == 0 {
-                *byte = 0xFF;
-                block += 8;
-                continue;
-            }
-            let mask = 0x80 >> (block % 8);
-            if *byte & mask != 0 {
-                taken.get_or_insert(block);
-            }
-            *byte |= mask;
-            block += 1;
-        }
-        if let Some(first) = taken {
+        let taken = self.used.set(start.into(), count.into());
+        if let Some(first) = taken.map(|n| to_u32(to_usize(n))) {
             let text = format!("block {first} belongs to something else, too");
             self.report(Code::ForkOverlap, owner, first, text);
         }
@@ -244,8 +227,16 @@ impl<'a> Blocks<'a> {
             self.report(blocks_code, owner, first, text);
         }
         let room = u64::from(fork.total_blocks) * u64::from(self.block_size);
-        if fork.logical_size > room {
-            let text = format!("{} bytes in {room}", fork.logical_size);
+        if fork.logical_size <= room {
+            return;
+        }
+        let text = format!("{} bytes in {room}", fork.logical_size);
+        if matches!(owner, Owner::Fork(id, _) if id < FIRST_USER_CNID) {
+            // Nobody reads behind the nodes that its tree has, or the bits of its blocks.
+            let place = owner.place().block(first);
+            let finding = Finding::new(size_code, place, format!("{owner}: {text}"));
+            self.reporter.report(finding.severity(Severity::Warning));
+        } else {
             self.report(size_code, owner, first, text);
         }
     }

@@ -18,7 +18,7 @@ use crate::hfsplus::format::{
 };
 use crate::hfsplus::node::split;
 use crate::hfsplus::unicode::stored_verbatim;
-use crate::hfsplus::volume::{open_extents_plain, open_tree_plain};
+use crate::hfsplus::volume::{folds_case, open_extents_plain, open_tree_plain, special_file};
 use crate::io::{ReadAt, Source};
 use crate::report::{Code, Finding, Progress, Reporter, Structure, Where};
 
@@ -147,11 +147,8 @@ impl<'a> Contents<'a> {
 
     fn folds(&self) -> bool {
         let file = self.file(CATALOG_FILE, &self.header.catalog_file);
-        let binary = file
-            .ok()
-            .and_then(|f| read_header(&f, "catalog").ok())
-            .is_some_and(|h| h.key_compare_type == 0xBC);
-        !(self.header.is_hfsx() && binary)
+        let tree = file.ok().and_then(|f| read_header(&f, "catalog").ok());
+        tree.is_none_or(|tree| folds_case(self.header, &tree))
     }
 
     /// The private folders, found as a reader finds them.
@@ -183,8 +180,7 @@ impl<'a> Contents<'a> {
 
     fn file(&self, cnid: u32, fork: &ForkData) -> Result<ForkReader> {
         let runs = runs_of(self.extents.as_ref(), cnid, ForkType::Data, fork)?;
-        let size = fork.logical_size;
-        Ok(ForkReader::new(self.volume.clone(), self.header.block_size, size, runs, "special file"))
+        Ok(special_file(self.volume, self.header, runs, fork.logical_size, "special file"))
     }
 
     /// Check one tree; whether all of it could be followed.

@@ -148,6 +148,43 @@ pub(super) fn state(h: &VolumeHeader, journaled_work: bool, reporter: &dyn Repor
     }
 }
 
+/// Hints of the header that its writer keeps within bounds (Apple's `VInfoChk`): nothing
+/// is lost by a wrong one.
+pub(super) fn hints(h: &VolumeHeader, reporter: &dyn Reporter) {
+    let say = |text: String| {
+        let place = Where::of(Structure::VolumeHeader);
+        let finding = Finding::new(Code::HeaderField, place, format!("volume header: {text}"));
+        reporter.report(finding.severity(Severity::Warning));
+    };
+    let block = h.block_size;
+    let quarter = u64::from(h.total_blocks / 4) * u64::from(block);
+    let files = [
+        ("allocation file", &h.allocation_file),
+        ("extents file", &h.extents_file),
+        ("catalog file", &h.catalog_file),
+        ("attributes file", &h.attributes_file),
+    ];
+    for (name, fork) in files {
+        let clump = fork.clump_size;
+        if !clump.is_multiple_of(block) {
+            say(format!("the {name}'s clump of {clump} bytes is no multiple of a block"));
+        } else if u64::from(clump) > quarter {
+            say(format!(
+                "the {name}'s clump of {clump} bytes is more than a quarter of the volume"
+            ));
+        }
+    }
+    for (name, clump) in [("data", h.data_clump_size), ("resource", h.rsrc_clump_size)] {
+        if clump == 0 || !clump.is_multiple_of(block) {
+            say(format!("a clump of {clump} bytes for {name} forks, expected whole blocks"));
+        }
+    }
+    if h.next_allocation >= h.total_blocks {
+        let (next, total) = (h.next_allocation, h.total_blocks);
+        say(format!("the next allocation is looked for at block {next} of {total}"));
+    }
+}
+
 fn fields(copy: &Copy, h: &VolumeHeader, volume: &dyn ReadAt, say: &dyn Fn(&Copy, Code, String)) {
     let wrong = |text: String| say(copy, Code::HeaderField, format!("volume header: {text}"));
     if !h.block_size.is_power_of_two() {
@@ -160,14 +197,8 @@ fn fields(copy: &Copy, h: &VolumeHeader, volume: &dyn ReadAt, say: &dyn Fn(&Copy
     if h.free_blocks > h.total_blocks {
         wrong(format!("{} free of {} blocks", h.free_blocks, h.total_blocks));
     }
-    if u64::from(h.allocation_file.clump_size) > bytes {
-        wrong(format!("the allocation file's clump of {} bytes", h.allocation_file.clump_size));
-    }
     if h.next_catalog_id < 16 {
         wrong(format!("next catalog id is {}, below 16", h.next_catalog_id));
-    }
-    if !h.catalog_file.clump_size.is_multiple_of(h.block_size) {
-        wrong(format!("the catalog's clump of {} bytes", h.catalog_file.clump_size));
     }
     let forks = [
         ("extents file", &h.extents_file),
@@ -176,10 +207,6 @@ fn fields(copy: &Copy, h: &VolumeHeader, volume: &dyn ReadAt, say: &dyn Fn(&Copy
         ("attributes file", &h.attributes_file),
     ];
     for (name, fork) in forks {
-        let allocated = u64::from(fork.total_blocks) * u64::from(h.block_size);
-        if fork.logical_size > allocated {
-            wrong(format!("the {name} has {} bytes in {allocated}", fork.logical_size));
-        }
         for e in fork.extents.iter().filter(|e| e.count > 0) {
             if e.start.checked_add(e.count).is_none_or(|end| end > h.total_blocks) {
                 wrong(format!("the {name} has an extent of {} blocks at {}", e.count, e.start));

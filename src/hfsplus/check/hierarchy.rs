@@ -1,9 +1,9 @@
 //! Objects and threads, folders and their entries, and the way to the root.
 
-use super::objects::{Children, Collected, Object, Shape, Thread};
+use super::objects::{Children, Collected, Object, Shape};
+use super::threads;
 use crate::hfsplus::format::{FLAG_HAS_FOLDER_COUNT, ROOT, ROOT_PARENT};
 use crate::report::{Code, Finding, Reporter, Severity, Structure, Where};
-use std::cmp::Ordering;
 
 /// Nesting beyond which fsck warns.
 const DEEP: u32 = 100;
@@ -13,8 +13,8 @@ pub fn check(c: &mut Collected<'_>, hfsx: bool) {
     c.objects.sort_unstable_by_key(|o| o.cnid);
     c.threads.sort_unstable_by_key(|t| t.cnid);
     let reporter = c.reporter;
-    duplicates(&c.objects, reporter);
-    pair(&c.objects, &c.threads, reporter);
+    let known = threads::pair(&c.objects, &c.threads, reporter);
+    duplicates(&c.objects, &known, reporter);
     let children = merge(&mut c.children);
     counts(&c.objects, &children, hfsx, reporter);
     ancestry(&c.objects, reporter);
@@ -24,60 +24,21 @@ fn say(reporter: &dyn Reporter, code: Code, cnid: u32, text: String) {
     reporter.report(Finding::new(code, Where::of(Structure::Catalog).object(cnid), text));
 }
 
-fn duplicates(objects: &[Object], reporter: &dyn Reporter) {
+/// Two objects with one number; `known`: the numbers that objects have instead of those of
+/// their threads.
+fn duplicates(objects: &[Object], known: &[u32], reporter: &dyn Reporter) {
     for (a, b) in objects.iter().zip(objects.iter().skip(1)) {
         if a.cnid == b.cnid {
-            say(reporter, Code::CatalogId, a.cnid, format!("two objects have the CNID {}", a.cnid));
-        }
-    }
-}
-
-/// Every object has its thread, every thread its object, and both agree.
-fn pair(objects: &[Object], threads: &[Thread], reporter: &dyn Reporter) {
-    let (mut i, mut j) = (0, 0);
-    loop {
-        let (object, thread) = (objects.get(i), threads.get(j));
-        let order = match (object, thread) {
-            (None, None) => return,
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (Some(o), Some(t)) => o.cnid.cmp(&t.cnid),
-        };
-        match (order, object, thread) {
-            (Ordering::Less, Some(o), _) => {
-                i += 1;
-                let what = if o.shape == Shape::Folder { "folder" } else { "file" };
-                say(
-                    reporter,
-                    Code::CatalogThread,
-                    o.cnid,
-                    format!("{what} {} has no thread record", o.cnid),
-                );
-            }
-            (Ordering::Greater, _, Some(t)) => {
-                j += 1;
-                let what = if t.folder { "folder" } else { "file" };
-                let text = format!("the thread record of {what} {} has no {what}", t.cnid);
-                say(reporter, Code::CatalogThread, t.cnid, text);
-            }
-            (_, Some(o), Some(t)) => {
-                i += 1;
-                j += 1;
-                if t.folder != (o.shape == Shape::Folder) {
-                    let text = format!("object {} and its thread are of different kinds", o.cnid);
-                    say(reporter, Code::CatalogThread, o.cnid, text);
-                } else if t.parent != o.parent {
-                    let text = format!("the thread of object {} has another parent", o.cnid);
-                    say(reporter, Code::CatalogThread, o.cnid, text);
-                } else if t.key != o.key {
-                    // Found by its path it is whole; by its number it is not found.
-                    let text = format!("the thread of object {} has another name", o.cnid);
-                    let place = Where::of(Structure::Catalog).object(o.cnid);
-                    let finding = Finding::new(Code::CatalogThread, place, text);
-                    reporter.report(finding.severity(Severity::Warning));
-                }
-            }
-            _ => return,
+            let text = format!("two objects have the CNID {}", a.cnid);
+            let finding =
+                Finding::new(Code::CatalogId, Where::of(Structure::Catalog).object(a.cnid), text);
+            // Which of them it belongs to is known, and what is in them is not touched.
+            let severity = if known.binary_search(&a.cnid).is_ok() {
+                Severity::Warning
+            } else {
+                Severity::Damage
+            };
+            reporter.report(finding.severity(severity));
         }
     }
 }

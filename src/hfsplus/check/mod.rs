@@ -5,6 +5,7 @@
 //! conditions are those of `formats/hfsplus.md`.
 
 mod attributes;
+mod bits;
 mod blocks;
 mod contents;
 mod header;
@@ -14,6 +15,7 @@ mod objects;
 mod ring;
 mod spec;
 mod straddle;
+mod threads;
 mod totals;
 mod tree;
 mod tree_map;
@@ -31,7 +33,7 @@ use crate::report::{
 };
 
 pub(super) use objects::inode_number;
-pub(super) use spec::{CompareKeys, TreeSpec};
+pub(super) use spec::TreeSpec;
 pub use tree::TreeSummary;
 
 /// What was looked at.
@@ -91,6 +93,7 @@ pub fn check(source: &Source, reporter: &dyn Reporter, progress: &dyn Progress) 
     };
     let replayed = matches!(done.journal, Some(JournalState::Replayed { .. }));
     header::state(&header, replayed, reporter);
+    header::hints(&header, reporter);
     let contents = contents::Contents::new(&volume, &header, reporter, progress);
     contents.check(&mut done)?;
     done.header = Some(header);
@@ -104,21 +107,15 @@ fn check_journal(
     reporter: &dyn Reporter,
     done: &mut Checked,
 ) -> Source {
-    let journal = match Journal::read(&**source, header) {
-        Ok(journal) => journal,
-        Err(e) => {
-            let text = format!("the journal cannot be read: {e}");
-            reporter.report(Finding::new(Code::JournalBad, Where::of(Structure::Journal), text));
-            return source.clone();
-        }
-    };
+    let journal = Journal::read(&**source, header);
     let place =
         |at: Option<u64>| Where::of(Structure::Journal).at(at.and_then(|o| source.locate(o)));
     let start = journal.range.as_ref().map(|r| r.start);
     for problem in &journal.problems {
         let finding = Finding::new(Code::JournalBad, place(start), format!("journal: {problem}"));
         // Without its place the journal is no use, but the volume is as it was.
-        let severity = if start.is_some() { Severity::Damage } else { Severity::Warning };
+        let bad = start.is_some() || journal.unreadable;
+        let severity = if bad { Severity::Damage } else { Severity::Warning };
         reporter.report(finding.severity(severity));
     }
     match journal.state {

@@ -38,6 +38,9 @@ pub struct Object {
     /// Hash of parent and name: a thread must have the same.
     pub key: u32,
     pub shape: Shape,
+    /// Whether it reads without compression: something is in its data fork, or nothing in
+    /// either fork.
+    pub has_data: bool,
     pub owner_flags: u8,
     pub flags: u16,
     pub mode: u16,
@@ -209,6 +212,7 @@ impl Collected<'_> {
             parent: key.parent,
             key: key_hash(key.parent, key.name),
             shape: Shape::File,
+            has_data: false,
             owner_flags: c.bsd.owner_flags,
             flags: c.flags,
             mode: c.bsd.file_mode,
@@ -280,6 +284,7 @@ impl Collected<'_> {
         let Some(f) = decode::<CatalogFile>(data) else { return };
         let c = &f.common;
         let mut object = self.common(node, index, key, c);
+        object.has_data = f.data_fork.logical_size > 0 || f.resource_fork.logical_size == 0;
         let kind = type_and_creator(c);
         let chained = c.flags & FLAG_LINK_CHAIN != 0;
         object.shape = if kind == FILE_LINK {

@@ -1,15 +1,11 @@
 //! What differs between the three trees.
 
 use crate::hfsplus::attributes;
+use crate::hfsplus::btree::CompareKeys;
 use crate::hfsplus::catalog;
 use crate::hfsplus::extents;
-use crate::hfsplus::unicode::{compare_binary, compare_folded};
 use crate::io::bytes::be16;
 use crate::report::Structure;
-use std::cmp::Ordering;
-
-/// Compares two keys; `None` if one cannot be decoded.
-pub type CompareKeys = fn(&[u8], &[u8]) -> Option<Ordering>;
 
 /// Rules of a tree.
 pub struct TreeSpec {
@@ -31,7 +27,7 @@ impl TreeSpec {
         Self {
             name: Structure::Extents,
             max_key_length: 10,
-            compare: compare_extents,
+            compare: extents::compare_keys,
             orders: &[],
             key_problem: extents_key,
         }
@@ -40,7 +36,7 @@ impl TreeSpec {
     /// The catalog; `folds`: case does not count; `hfsx`: the header says whether.
     pub fn catalog(folds: bool, hfsx: bool) -> Self {
         let orders: &[u8] = if hfsx { &[0xBC, 0xCF] } else { &[] };
-        let compare = if folds { compare_catalog_folded } else { compare_catalog_binary };
+        let compare = catalog::key_order(folds);
         Self {
             name: Structure::Catalog,
             max_key_length: 516,
@@ -55,29 +51,11 @@ impl TreeSpec {
         Self {
             name: Structure::Attributes,
             max_key_length: 266,
-            compare: compare_attributes,
+            compare: attributes::compare_keys,
             orders: &[],
             key_problem: attributes_key,
         }
     }
-}
-
-fn compare_extents(a: &[u8], b: &[u8]) -> Option<Ordering> {
-    Some(extents::Key::parse(a)?.cmp(&extents::Key::parse(b)?))
-}
-
-fn compare_catalog_folded(a: &[u8], b: &[u8]) -> Option<Ordering> {
-    let (a, b) = (catalog::Key::parse(a)?, catalog::Key::parse(b)?);
-    Some(a.parent.cmp(&b.parent).then_with(|| compare_folded(a.name, b.name)))
-}
-
-fn compare_catalog_binary(a: &[u8], b: &[u8]) -> Option<Ordering> {
-    let (a, b) = (catalog::Key::parse(a)?, catalog::Key::parse(b)?);
-    Some(a.parent.cmp(&b.parent).then_with(|| compare_binary(a.name, b.name)))
-}
-
-fn compare_attributes(a: &[u8], b: &[u8]) -> Option<Ordering> {
-    Some(attributes::Key::parse(a)?.order(&attributes::Key::parse(b)?))
 }
 
 fn extents_key(key: &[u8]) -> Option<String> {

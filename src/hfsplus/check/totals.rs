@@ -1,6 +1,7 @@
 //! The allocation bitmap against the blocks in use, and the volume header's counts
 //! against the volume (sections 1 and 5).
 
+use super::bits::CHUNK_BYTES;
 use super::objects::Collected;
 use super::tree::absent;
 use crate::hfsplus::format::{VOL_CNIDS_REUSED, VolumeHeader};
@@ -8,8 +9,6 @@ use crate::io::bytes::{to_u64, to_usize, usize32};
 use crate::io::{ReadAt, read_vec};
 use crate::report::{Code, Finding, Progress, Reporter, Structure, Unit, Where};
 
-/// Bytes of the bitmap that are compared at a time.
-const PIECE: u64 = 1 << 20;
 /// Runs of blocks that are reported one by one.
 const MAX_RUNS: u32 = 100;
 
@@ -26,7 +25,6 @@ struct Wrong<'a> {
     what: &'static str,
     open: Run,
     runs: u32,
-    blocks: u64,
     place: &'a dyn Fn(u32) -> Option<crate::error::Locus>,
     /// The bitmap.
     file: &'a dyn ReadAt,
@@ -34,14 +32,14 @@ struct Wrong<'a> {
 }
 
 impl Wrong<'_> {
-    fn add(&mut self, block: u32) {
-        self.blocks += 1;
-        if self.open.count > 0 && self.open.start + self.open.count == block {
-            self.open.count += 1;
+    /// So many blocks from `block` on are wrong.
+    fn add(&mut self, block: u32, count: u32) {
+        if self.open.count > 0 && self.open.start.checked_add(self.open.count) == Some(block) {
+            self.open.count = self.open.count.saturating_add(count);
             return;
         }
         self.flush();
-        self.open = Run { start: block, count: 1 };
+        self.open = Run { start: block, count };
     }
 
     fn flush(&mut self) {
@@ -86,7 +84,6 @@ pub fn bitmap(
         what,
         open: Run::default(),
         runs: 0,
-        blocks: 0,
         place: &place,
         file,
         reporter: c.reporter,
@@ -94,11 +91,10 @@ pub fn bitmap(
     let mut under = wrong(Code::BitmapUnder, "in use but marked free");
     let mut over = wrong(Code::BitmapOver, "marked used but belong to nothing");
     let claimed = c.blocks.map();
-    let total = to_u64(claimed.len());
-    let mut at = 0;
-    while at < total {
+    let total = claimed.len().div_ceil(8);
+    for (i, at) in (0..).zip((0..total).step_by(to_usize(CHUNK_BYTES))) {
         progress.check()?;
-        let n = PIECE.min(total - at);
+        let n = CHUNK_BYTES.min(total - at);
         let stored = match read_vec(file, at, to_usize(n)) {
             Ok(bytes) => bytes,
             Err(e) => {
@@ -108,14 +104,14 @@ pub fn bitmap(
                 return Ok(());
             }
         };
-        let computed = claimed.get(to_usize(at)..).unwrap_or_default();
-        for (i, (disk, used)) in stored.iter().zip(computed).enumerate() {
-            if disk != used {
+        let computed = claimed.piece(i);
+        if !computed.equals(&stored) {
+            for (i, disk) in stored.iter().enumerate() {
                 let first = u32::try_from((to_usize(at) + i) * 8).unwrap_or(u32::MAX);
-                byte(first, *disk, *used, header.total_blocks, &mut under, &mut over);
+                let used = computed.byte(i);
+                byte(first, *disk, used, header.total_blocks, &mut under, &mut over);
             }
         }
-        at += n;
         progress.advance(n * 8);
     }
     under.flush();
@@ -125,14 +121,27 @@ pub fn bitmap(
 }
 
 fn byte(first: u32, disk: u8, used: u8, total: u32, under: &mut Wrong<'_>, over: &mut Wrong<'_>) {
+    let wrong = disk ^ used;
+    if wrong == 0 {
+        return;
+    }
+    if wrong == 0xFF && (disk == 0 || used == 0) && first.checked_add(8).is_some_and(|e| e <= total)
+    {
+        if disk == 0 {
+            under.add(first, 8)
+        } else {
+            over.add(first, 8)
+        }
+        return;
+    }
     for bit in 0..8 {
         let (mask, block) = (0x80u8 >> bit, first.saturating_add(bit));
         if block >= total {
             continue;
         }
         match (disk & mask != 0, used & mask != 0) {
-            (false, true) => under.add(block),
-            (true, false) => over.add(block),
+            (false, true) => under.add(block, 1),
+            (true, false) => over.add(block, 1),
             _ => {}
         }
     }

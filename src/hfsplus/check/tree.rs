@@ -1,12 +1,13 @@
 //! The structure of one B-tree (section 6): header, map, index levels from the
 //! root down, then the leaves in the order they lie in the file.
 
+use super::bits::Bits;
 use super::spec::TreeSpec;
 use crate::error::{Error, Result};
-use crate::hfsplus::btree::read_header;
+use crate::hfsplus::btree::{nodes_in, read_header};
 use crate::hfsplus::format::BTreeHeader;
 use crate::hfsplus::node::{Node, kind, split};
-use crate::io::bytes::{be32, bit, to_u64, to_usize, usize32};
+use crate::io::bytes::{be32, to_u64, to_usize};
 use crate::io::{Presence, ReadAt, read_vec};
 use crate::report::{Code, Finding, Progress, Reporter, Severity, Structure, Unit, Where};
 use std::cmp::Ordering;
@@ -59,8 +60,10 @@ pub(super) struct Checker<'a> {
     pub(super) reporter: &'a dyn Reporter,
     pub(super) progress: &'a dyn Progress,
     pub(super) header: BTreeHeader,
+    /// Nodes that exist: what the header says, but no more than the file holds.
+    pub(super) nodes: u32,
     pub(super) map: Vec<u8>,
-    pub(super) seen: Vec<u8>,
+    pub(super) seen: Bits,
     pub(super) summary: TreeSummary,
 }
 
@@ -94,12 +97,13 @@ pub fn check(
             return Err(e);
         }
     };
-    let nodes = header.total_nodes;
+    let nodes = header.total_nodes.min(nodes_in(file, &header));
     progress.phase(&format!("checking the {} tree", spec.name), nodes.into(), Unit::Items);
     let node_size = header.node_size;
     let summary = TreeSummary::new(spec.name, nodes, node_size);
-    let seen = vec![0; usize32(nodes).div_ceil(8)];
-    let mut c = Checker { spec, file, reporter, progress, header, map: Vec::new(), seen, summary };
+    let seen = Bits::new(nodes.into());
+    let map = Vec::new();
+    let mut c = Checker { spec, file, reporter, progress, header, nodes, map, seen, summary };
     c.header_and_map()?;
     let leaves = c.index_levels()?;
     c.leaves(&leaves, leaf)?;
@@ -169,17 +173,13 @@ impl Checker<'_> {
 
     /// Mark a node as reached; false if it was before or does not exist.
     pub(super) fn reach(&mut self, n: u32, from: u32) -> bool {
-        if n == 0 || n >= self.header.total_nodes {
-            let text = format!(
-                "leads to node {n}, but the nodes are 1 to {}",
-                self.header.total_nodes - 1
-            );
+        if n == 0 || n >= self.nodes {
+            let text = format!("leads to node {n}, but the nodes are 1 to {}", self.nodes - 1);
             self.report(Code::BtreeLink, from, text);
             self.summary.whole = false;
             return false;
         }
-        let index = usize32(n);
-        if bit(&self.seen, index) == Some(true) {
+        if self.seen.get(n.into()) {
             self.report(Code::BtreeTwice, n, format!("is reached a second time, from node {from}"));
             self.summary.whole = false;
             return false;
@@ -189,10 +189,7 @@ impl Checker<'_> {
     }
 
     pub(super) fn mark(&mut self, n: u32) {
-        let index = usize32(n);
-        if let Some(byte) = self.seen.get_mut(index / 8) {
-            *byte |= 0x80 >> (index % 8);
-        }
+        self.seen.set(n.into(), 1);
     }
 
     /// Walk the index levels; returns the leaves in key order.

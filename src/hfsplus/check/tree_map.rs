@@ -1,11 +1,15 @@
 //! The header node of a B-tree, its map nodes, and the map against the nodes that are
 //! in the tree.
 
+use super::bits::CHUNK_BYTES;
 use super::tree::{Checker, MAX_DEPTH};
 use crate::error::{Error, Result};
 use crate::hfsplus::node::{DESCRIPTOR, Node, kind};
-use crate::io::bytes::{bit, to_usize, usize32};
+use crate::io::bytes::{bit, to_u32, to_usize, usize32};
 use crate::report::{Code, Finding, Severity};
+
+/// Control file, user's, reserved: the types that Apple's code opens.
+const TREE_TYPES: [u8; 3] = [0, 128, 255];
 
 impl Checker<'_> {
     /// Fields that always have the same value in this tree.
@@ -27,8 +31,11 @@ impl Checker<'_> {
                 format!("order of names {:#04x}, expected {orders:02x?}", h.key_compare_type);
             self.grade_header(Severity::Warning, text);
         }
-        if h.btree_type != 0 {
-            self.grade_header(Severity::Warning, format!("tree type {}, expected 0", h.btree_type));
+        // Whoever makes the attributes file at run time writes 255; a Mac refuses a tree of
+        // any other type than these.
+        if !TREE_TYPES.contains(&h.btree_type) {
+            let text = format!("tree type {}, expected one of {TREE_TYPES:?}", h.btree_type);
+            self.grade_header(Severity::Damage, text);
         }
     }
 
@@ -103,12 +110,8 @@ impl Checker<'_> {
             self.map.extend_from_slice(node.bytes().get(DESCRIPTOR..end).unwrap_or_default());
             (from, n) = (n, node.forward);
         }
-        if self.map.len() < usize32(self.header.total_nodes).div_ceil(8) {
-            let text = format!(
-                "the map covers {} of {} nodes",
-                self.map.len() * 8,
-                self.header.total_nodes
-            );
+        if self.map.len() < usize32(self.nodes).div_ceil(8) {
+            let text = format!("the map covers {} of {} nodes", self.map.len() * 8, self.nodes);
             self.report(Code::BtreeMap, 0, text);
         }
     }
@@ -117,20 +120,34 @@ impl Checker<'_> {
     pub(super) fn used_and_unused(&mut self) -> Result<()> {
         let mut free = 0u32;
         let (mut leaked, mut first_leaked) = (0u32, 0);
-        for n in 0..self.header.total_nodes {
-            let used = bit(&self.map, usize32(n)).unwrap_or(false);
-            let reached = bit(&self.seen, usize32(n)).unwrap_or(false);
-            free += u32::from(!used);
-            self.summary.reached += u32::from(reached);
-            if reached && !used {
-                self.report(Code::BtreeMap, n, "is in use, but the map says it is free");
-            }
-            if used && !reached {
-                leaked += 1;
-                first_leaked = if leaked == 1 { n } else { first_leaked };
+        let bytes = u64::from(self.nodes).div_ceil(8);
+        for (i, at) in (0..).zip((0..bytes).step_by(to_usize(CHUNK_BYTES))) {
+            for (in_chunk, at) in (at..bytes.min(at + CHUNK_BYTES)).enumerate() {
+                let used = self.map.get(to_usize(at)).copied().unwrap_or(0);
+                let reached = self.seen.piece(i).byte(in_chunk);
+                let first = to_u32(to_usize(at * 8));
+                // Most bytes are all free, or all in use.
+                if first.checked_add(8).is_some_and(|n| n <= self.nodes) && used == reached {
+                    free += used.count_zeros();
+                    self.summary.reached += used.count_ones();
+                    continue;
+                }
+                for n in first..first.saturating_add(8).min(self.nodes) {
+                    let mask = 0x80 >> (n % 8);
+                    let (used, reached) = (used & mask != 0, reached & mask != 0);
+                    free += u32::from(!used);
+                    self.summary.reached += u32::from(reached);
+                    if reached && !used {
+                        self.report(Code::BtreeMap, n, "is in use, but the map says it is free");
+                    }
+                    if used && !reached {
+                        leaked += 1;
+                        first_leaked = if leaked == 1 { n } else { first_leaked };
+                    }
+                }
             }
         }
-        let beyond = usize32(self.header.total_nodes)..self.map.len() * 8;
+        let beyond = usize32(self.nodes)..self.map.len() * 8;
         if let Some(n) = beyond.into_iter().find(|n| bit(&self.map, *n) == Some(true)) {
             let text =
                 format!("{} header: the map marks node {n}, which does not exist", self.spec.name);

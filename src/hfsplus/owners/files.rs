@@ -33,7 +33,8 @@ impl<'a> Search<'a> {
         Self { block: u64::from(fs.header().block_size), wanted, visit, overflow: HashMap::new() }
     }
 
-    /// The wanted parts of extents that follow `blocks` blocks of their fork.
+    /// The extents that follow `blocks` blocks of their fork, each from its first wanted
+    /// byte to the last: one piece an extent, however many ranges are wanted.
     fn parts(&self, mut blocks: u64, record: &ExtentRecord) -> Vec<Pending> {
         let mut found = Vec::new();
         for e in record {
@@ -42,7 +43,7 @@ impl<'a> Search<'a> {
             }
             let start = u64::from(e.start) * self.block;
             let end = start + u64::from(e.count) * self.block;
-            for part in self.wanted.meet(start..end) {
+            if let Some(part) = self.wanted.span(&(start..end)) {
                 found.push((blocks * self.block + part.start - start, part));
             }
             blocks += u64::from(e.count);
@@ -166,14 +167,16 @@ pub(super) fn describe(
             let nodes: Vec<u32> = catalog.ranges.holding(key).collect();
             for node in nodes {
                 if let Some(i) = catalog.index(node) {
-                    catalog.describe(i, cnid);
+                    catalog.by_thread.push((i, cnid));
                 }
             }
         }
         Some(kind @ (record_type::FOLDER | record_type::FILE)) => {
             let Some(cnid) = be32(parts.data, 8) else { return };
-            if let Some(i) = catalog.index(from) {
-                catalog.describe(i, cnid);
+            match catalog.index(from) {
+                Some(i) => catalog.describe(i, cnid),
+                None if !catalog.nodes.is_empty() => catalog.elsewhere.push(cnid),
+                None => {}
             }
             let flags = be16(parts.data, 2).unwrap_or(0);
             if flags & (FLAG_HAS_ATTRIBUTES | FLAG_HAS_SECURITY) != 0 {

@@ -22,6 +22,10 @@ struct TreeNodes {
     name: &'static str,
     nodes: Vec<Node>,
     ranges: KeyRanges,
+    /// Objects whose threads say that their records are in one of the nodes (by index).
+    by_thread: Vec<(usize, u32)>,
+    /// Objects whose records are in other nodes, whatever their threads say.
+    elsewhere: Vec<u32>,
 }
 
 /// A node in the wanted bytes.
@@ -49,7 +53,18 @@ impl TreeNodes {
         self.nodes.binary_search_by_key(&number, |n| n.number).ok()
     }
 
-    fn tell(self, visit: Visit<'_>) {
+    /// The records are the truth: a thread counts only where no record was seen.
+    fn believe_threads(&mut self) {
+        self.elsewhere.sort_unstable();
+        for (node, cnid) in std::mem::take(&mut self.by_thread) {
+            if self.elsewhere.binary_search(&cnid).is_err() {
+                self.describe(node, cnid);
+            }
+        }
+    }
+
+    fn tell(mut self, visit: Visit<'_>) {
+        self.believe_threads();
         for mut node in self.nodes {
             node.describes.sort_unstable();
             node.describes.dedup();

@@ -23,7 +23,7 @@ pub(super) struct KeyRanges {
     /// By level, each in the order of keys: no two of a level overlap.
     levels: Vec<Vec<KeyRange>>,
     reached: BTreeSet<u32>,
-    compare: Option<crate::hfsplus::check::CompareKeys>,
+    compare: Option<crate::hfsplus::btree::CompareKeys>,
 }
 
 /// What kind of node it is, for people.

@@ -223,5 +223,6 @@ pub(super) fn tree(fs: &HfsPlus, which: Tree, wanted: &Ranges) -> Result<TreeNod
             Node { number, pieces, what, describes: Vec::new() }
         })
         .collect();
-    Ok(TreeNodes { name: spec.name.as_str(), nodes, ranges })
+    let (by_thread, elsewhere) = (Vec::new(), Vec::new());
+    Ok(TreeNodes { name: spec.name.as_str(), nodes, ranges, by_thread, elsewhere })
 }

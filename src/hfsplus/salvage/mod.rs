@@ -1,0 +1,350 @@
+//! What is left of a broken volume: a catalog put together from the leaves that can be
+//! found, where headers, the root or the index are lost.
+//!
+//! Leaves are looked for in the file of their tree, as far as the volume header and the
+//! extents overflow file tell where that lies; else in all that is stored. From them the
+//! trees are built again ([`tree`]), folders without a record are made ([`orphans`]), and
+//! the volume is then read like any other.
+
+mod find;
+mod geometry;
+mod orphans;
+mod tree;
+
+use super::HfsPlus;
+use super::attributes::{self, Attributes};
+use super::btree::{BTree, CompareKeys, NodeCache, node_cache, read_header};
+use super::catalog;
+use super::extents::{self, ForkType, runs_of};
+use super::fork::Runs;
+use super::format::{
+    ATTRIBUTES_FILE, CATALOG_FILE, EXTENTS_FILE, FIRST_USER_CNID, ForkData, VolumeHeader,
+};
+use super::journal::Journal;
+use super::volume::{HeaderSource, NODE_CACHE, read_volume_header, special_file};
+use crate::error::{Error, Result};
+use crate::io::{Ranges, ReadAt, Slice, Source, read_vec};
+use crate::report::{Progress, Unit};
+use find::{Kind, Leaf};
+use std::sync::Arc;
+use tree::{Rebuilt, Shape};
+
+/// Bytes in a node of a tree that is made of nothing.
+const DEFAULT_NODE: u16 = 8192;
+
+/// A volume that is being put together.
+struct Work<'a> {
+    volume: Source,
+    header: VolumeHeader,
+    source: HeaderSource,
+    journal: Journal,
+    /// Leaves from all of the volume, where it had to be searched.
+    anywhere: Option<Vec<(Kind, Leaf)>>,
+    notes: Vec<String>,
+    progress: &'a dyn Progress,
+}
+
+/// A tree's leaves, and what they were found in.
+struct Found {
+    source: Source,
+    leaves: Vec<Leaf>,
+    node_size: u16,
+    key_compare_type: Option<u8>,
+}
+
+/// Open what is left of the volume in `source`.
+///
+/// # Errors
+/// [`Error::Corrupt`] when not a single leaf of a catalog is found.
+pub fn open(source: Source, progress: &dyn Progress) -> Result<HfsPlus> {
+    let mut work = match read_volume_header(&*source) {
+        Ok((header, from)) => Work::with_header(source, header, from, progress),
+        Err(_) => Work::without_header(source, progress)?,
+    };
+    let cache = Arc::new(node_cache(NODE_CACHE));
+    let extents = work.extents(&cache)?;
+    let catalog = work.catalog(extents.as_ref(), &cache)?;
+    let attributes = work.attributes(extents.as_ref(), &cache)?;
+    let volume = work.volume.clone();
+    let attributes = attributes.map(|t| Attributes::new(t, volume, work.header.block_size));
+    Ok(HfsPlus::from_parts(super::volume::Parts {
+        volume: work.volume,
+        header: work.header,
+        header_source: work.source,
+        journal: work.journal,
+        extents,
+        catalog,
+        attributes: attributes.map(Ok),
+        notes: work.notes,
+    }))
+}
+
+impl<'a> Work<'a> {
+    fn with_header(
+        source: Source,
+        header: VolumeHeader,
+        from: HeaderSource,
+        progress: &'a dyn Progress,
+    ) -> Self {
+        let journal = Journal::read(&*source, &header);
+        let volume = journal.overlay(source);
+        let (header, from) = read_volume_header(&*volume).unwrap_or((header, from));
+        Self { volume, header, source: from, journal, anywhere: None, notes: Vec::new(), progress }
+    }
+
+    fn without_header(source: Source, progress: &'a dyn Progress) -> Result<Self> {
+        let lost = || {
+            let text = "no volume header, and no leaf of a catalog that tells of files";
+            Error::corrupt("volume", text)
+        };
+        let found = search(&source, progress)?;
+        let guess = geometry::guess(&source, &of_kind(&found, Kind::Catalog)).ok_or_else(lost)?;
+        let len = source.len() - guess.start;
+        let moved: Source = Arc::new(Slice::new(source.clone(), guess.start, len));
+        let journal = Journal::read(&*moved, &guess.header);
+        let volume = journal.overlay(moved);
+        // Seen through the journal, and from the volume's own beginning.
+        let again = guess.start != 0 || journal.transactions() > 0;
+        let found = if again { search(&volume, progress)? } else { found };
+        Ok(Self {
+            volume,
+            header: guess.header,
+            source: HeaderSource::Made,
+            journal,
+            anywhere: Some(found),
+            notes: vec![guess.told],
+            progress,
+        })
+    }
+
+    /// Leaves of a kind from all of the volume.
+    fn anywhere(&mut self, kind: Kind) -> Result<Vec<Leaf>> {
+        let found = match self.anywhere.take() {
+            Some(found) => found,
+            None => {
+                self.notes.push("all of the volume was searched for leaves".into());
+                search(&self.volume, self.progress)?
+            }
+        };
+        let leaves = of_kind(&found, kind);
+        self.anywhere = Some(found);
+        Ok(leaves)
+    }
+
+    /// The leaves in the file of a tree. `None` if its header says nothing of it, or less
+    /// than all.
+    fn in_file(
+        &self,
+        kind: Kind,
+        runs: Runs,
+        fork: &ForkData,
+        name: &str,
+    ) -> Result<Option<Found>> {
+        if runs.blocks() == 0 || runs.blocks() < u64::from(fork.total_blocks) {
+            return Ok(None);
+        }
+        let file = special_file(&self.volume, &self.header, runs, fork.logical_size, name);
+        let file: Source = Arc::new(file);
+        let header = read_header(&*file, "tree").ok();
+        let size = header.as_ref().map(|h| h.node_size);
+        let Some(node_size) = size.or_else(|| find::node_size(&file, kind)) else {
+            return Ok(None);
+        };
+        // The map in the header tells leaves in use from those of the past.
+        let map_end = u64::from(node_size).saturating_sub(8);
+        let map = header.as_ref().and_then(|_| {
+            let len = usize::try_from(map_end.checked_sub(248)?).ok()?;
+            read_vec(&*file, 248, len).ok()
+        });
+        let leaves = find::in_file(&file, kind, node_size, map.as_deref(), self.progress)?;
+        let key_compare_type = header.map(|h| h.key_compare_type);
+        let found = Found { source: file, leaves, node_size, key_compare_type };
+        Ok((!found.leaves.is_empty()).then_some(found))
+    }
+
+    /// The leaves of a tree, wherever they are.
+    fn leaves(&mut self, kind: Kind, runs: Runs, fork: &ForkData, name: &str) -> Result<Found> {
+        if self.anywhere.is_none()
+            && let Some(found) = self.in_file(kind, runs, fork, name)?
+        {
+            return Ok(found);
+        }
+        let leaves = self.anywhere(kind)?;
+        let sizes = leaves.iter().map(|l| l.size);
+        let node_size = most_common(sizes).and_then(|n| u16::try_from(n).ok());
+        Ok(Found {
+            source: self.volume.clone(),
+            leaves,
+            node_size: node_size.unwrap_or(DEFAULT_NODE),
+            key_compare_type: None,
+        })
+    }
+
+    fn extents(&mut self, cache: &Arc<NodeCache>) -> Result<Option<BTree>> {
+        let fork = self.header.extents_file;
+        // A tree that opens and has nothing in it is the usual case.
+        if self.anywhere.is_none()
+            && let Ok(tree) = super::volume::open_extents(&self.volume, &self.header, cache)
+            && tree.header().leaf_records == 0
+        {
+            return Ok(Some(tree));
+        }
+        let mut runs = Runs::default();
+        runs.push_record(&fork.extents);
+        let found = match self.in_file(Kind::Extents, runs, &fork, "extents file")? {
+            Some(found) => found,
+            None if self.anywhere.is_some() => {
+                self.leaves(Kind::Extents, Runs::default(), &fork, "extents file")?
+            }
+            None => return Ok(None),
+        };
+        let tree = build(found, Kind::Extents, extents::compare_keys, 0, Vec::new());
+        let order = |_: &_| extents::compare_keys as CompareKeys;
+        tree.map(|t| BTree::open(t, EXTENTS_FILE, "extents", order, cache.clone())).transpose()
+    }
+
+    fn catalog(&mut self, extents: Option<&BTree>, cache: &Arc<NodeCache>) -> Result<BTree> {
+        let fork = self.header.catalog_file;
+        let runs = runs_of(extents, CATALOG_FILE, ForkType::Data, &fork).unwrap_or_default();
+        let mut found = self.leaves(Kind::Catalog, runs, &fork, "catalog file")?;
+        if self.anywhere.is_some() {
+            found.leaves = without_those_in_files(&*found.source, found.leaves, &self.header);
+        }
+        if found.leaves.is_empty() {
+            return Err(Error::corrupt("catalog", "no leaf of it was found"));
+        }
+        let added = orphans::added(&*found.source, &found.leaves);
+        self.notes.push(format!("{} leaves of the catalog were found", found.leaves.len()));
+        if added.folders > 0 {
+            self.notes.push(format!(
+                "the records of {} folders are lost; {} of them are under lost+found",
+                added.folders, added.lost
+            ));
+        }
+        let folds = self.folds(found.key_compare_type);
+        let kind = if folds { 0xCF } else { 0xBC };
+        let made = added.records;
+        let tree = build(found, Kind::Catalog, catalog::key_order(folds), kind, made);
+        let tree = tree.ok_or_else(|| Error::corrupt("catalog", "no leaf of it was found"))?;
+        let order = |_: &_| catalog::key_order(folds);
+        BTree::open(tree, CATALOG_FILE, "catalog", order, cache.clone())
+    }
+
+    /// Whether names that differ only in case are the same.
+    fn folds(&self, key_compare_type: Option<u8>) -> bool {
+        !self.header.is_hfsx() || key_compare_type == Some(0xCF)
+    }
+
+    fn attributes(
+        &mut self,
+        extents: Option<&BTree>,
+        cache: &Arc<NodeCache>,
+    ) -> Result<Option<BTree>> {
+        let fork = self.header.attributes_file;
+        if fork.total_blocks == 0 && self.anywhere.is_none() {
+            return Ok(None);
+        }
+        let runs = runs_of(extents, ATTRIBUTES_FILE, ForkType::Data, &fork).unwrap_or_default();
+        let found = match self.in_file(Kind::Attributes, runs, &fork, "attributes file")? {
+            Some(found) => found,
+            None if self.anywhere.is_some() => {
+                self.leaves(Kind::Attributes, Runs::default(), &fork, "attributes file")?
+            }
+            None => return Ok(None),
+        };
+        let tree = build(found, Kind::Attributes, attributes::compare_keys, 0, Vec::new());
+        let order = |_: &_| attributes::compare_keys as CompareKeys;
+        tree.map(|t| BTree::open(t, ATTRIBUTES_FILE, "attributes", order, cache.clone()))
+            .transpose()
+    }
+}
+
+fn search(source: &Source, progress: &dyn Progress) -> Result<Vec<(Kind, Leaf)>> {
+    progress.phase("looking for leaves of the catalog", source.len(), Unit::Bytes);
+    find::anywhere(source, progress)
+}
+
+fn of_kind(found: &[(Kind, Leaf)], kind: Kind) -> Vec<Leaf> {
+    found.iter().filter(|(k, _)| *k == kind).map(|(_, leaf)| leaf.clone()).collect()
+}
+
+fn most_common(sizes: impl Iterator<Item = usize>) -> Option<usize> {
+    let mut counts = std::collections::BTreeMap::new();
+    sizes.for_each(|size| *counts.entry(size).or_insert(0u32) += 1);
+    counts.into_iter().max_by_key(|c| c.1).map(|c| c.0)
+}
+
+/// A tree's file from its leaves and made records; `None` if there are none.
+fn build(
+    found: Found,
+    kind: Kind,
+    compare: CompareKeys,
+    key_compare_type: u8,
+    made: Vec<Vec<u8>>,
+) -> Option<Arc<dyn ReadAt>> {
+    let shape = Shape { kind, compare, node_size: found.node_size, key_compare_type };
+    let mut leaves = found.leaves;
+    leaves.extend(made.into_iter().filter_map(|r| tree::single(found.node_size.into(), r)));
+    let file = Rebuilt::new(found.source, &shape, leaves);
+    (!file.is_empty()).then(|| Arc::new(file) as Arc<dyn ReadAt>)
+}
+
+/// Leaves that lie in the contents of files are of other volumes: of disk images among the
+/// files, or copies in the journal. The files are those of the most leaves that lie
+/// together.
+fn without_those_in_files(source: &dyn ReadAt, leaves: Vec<Leaf>, h: &VolumeHeader) -> Vec<Leaf> {
+    const NEAR: u64 = 1 << 20;
+    let at = |l: &Leaf| match l.bytes {
+        find::Bytes::At(at) => at,
+        find::Bytes::Made(_) => 0,
+    };
+    let mut leaves = leaves;
+    leaves.sort_by_key(at);
+    let mut groups: Vec<Vec<Leaf>> = Vec::new();
+    for leaf in leaves {
+        match groups.last_mut() {
+            Some(group) if group.last().is_some_and(|l| at(&leaf) - at(l) < NEAR) => {
+                group.push(leaf);
+            }
+            _ => groups.push(vec![leaf]),
+        }
+    }
+    groups.sort_by_key(|g| std::cmp::Reverse(g.len()));
+    let mut kept: Vec<Leaf> = Vec::new();
+    let mut files = Ranges::default();
+    for group in groups {
+        let inside = |files: &Ranges, l: &Leaf| files.meet(at(l)..at(l) + 1).next().is_some();
+        let mut group: Vec<Leaf> = group.into_iter().filter(|l| !inside(&files, l)).collect();
+        let own = Ranges::new(group.iter().flat_map(|l| file_extents(source, l, h)).collect());
+        group.retain(|l| !inside(&own, l));
+        files = Ranges::new(files.iter().chain(own.iter()).cloned().collect());
+        kept.extend(group);
+    }
+    kept
+}
+
+/// Bytes of the volume that the files in a leaf take.
+fn file_extents(source: &dyn ReadAt, leaf: &Leaf, h: &VolumeHeader) -> Vec<std::ops::Range<u64>> {
+    use super::format::{CatalogFile, decode, record_type};
+    let Ok(node) = find::read(source, leaf) else { return Vec::new() };
+    let block = u64::from(h.block_size);
+    let mut found = Vec::new();
+    for record in find::good_records(Kind::Catalog, &node) {
+        let Some(parts) = super::node::split(record) else { continue };
+        if crate::io::bytes::be16(parts.data, 0) != Some(record_type::FILE) {
+            continue;
+        }
+        let Some(file) = decode::<CatalogFile>(parts.data) else { continue };
+        if file.common.id < FIRST_USER_CNID {
+            continue;
+        }
+        for fork in [&file.data_fork, &file.resource_fork] {
+            let used = fork.extents.iter().take_while(|e| e.count > 0);
+            found.extend(used.map(|e| {
+                let start = u64::from(e.start) * block;
+                start..start + u64::from(e.count) * block
+            }));
+        }
+    }
+    found
+}

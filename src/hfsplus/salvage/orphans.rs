@@ -1,0 +1,182 @@
+//! Folders whose records are lost: made again where a thread says they were, else under
+//! `lost+found`, so that what lies in them has a path.
+
+use super::find::{Kind, Leaf, good_records, read};
+use crate::hfsplus::catalog::Key;
+use crate::hfsplus::check::inode_number;
+use crate::hfsplus::format::{
+    DIR_INODES_DIR, FILE_INODES_DIR, FIRST_USER_CNID, ROOT, ROOT_PARENT, record_type,
+};
+use crate::hfsplus::node::split;
+use crate::hfsplus::unicode::{raw_string, stored_verbatim};
+use crate::io::ReadAt;
+use crate::io::bytes::{be16, be32};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Where folders without a place go.
+const LOST_AND_FOUND: &str = "lost+found";
+
+/// What the catalog's leaves say of folders.
+#[derive(Default)]
+struct Seen {
+    /// Folders with a record, and their parents.
+    folders: HashMap<u32, u32>,
+    /// Folders that something lies in, with a name out of each.
+    parents: BTreeMap<u32, Box<[u8]>>,
+    /// Threads of folders: parent and name.
+    threads: HashMap<u32, (u32, Box<[u8]>)>,
+    /// Names in the root.
+    in_root: BTreeMap<String, u32>,
+    largest: u32,
+}
+
+/// Records to be added.
+pub struct Added {
+    pub records: Vec<Vec<u8>>,
+    /// Folders that were made again.
+    pub folders: usize,
+    /// Those of them that are under `lost+found`.
+    pub lost: usize,
+}
+
+/// The records that lost folders need.
+pub fn added(source: &dyn ReadAt, leaves: &[Leaf]) -> Added {
+    let mut seen = Seen::default();
+    for leaf in leaves {
+        let Ok(node) = read(source, leaf) else { continue };
+        for record in good_records(Kind::Catalog, &node) {
+            seen.record(record);
+        }
+    }
+    seen.make()
+}
+
+impl Seen {
+    fn record(&mut self, record: &[u8]) -> Option<()> {
+        let parts = split(record)?;
+        let key = Key::parse(parts.key)?;
+        let kind = be16(parts.data, 0)?;
+        match kind {
+            record_type::FOLDER | record_type::FILE => {
+                let id = be32(parts.data, 8)?;
+                self.largest = self.largest.max(id).max(key.parent);
+                if kind == record_type::FOLDER {
+                    self.folders.insert(id, key.parent);
+                }
+                if key.parent == ROOT {
+                    self.in_root.insert(raw_string(key.name), id);
+                }
+                self.parents.entry(key.parent).or_insert_with(|| key.name.into());
+            }
+            record_type::FOLDER_THREAD => {
+                let len = usize::from(be16(parts.data, 8)?);
+                let name = parts.data.get(10..10 + 2 * len)?;
+                self.threads.insert(key.parent, (be32(parts.data, 4)?, name.into()));
+            }
+            _ => {}
+        }
+        Some(())
+    }
+
+    /// Folders that are needed for a path and have no record.
+    fn missing(&self) -> BTreeSet<u32> {
+        let known = |id: &u32| *id == ROOT || *id == ROOT_PARENT || self.folders.contains_key(id);
+        let mut missing: BTreeSet<u32> =
+            self.parents.keys().copied().filter(|id| !known(id)).collect();
+        let mut open: Vec<u32> = missing.iter().copied().collect();
+        while let Some(id) = open.pop() {
+            if let Some((parent, _)) = self.threads.get(&id)
+                && !known(parent)
+                && missing.insert(*parent)
+            {
+                open.push(*parent);
+            }
+        }
+        missing
+    }
+
+    /// Whether a folder's threads and parents lead to the root.
+    fn reaches_root(&self, id: u32) -> bool {
+        let mut at = id;
+        for _ in 0..1024 {
+            if at == ROOT {
+                return true;
+            }
+            let up = self.folders.get(&at).or_else(|| self.threads.get(&at).map(|t| &t.0));
+            match up {
+                Some(parent) => at = *parent,
+                None => return false,
+            }
+        }
+        false
+    }
+
+    fn make(self) -> Added {
+        let missing = self.missing();
+        let mut records = Vec::new();
+        let mut lost: Vec<u32> = Vec::new();
+        for id in &missing {
+            match self.threads.get(id) {
+                Some((parent, name)) if *parent >= ROOT && self.reaches_root(*id) => {
+                    records.push(folder(*parent, name, *id));
+                }
+                // Only a name among its entries tells what it was.
+                None if self.is_private(*id, "iNode") => {
+                    records.push(folder(ROOT, &stored_verbatim(FILE_INODES_DIR), *id));
+                }
+                None if self.is_private(*id, "dir_") => {
+                    records.push(folder(ROOT, &stored_verbatim(DIR_INODES_DIR), *id));
+                }
+                _ => lost.push(*id),
+            }
+        }
+        let folders = missing.len();
+        if !lost.is_empty() {
+            let place = self.lost_and_found(&mut records);
+            for id in &lost {
+                let name = match self.threads.get(id) {
+                    Some((_, name)) => format!("{} ({id})", raw_string(name)),
+                    None => format!("folder {id}"),
+                };
+                records.push(folder(place, &stored_verbatim(&name), *id));
+            }
+        }
+        Added { records, folders, lost: lost.len() }
+    }
+
+    fn is_private(&self, id: u32, begin: &str) -> bool {
+        self.parents
+            .get(&id)
+            .is_some_and(|name| raw_string(name).starts_with(begin) && inode_number(name).is_some())
+    }
+
+    /// The folder of lost things: the volume's own, or one with a new number.
+    fn lost_and_found(&self, records: &mut Vec<Vec<u8>>) -> u32 {
+        let existing = self.in_root.get(LOST_AND_FOUND);
+        if let Some(id) = existing.filter(|id| self.folders.contains_key(id)) {
+            return *id;
+        }
+        let id = self.largest.max(FIRST_USER_CNID).saturating_add(1);
+        let name = if existing.is_some() { "lost+found (tmbundle)" } else { LOST_AND_FOUND };
+        records.push(folder(ROOT, &stored_verbatim(name), id));
+        id
+    }
+}
+
+/// A folder record with its key.
+fn folder(parent: u32, name: &[u8], id: u32) -> Vec<u8> {
+    let units = u16::try_from(name.len() / 2).unwrap_or(255).min(255);
+    let name = name.get(..2 * usize::from(units)).unwrap_or_default();
+    let mut record = (6 + 2 * units).to_be_bytes().to_vec();
+    record.extend(parent.to_be_bytes());
+    record.extend(units.to_be_bytes());
+    record.extend_from_slice(name);
+    let data = record.len();
+    record.extend(record_type::FOLDER.to_be_bytes());
+    record.resize(data + 8, 0);
+    record.extend(id.to_be_bytes());
+    record.resize(data + 42, 0);
+    record.extend(0o040_755u16.to_be_bytes());
+    record.resize(data + 88, 0);
+    record
+}
