@@ -23,8 +23,8 @@ pub fn print(out: &mut Page<impl Write>, f: &Finding, all: bool) -> io::Result<(
     out.put(hanging(12).plain(told))?;
     let named = if all { cost.affected.len() } else { NAMED };
     for a in cost.affected.iter().take(named) {
-        let (path, remark) = (format!("{INDENT}  {}", a.address), remark(a, cost));
-        out.put(hanging(14).plain(path).tone(Tone::Faint, remark))?;
+        let address = hanging(14).plain(format!("{INDENT}  ")).solid(&a.address);
+        out.put(address.tone(Tone::Faint, remark(a, cost)))?;
     }
     let more = hit.saturating_sub(u64::try_from(named).unwrap_or(u64::MAX));
     if more > 0 {

@@ -119,8 +119,8 @@ fn print_run(out: &mut Page<impl Write>, run: &[&Piece], all: bool) -> io::Resul
         return Ok(());
     }
     for object in first.objects.iter().take(shown) {
-        let told = format!("  {:32}{}{}", "", object.address, within(object));
-        out.put(hanging(36).plain(told))?;
+        let address = hanging(36).plain(format!("  {:32}", "")).solid(&object.address);
+        out.put(address.plain(within(object)))?;
     }
     let more = u64::try_from(first.objects.len() - shown).unwrap_or(0);
     if more > 0 {

@@ -166,7 +166,10 @@ const EXIT: &[(&str, &str)] = &[
 const ENVIRONMENT: &[(&str, &str)] = &[
     ("NO_COLOR, CLICOLOR, CLICOLOR_FORCE, TERM", "Whether to colour what a terminal shows."),
     ("TZ", "The time zone of dates."),
-    ("TMBUNDLE_NOW", "A time such as 2019-11-14T12:00:00Z in place of the clock, for tests."),
+    (
+        "TMBUNDLE_NOW",
+        "A time such as 2019-11-14T12:00:00Z in place of the clock, which then stands still: for tests.",
+    ),
 ];
 const PASSWORD: &[(&str, &str)] = &[
     ("TMBUNDLE_PASSWORD", "The password of an encrypted image."),

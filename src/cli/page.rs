@@ -41,8 +41,16 @@ impl Tone {
 /// A paragraph: pieces of text, and how far its further lines are indented.
 #[derive(Debug, Default, Clone)]
 pub struct Text {
-    pieces: Vec<(Tone, String)>,
+    pieces: Vec<Piece>,
     hang: usize,
+}
+
+#[derive(Debug, Clone)]
+struct Piece {
+    tone: Tone,
+    text: String,
+    /// Never broken: an address or a name, to be copied as a whole.
+    solid: bool,
 }
 
 /// A paragraph whose further lines begin at this column.
@@ -57,8 +65,17 @@ impl Text {
     }
 
     /// Add text of some meaning.
-    pub fn tone(mut self, tone: Tone, text: impl AsRef<str>) -> Self {
-        self.pieces.push((tone, present(text.as_ref()).into_owned()));
+    pub fn tone(self, tone: Tone, text: impl AsRef<str>) -> Self {
+        self.add(tone, text.as_ref(), false)
+    }
+
+    /// Add an address or a name, which stays in one line so that it can be copied.
+    pub fn solid(self, text: impl AsRef<str>) -> Self {
+        self.add(Tone::Plain, text.as_ref(), true)
+    }
+
+    fn add(mut self, tone: Tone, text: &str, solid: bool) -> Self {
+        self.pieces.push(Piece { tone, text: present(text).into_owned(), solid });
         self
     }
 }
@@ -124,14 +141,25 @@ impl<W: Write> Page<W> {
     /// Write a paragraph.
     pub fn put(&mut self, text: Text) -> io::Result<()> {
         let Some(width) = self.width.filter(|width| *width >= NARROWEST) else {
-            for (tone, piece) in &text.pieces {
-                self.piece(*tone, piece)?;
+            for piece in &text.pieces {
+                self.piece(piece.tone, &piece.text)?;
             }
             return writeln!(self.out);
         };
         // Deep indentation would leave no room for words.
-        let hang = if text.hang > width / 2 { 4 } else { text.hang };
-        self.wrapped(&text.pieces, hang, width)
+        let hang = if text.hang > width * 3 / 4 { 4 } else { text.hang };
+        for line in lines(&text.pieces, hang, width) {
+            for (tone, part) in &line {
+                self.piece(*tone, part)?;
+            }
+            writeln!(self.out)?;
+        }
+        Ok(())
+    }
+
+    /// Columns of the terminal, if it is one.
+    pub fn width(&self) -> Option<usize> {
+        self.width
     }
 
     /// Write one line of a list or table, which is never wrapped.
@@ -152,29 +180,41 @@ impl<W: Write> Page<W> {
             write!(self.out, "{text}")
         }
     }
+}
 
-    /// Lines break where there are blanks; a word that is longer than a line stays whole,
-    /// so that a path can be copied.
-    fn wrapped(&mut self, pieces: &[(Tone, String)], hang: usize, width: usize) -> io::Result<()> {
-        let (mut column, mut blanks, mut words) = (0, 0, 0);
-        for word in words_of(pieces) {
-            let (gap, long) = (word.blanks, word.width());
-            let glued = gap == 0 && words > 0;
-            if words > 0 && !glued && column + gap + long > width {
-                writeln!(self.out)?;
-                (column, blanks) = (0, hang);
-            } else {
-                blanks += gap;
-            }
-            write!(self.out, "{:blanks$}", "")?;
-            for (tone, part) in &word.parts {
-                self.piece(*tone, part)?;
-            }
-            column += blanks + long;
-            (blanks, words) = (0, words + 1);
+/// A line: runs of one tone.
+type Line = Vec<(Tone, String)>;
+
+/// Break where there are blanks. A word that is longer than a line stays whole, so that a
+/// path can be copied.
+fn lines(pieces: &[Piece], hang: usize, width: usize) -> Vec<Line> {
+    let mut lines: Vec<Line> = vec![Line::new()];
+    let mut column = 0;
+    let put = |lines: &mut Vec<Line>, tone: Tone, text: &str| {
+        let Some(line) = lines.last_mut() else { return };
+        match line.last_mut() {
+            Some((last, run)) if *last == tone => run.push_str(text),
+            _ => line.push((tone, text.to_owned())),
         }
-        writeln!(self.out)
+    };
+    for (n, word) in words_of(pieces).iter().enumerate() {
+        let (mut gap, long) = (word.blanks, word.width());
+        if n > 0 && gap > 0 && column + gap + long > width {
+            lines.push(Line::new());
+            // What is too long for the column stands as far to the left as it may.
+            (column, gap) = (0, if hang + long > width { hang.min(4) } else { hang });
+        }
+        // Blanks between two words of one tone are of that tone, too.
+        let last = lines.last().and_then(|line| line.last()).map(|(tone, _)| *tone);
+        let first = word.parts.first().map(|(tone, _)| *tone);
+        let tone = last.filter(|last| Some(*last) == first).unwrap_or(Tone::Plain);
+        put(&mut lines, tone, &" ".repeat(gap));
+        for (tone, part) in &word.parts {
+            put(&mut lines, *tone, part);
+        }
+        column += gap + long;
     }
+    lines
 }
 
 /// What lies between two blanks, perhaps in several tones, and the blanks before it.
@@ -190,14 +230,14 @@ impl Word<'_> {
     }
 }
 
-fn words_of(pieces: &[(Tone, String)]) -> Vec<Word<'_>> {
+fn words_of(pieces: &[Piece]) -> Vec<Word<'_>> {
     let mut words = vec![Word::default()];
-    for (tone, piece) in pieces {
-        let mut rest = piece.as_str();
+    for piece in pieces {
+        let mut rest = piece.text.as_str();
         while !rest.is_empty() {
             let text = rest.trim_start_matches(' ');
             let blanks = rest.len() - text.len();
-            let end = text.find(' ').unwrap_or(text.len());
+            let end = text.find(' ').filter(|_| !piece.solid).unwrap_or(text.len());
             let begun = words.last().is_some_and(|w| !w.parts.is_empty());
             if blanks > 0 && begun {
                 words.push(Word::default());
@@ -205,7 +245,7 @@ fn words_of(pieces: &[(Tone, String)]) -> Vec<Word<'_>> {
             if let Some(word) = words.last_mut() {
                 word.blanks += blanks;
                 if end > 0 {
-                    word.parts.push((*tone, &text[..end]));
+                    word.parts.push((piece.tone, &text[..end]));
                 }
             }
             rest = &text[end..];
@@ -232,6 +272,10 @@ mod tests {
         let lines = "  a word and another, and\n    a-rather-long-one-at-the-end\n    ok\n";
         assert_eq!(written(false, Some(30), text()), lines);
         assert_eq!(written(false, None, text()).lines().count(), 1);
+        // An address stays in one line.
+        let address = hanging(2).plain("in one of these: ").solid("latest:/Macintosh HD/Users");
+        let lines = "in one of these:\n  latest:/Macintosh HD/Users\n";
+        assert_eq!(written(false, Some(30), address), lines);
         // What touches is one word, whatever its tones.
         let glued =
             hanging(2).plain("0123456789 0123456789 ").tone(Tone::Bad, "01").plain("23456789");
@@ -249,6 +293,8 @@ mod tests {
         let text = hanging(0).tone(Tone::Bad, "DAMAGE").plain(" here");
         assert_eq!(written(true, None, text.clone()), "\x1b[1m\x1b[31mDAMAGE\x1b[0m here\n");
         assert_eq!(written(false, None, text), "DAMAGE here\n");
+        let text = hanging(0).plain("a ").tone(Tone::Bad, "1 damaged");
+        assert_eq!(written(true, Some(80), text), "a \x1b[1m\x1b[31m1 damaged\x1b[0m\n");
     }
 
     proptest! {

@@ -2,6 +2,7 @@
 
 use super::{output, stop, text};
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +17,29 @@ const TICK: Duration = Duration::from_millis(250);
 
 /// The bar that is on the terminal, for those who end the program.
 static SHOWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
+/// How the terminal was before the first bar.
+static TERMINAL: Mutex<Option<Termios>> = Mutex::new(None);
+
+/// While a bar is shown a `^C` that the terminal writes would push it up by a line, of which
+/// nobody knows when it is removed.
+fn hide_control_characters() {
+    let mut before = TERMINAL.lock().unwrap_or_else(PoisonError::into_inner);
+    let Ok(found) = tcgetattr(std::io::stdin()) else { return };
+    if before.is_none() && found.local_modes.contains(LocalModes::ECHOCTL) {
+        let mut quiet = found.clone();
+        quiet.local_modes.remove(LocalModes::ECHOCTL);
+        if tcsetattr(std::io::stdin(), OptionalActions::Now, &quiet).is_ok() {
+            *before = Some(found);
+        }
+    }
+}
+
+/// Leave the terminal as it was found.
+fn restore_terminal() {
+    if let Some(before) = TERMINAL.try_lock().ok().and_then(|mut before| before.take()) {
+        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &before);
+    }
+}
 
 /// Remove the bar that is on the terminal, so that an ended program leaves no lines.
 pub fn clear() {
@@ -23,6 +47,7 @@ pub fn clear() {
     if let Some(bar) = SHOWN.try_lock().ok().and_then(|mut shown| shown.take()) {
         bar.finish_and_clear();
     }
+    restore_terminal();
 }
 
 /// Shows progress with indicatif: what is being done, and how far it is.
@@ -55,6 +80,7 @@ impl Phase {
     fn show(&mut self, started: Instant) {
         if !self.shown && started.elapsed() > PATIENCE {
             self.shown = true;
+            hide_control_characters();
             *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.bar.clone());
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
             self.bar.enable_steady_tick(TICK);
@@ -87,6 +113,7 @@ impl Bars {
         if let Some(phase) = self.lock().phase.take() {
             phase.bar.finish_and_clear();
             SHOWN.lock().unwrap_or_else(PoisonError::into_inner).take();
+            restore_terminal();
         }
     }
 

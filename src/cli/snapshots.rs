@@ -106,20 +106,38 @@ fn cells(s: &Snapshot) -> [String; 6] {
     [s.name.clone(), age, took, copied, s.state.name().to_owned(), volumes.join(", ")]
 }
 
-/// Columns as wide as what is in them; the last one wraps.
+/// Length of the name of a completed snapshot.
+const STAMP: usize = 17;
+/// Room that the names of volumes need at least.
+const ROOM: usize = 14;
+
+/// Columns as wide as what is in them; the last one wraps. Where a terminal is too narrow,
+/// the long name of an unfinished snapshot has a line of its own.
 fn print_rows(out: &mut Page<impl Write>, rows: &[[String; 6]]) -> std::io::Result<()> {
     let width = |column: usize| {
         rows.iter().map(|row| present(&row[column]).chars().count()).max().unwrap_or(0)
     };
-    let widths: [usize; 5] = std::array::from_fn(width);
-    let hang = widths.iter().sum::<usize>() + 2 * widths.len();
+    let mut widths: [usize; 5] = std::array::from_fn(width);
+    let columns = |widths: &[usize; 5]| widths.iter().sum::<usize>() + 2 * widths.len();
+    if out.width().is_some_and(|width| columns(&widths) + ROOM > width) {
+        widths[0] = widths[0].min(STAMP);
+    }
+    let [w0, w1, w2, w3, w4] = widths;
     for (n, [name, age, took, copied, state, volumes]) in rows.iter().enumerate() {
-        let [w0, w1, w2, w3, w4] = widths;
-        let name = present(name);
-        let row =
-            format!("{name:w0$}  {age:>w1$}  {took:>w2$}  {copied:>w3$}  {state:w4$}  {volumes}");
+        let mut name = present(name).into_owned();
+        if name.chars().count() > w0 {
+            out.row(&name)?;
+            name.clear();
+        }
+        let row = format!("{name:w0$}  {age:>w1$}  {took:>w2$}  {copied:>w3$}  {state:w4$}");
         let tone = if n == 0 { Tone::Strong } else { Tone::Plain };
-        out.put(hanging(hang).tone(tone, row.trim_end()))?;
+        let mut row = hanging(columns(&widths)).tone(tone, row.trim_end());
+        let blanks = w4.saturating_sub(state.chars().count()) + 2;
+        for (n, volume) in volumes.split_inclusive(", ").enumerate() {
+            let blanks = if n == 0 { " ".repeat(blanks) } else { " ".into() };
+            row = row.plain(blanks).solid(volume.trim_end());
+        }
+        out.put(row)?;
     }
     Ok(())
 }

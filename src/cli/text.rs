@@ -43,6 +43,7 @@ pub fn duration(seconds: i64) -> String {
 
 /// The same of what took its time just now; tenths of a second where they matter.
 pub fn took(took: Duration) -> String {
+    let took = if clock::stands_still() { Duration::ZERO } else { took };
     if took.as_secs() < 10 {
         return format!("{:.1} s", took.as_secs_f64());
     }
