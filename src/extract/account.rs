@@ -21,6 +21,8 @@ pub enum NotKept {
     Name,
     /// That it is one file with another name.
     HardLink,
+    /// That it is a symbolic link: it became a file that says so.
+    Symlink,
     /// An extended attribute.
     Attribute,
     /// Finder information.
@@ -37,13 +39,14 @@ pub enum NotKept {
 
 impl NotKept {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Owner,
         Self::Mode,
         Self::SetId,
         Self::Times,
         Self::Name,
         Self::HardLink,
+        Self::Symlink,
         Self::Attribute,
         Self::FinderInfo,
         Self::ResourceFork,
@@ -61,6 +64,7 @@ impl NotKept {
             Self::Times => "times",
             Self::Name => "name",
             Self::HardLink => "hard-link",
+            Self::Symlink => "symlink",
             Self::Attribute => "attribute",
             Self::FinderInfo => "finder-info",
             Self::ResourceFork => "resource-fork",
@@ -95,6 +99,11 @@ impl NotKept {
             Self::HardLink => format!(
                 "{} of files with several names became copies: the destination has no such links",
                 plural(n, "name", "names")
+            ),
+            Self::Symlink => format!(
+                "{} became files (XSym) that a Mac, and mount.cifs with mfsymlinks, take for links: \
+                 the destination has none",
+                plural(n, "symbolic link", "symbolic links")
             ),
             Self::Attribute => of("Extended attributes were not kept"),
             Self::FinderInfo => of("Finder information was not kept"),

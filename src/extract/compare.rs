@@ -74,13 +74,13 @@ impl<'a> Comparer<'a> {
             return Ok(Some("its folder is not there".into()));
         };
         let Some(found) = folder.find(item.name)? else { return Ok(Some("is not there".into())) };
-        if found.kind != Some(item.meta.kind) {
+        if found.kind != Some(item.meta.kind) && item.meta.kind != Kind::Symlink {
             return Ok(Some("is something else".into()));
         }
         match item.meta.kind {
             Kind::Symlink => {
                 let target = item.part.from.read_link(item.meta)?;
-                let same = folder.read_link(item.name)? == target;
+                let same = folder.is_link_to(item.name, &found, &target)?;
                 Ok((!same).then(|| "leads elsewhere".into()))
             }
             Kind::File if found.size != item.meta.size => {

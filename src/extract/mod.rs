@@ -25,6 +25,7 @@ mod sink;
 mod source;
 mod versions;
 mod walk;
+mod xsym;
 
 pub use account::{Did, NotKept, Object, Summary, Witness};
 pub use chosen::Chosen;

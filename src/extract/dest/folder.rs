@@ -2,7 +2,9 @@
 
 use super::{Abilities, DIR, PARTIAL, TEMPORARY, Wanted};
 use crate::extract::failure::{Failure, Outcome, refused};
+use crate::extract::xsym;
 use crate::fs::{Kind, Time};
+use crate::io::bytes::to_u64;
 use rustix::fs::{AtFlags, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use std::collections::HashSet;
@@ -123,6 +125,20 @@ impl Folder {
         rustix::fs::readlinkat(&self.dir, name, Vec::new())
             .map(std::ffi::CString::into_bytes)
             .map_err(|e| refused(self.say(name), e))
+    }
+
+    /// Whether what is there is a link to `target`, or the file that stands for one.
+    pub fn is_link_to(&self, name: &str, found: &Found, target: &[u8]) -> Outcome<bool> {
+        match found.kind {
+            Some(Kind::Symlink) => Ok(self.read_link(name)? == target),
+            Some(Kind::File) if found.size == to_u64(xsym::LEN) => {
+                let file = self.open_file(name)?;
+                let mut bytes = vec![0; xsym::LEN];
+                let read = std::os::unix::fs::FileExt::read_exact_at(&file, &mut bytes, 0);
+                Ok(read.is_ok() && xsym::file(target).as_ref() == Some(&bytes))
+            }
+            _ => Ok(false),
+        }
     }
 
     /// Make or enter a folder. A link or file in its place is refused.

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Whether a file may take the place of another.
@@ -30,8 +31,9 @@ pub struct Partial<'a> {
 /// A name nobody else in this process uses.
 pub(super) fn temporary() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
+    static PROCESS: LazyLock<u32> = LazyLock::new(std::process::id);
     let unique = COUNT.fetch_add(1, Ordering::Relaxed);
-    format!("{TEMPORARY}{}-{unique}{PARTIAL}", std::process::id())
+    format!("{TEMPORARY}{}-{unique}{PARTIAL}", *PROCESS)
 }
 
 impl Folder {

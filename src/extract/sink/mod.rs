@@ -3,5 +3,6 @@
 pub mod dir;
 pub mod file;
 mod object;
+mod pax;
 mod queue;
 pub mod tar;

@@ -8,6 +8,7 @@ use crate::extract::dest::{Folder, Found, Made, Replace, is_unsupported};
 use crate::extract::failure::{Failure, Outcome};
 use crate::extract::mac::{self, MacData};
 use crate::extract::options::{MacMetadata, OnConflict};
+use crate::extract::xsym;
 use crate::fs::{Kind, Metadata, Stream};
 use std::os::unix::fs::FileExt;
 use std::sync::PoisonError;
@@ -75,7 +76,10 @@ impl Job<'_> {
             return go(Replace::No);
         }
         let Some(found) = folder.find(name)? else { return go(Replace::No) };
-        if found.kind == Some(task.meta.kind) && same(&found)? {
+        // A link may have become a file.
+        let may_be = found.kind == Some(task.meta.kind)
+            || (task.meta.kind == Kind::Symlink && found.kind == Some(Kind::File));
+        if may_be && same(&found)? {
             return Ok(Way::Done(Did::There));
         }
         let at = self.root.say(&folder.path().join(name));
@@ -138,7 +142,7 @@ impl Job<'_> {
         let target = part.from.read_link(&task.meta)?;
         let (folder, can) = (&task.folder.folder, &self.root.can);
         let wanted = self.wanted(&task.meta);
-        let way = self.way(task, &mut |_| Ok(folder.read_link(&task.name)? == target))?;
+        let way = self.way(task, &mut |found| folder.is_link_to(&task.name, found, &target))?;
         let (name, replace) = match way {
             Way::Done(did) => {
                 if did == Did::There {
@@ -153,8 +157,17 @@ impl Job<'_> {
             folder.remove(&name)?;
         }
         let mut object = self.told(task, Did::Restored, &name);
-        let not = folder.symlink(&target, &name, &wanted, can)?;
-        note(&not, &mut object.not_kept);
+        match folder.symlink(&target, &name, &wanted, can) {
+            Ok(not) => note(&not, &mut object.not_kept),
+            Err(e) if is_unsupported(&e) => {
+                let Some(bytes) = xsym::file(&target) else { return Err(e) };
+                let partial = folder.create(&name, &wanted)?;
+                partial.write(&bytes, 0)?;
+                note(&partial.finish(&wanted, can, replace)?, &mut object.not_kept);
+                object.not_kept.push(NotKept::Symlink);
+            }
+            Err(e) => return Err(e),
+        }
         Ok(object)
     }
 

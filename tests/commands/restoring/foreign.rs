@@ -10,6 +10,7 @@ use tools::hfs::{Meta, VolumeOptions};
 /// A mount that goes away again.
 struct Mounted {
     dir: tempfile::TempDir,
+    device: Option<String>,
 }
 
 impl Mounted {
@@ -20,7 +21,11 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.at()).stderr(Stdio::null()).status();
         let _ = Command::new("umount").arg("-l").arg(self.at()).stderr(Stdio::null()).status();
+        if let Some(device) = &self.device {
+            run("losetup", &["-d", device]);
+        }
     }
 }
 
@@ -44,12 +49,25 @@ fn fresh(make: &[&str], mount: &[&str], megabytes: u64, test: &str) -> Option<Mo
     fs::create_dir(&at).unwrap();
     let image = image.to_str().unwrap();
     let made = run(make[0], &[&make[1..], &[image]].concat());
-    let mounted = made && run(mount[0], &[&mount[1..], &[image, at.to_str().unwrap()]].concat());
+    // What is mounted through FUSE as a disk must be one.
+    let device = match mount[0] {
+        "mount" => None,
+        _ => Command::new("losetup")
+            .args(["-f", "--show", image])
+            .output()
+            .ok()
+            .filter(|o| o.status.success())
+            .map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned()),
+    };
+    let what = device.clone().unwrap_or_else(|| image.to_owned());
+    let at = at.to_str().unwrap().to_owned();
+    let mounted = made && run(mount[0], &[&mount[1..], &[&*what, &*at]].concat());
+    let there = Mounted { dir, device };
     if !mounted {
         crate::common::skipped(format_args!("{test}: {} does not work here", mount[0]));
         return None;
     }
-    Some(Mounted { dir })
+    Some(there)
 }
 
 fn sample() -> Sample {
@@ -70,6 +88,7 @@ fn sample() -> Sample {
         let mut private = Meta::file().dated(START);
         private.mode = 0o600;
         v.file(dir, "private", "five", private);
+        v.symlink(root, "link", "Folder/private", Meta::file().dated(START));
     })
 }
 
@@ -90,6 +109,11 @@ fn everything_arrives(to: &Path) {
     found.sort();
     assert_eq!(found, ["five", "four", "one", "three", "two"], "{}", ran.err);
     sample.restore_to(&to, &[]).expect(0, &["Restored 0 files"]);
+    let link = to.join("link");
+    match fs::read_link(&link) {
+        Ok(target) => assert_eq!(target, Path::new("Folder/private")),
+        Err(_) => assert!(fs::read(&link).unwrap().starts_with(b"XSym\n0014\n")),
+    }
 }
 
 #[test]
@@ -122,10 +146,10 @@ fn owners_and_modes_forbidden() {
     if !run("bindfs", &args) {
         return crate::common::skipped("owners_and_modes_forbidden: bindfs does not work here");
     }
-    let mounted = Mounted { dir };
+    let mounted = Mounted { dir, device: None };
     let sample = sample();
     let ran = sample.restore_to(&at.join("out"), &[]);
-    ran.expect(0, &["Restored 5 files", "The owner of 6 objects could not be set"]);
+    ran.expect(0, &["Restored 5 files", "The owner of 7 objects could not be set"]);
     // Once each kind.
     assert_eq!(ran.err.matches("The owner of").count(), 1, "{}", ran.err);
     drop(mounted);

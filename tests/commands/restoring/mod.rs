@@ -5,6 +5,8 @@ mod damage;
 mod faults;
 mod foreign;
 mod metadata;
+mod round_trips;
+mod samba;
 mod selection;
 
 use crate::common::{Ran, tmbundle};
