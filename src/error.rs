@@ -137,6 +137,18 @@ impl Error {
         Self::Io { what: what.into(), source: source.into() }
     }
 
+    /// Whether the system refused this user, which says nothing about the thing itself.
+    pub fn is_denied(&self) -> bool {
+        matches!(self, Self::Io { source, .. }
+            if source.kind() == std::io::ErrorKind::PermissionDenied)
+    }
+
+    /// Whether too many files are open, which is nobody's fault but ours.
+    pub fn is_out_of_descriptors(&self) -> bool {
+        // EMFILE, ENFILE.
+        matches!(self, Self::Io { source, .. } if matches!(source.raw_os_error(), Some(24 | 23)))
+    }
+
     /// A wrong structure whose place is not known.
     pub fn corrupt(structure: impl Into<String>, problem: impl Into<String>) -> Self {
         Self::corrupt_at(structure, None, problem)

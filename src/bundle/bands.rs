@@ -9,15 +9,25 @@ use crate::io::{
 };
 use crate::report::{Structure, Where};
 use quick_cache::sync::Cache;
+use std::collections::HashMap;
 use std::fs::File;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-/// Band files kept open: well below the usual limit of 1024 descriptors.
+/// Band files kept open, where the limit of descriptors allows.
 const OPEN_BANDS: usize = 256;
+
+/// What was seen of a band's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// Its length in bytes.
+    pub len: u64,
+    /// Whether so many bytes are allocated for it that it has no holes.
+    pub whole: bool,
+}
 
 /// The bands of a bundle: band `n` holds bytes `n * band_size` and on.
 ///
@@ -25,7 +35,12 @@ const OPEN_BANDS: usize = 256;
 /// missing band and what lies past the end of a short one read as zeros; a band
 /// that is there but cannot be read is an error.
 pub struct Bands {
+    bundle: OwnedFd,
     dir: OwnedFd,
+    /// The bands that were there when the bundle was opened, ascending.
+    there: Vec<u64>,
+    /// What a pass over all bands saw of each, so that none is looked up again for it.
+    seen: OnceLock<HashMap<u64, Seen>>,
     path: String,
     band_size: u64,
     size: u64,
@@ -36,19 +51,38 @@ pub struct Bands {
 }
 
 impl Bands {
+    /// The folder of bands in a bundle's directory.
+    pub(super) fn dir_of(bundle: &OwnedFd, path: &Path) -> Result<OwnedFd> {
+        use rustix::io::Errno;
+        let what = || format!("{}: bands", path.display());
+        open_untrusted_dir(bundle, Path::new("bands"), false).map_err(|e| match e {
+            Errno::NOENT => Error::corrupt(what(), "the folder is missing"),
+            Errno::LOOP | Errno::NOTDIR => {
+                Error::corrupt(what(), "it is no folder, or a symbolic link, which is not followed")
+            }
+            e => Error::io(format!("cannot open {}/bands", path.display()), e),
+        })
+    }
+
+    /// The bands in `dir`, of which these are `there`.
     pub(super) fn open(
         bundle: &OwnedFd,
+        dir: OwnedFd,
+        mut there: Vec<u64>,
         path: &Path,
         info: &Info,
         access: &Access,
     ) -> Result<Self> {
         let path = path.join("bands").display().to_string();
-        let dir = open_untrusted_dir(bundle, Path::new("bands"), false)
-            .map_err(|e| Error::io(format!("cannot open {path}"), e))?;
-        let open = Cache::new(OPEN_BANDS);
+        let open = Cache::new(crate::io::descriptors().min(OPEN_BANDS));
         let (band_size, size) = (info.band_size, info.size);
         let maps = access.mapped.then(Maps::new);
-        Ok(Self { dir, path, band_size, size, open, meter: access.meter.clone(), maps })
+        there.retain(|index| *index < size.div_ceil(band_size));
+        let bundle = open_untrusted_dir(bundle, Path::new("."), false)
+            .map_err(|e| Error::io(format!("cannot open {path}"), e))?;
+        let meter = access.meter.clone();
+        let seen = OnceLock::new();
+        Ok(Self { bundle, dir, there, seen, path, band_size, size, open, meter, maps })
     }
 
     /// Bytes in a band.
@@ -60,6 +94,16 @@ impl Bands {
     pub fn range(&self, index: u64) -> Range<u64> {
         let start = index.saturating_mul(self.band_size).min(self.size);
         start..start.saturating_add(self.band_size).min(self.size)
+    }
+
+    /// Keep what a pass over all bands saw. The first pass counts.
+    pub fn remember(&self, seen: HashMap<u64, Seen>) {
+        let _ = self.seen.set(seen);
+    }
+
+    /// What a pass over all bands saw of one, if there was one.
+    pub fn seen(&self, index: u64) -> Option<Seen> {
+        self.seen.get()?.get(&index).copied()
     }
 
     /// Where a whole band is, for findings.
@@ -98,8 +142,60 @@ impl Bands {
     pub fn open_band(&self, index: u64) -> Result<Option<(File, u64)>> {
         match open_file(&self.dir, Path::new(&Self::name(index))) {
             Ok(opened) => Ok(Some(opened)),
-            Err(FileError::Missing) => Ok(None),
+            Err(FileError::Missing) => self.absent(index).map(|()| None),
+            // Ours to mend: let go of what is open and try again.
+            Err(FileError::Other(e)) if crate::io::is_out_of_descriptors(&e) => {
+                self.open.clear();
+                let again = open_file(&self.dir, Path::new(&Self::name(index)));
+                match again {
+                    Ok(opened) => Ok(Some(opened)),
+                    Err(FileError::Missing) => self.absent(index).map(|()| None),
+                    Err(FileError::Other(e)) => Err(self.failed(index, e)),
+                }
+            }
             Err(FileError::Other(e)) => Err(self.failed(index, e)),
+        }
+    }
+
+    /// There is no file of that band: is that a band that nobody wrote, or was it, or all of
+    /// them, taken away while we look?
+    fn absent(&self, index: u64) -> Result<()> {
+        if !crate::io::still_below(&self.bundle, "bands", &self.dir) {
+            let gone = std::io::Error::other("the folder was removed or replaced");
+            return Err(Error::io(format!("cannot read band {index:x} ({})", self.path), gone));
+        }
+        if self.there.binary_search(&index).is_ok() {
+            let gone = std::io::Error::other("it was there, and was removed meanwhile");
+            return Err(self.failed(index, gone));
+        }
+        Ok(())
+    }
+
+    /// Whether the folder of bands still lies in its bundle.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it was removed or replaced: what reads as missing is not known to be.
+    pub fn in_place(&self) -> Result<()> {
+        if crate::io::still_below(&self.bundle, "bands", &self.dir) {
+            return Ok(());
+        }
+        let gone = std::io::Error::other("the folder was removed or replaced meanwhile");
+        Err(Error::io(format!("cannot read on in {}", self.path), gone))
+    }
+
+    /// Whether everything that was there when the bundle was opened still is.
+    ///
+    /// # Errors
+    /// [`Error::Io`] that says what is gone.
+    pub fn still_there(&self) -> Result<()> {
+        self.in_place()?;
+        let now = self.list()?;
+        match self.there.iter().find(|index| !now.contains(**index)) {
+            None => Ok(()),
+            Some(index) => {
+                let gone = std::io::Error::other("it was there, and was removed meanwhile");
+                Err(self.failed(*index, gone))
+            }
         }
     }
 
@@ -185,6 +281,35 @@ impl Bands {
         Ok(at)
     }
 
+    /// Presence within one band that was there.
+    fn presence_in(&self, part: Range<u64>, visit: PresenceVisitor<'_>) -> Result<()> {
+        let (index, within) = (part.start / self.band_size, part.start % self.band_size);
+        let base = part.start - within;
+        let whole = self.seen(index).filter(|s| s.whole);
+        let opened = match whole {
+            Some(_) => None,
+            None => self.open_band(index)?,
+        };
+        let len = match (&whole, &opened) {
+            (Some(seen), _) => seen.len,
+            (None, Some((_, len))) => *len,
+            (None, None) => 0,
+        };
+        let stored = len.clamp(within, within + (part.end - part.start));
+        if stored > within {
+            match opened {
+                Some((file, _)) => visit_holes(&file, within..stored, &mut |r, p| {
+                    visit(base + r.start..base + r.end, p);
+                })?,
+                None => visit(part.start..base + stored, Presence::Stored),
+            }
+        }
+        if base + stored < part.end {
+            visit(base + stored..part.end, Presence::Short);
+        }
+        Ok(())
+    }
+
     /// Parts of `range`, each within one band: band, start in it, start and end
     /// on the disk.
     fn parts(&self, range: Range<u64>) -> impl Iterator<Item = (u64, u64, Range<u64>)> + use<> {
@@ -220,21 +345,22 @@ impl ReadAt for Bands {
 
     fn presence(&self, range: Range<u64>, visit: PresenceVisitor<'_>) -> Result<()> {
         check_range(self.size, range.start, to_usize(range.end - range.start), "disk image")?;
-        for (index, within, part) in self.parts(range) {
-            let Some((file, len)) = self.open_band(index)? else {
-                visit(part, Presence::Missing);
+        let mut at = range.start;
+        while at < range.end {
+            let next = self.there.partition_point(|n| *n < at / self.band_size);
+            let next = self.there.get(next).map_or(range.end, |n| n.saturating_mul(self.band_size));
+            if next > at {
+                // As many bands as there are in a row that nobody wrote.
+                self.absent(at / self.band_size)?;
+                let end = next.min(range.end);
+                visit(at..end, Presence::Missing);
+                at = end;
                 continue;
-            };
-            let base = part.start - within;
-            let stored = len.clamp(within, within + (part.end - part.start));
-            if stored > within {
-                visit_holes(&file, within..stored, &mut |r, p| {
-                    visit(base + r.start..base + r.end, p)
-                })?;
             }
-            if base + stored < part.end {
-                visit(base + stored..part.end, Presence::Short);
-            }
+            let end = (at / self.band_size).saturating_add(1).saturating_mul(self.band_size);
+            let end = end.min(range.end);
+            self.presence_in(at..end, visit)?;
+            at = end;
         }
         Ok(())
     }

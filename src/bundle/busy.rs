@@ -7,22 +7,55 @@
 use super::Bundle;
 use crate::io::bytes::to_u64;
 use rustix::fs::{AtFlags, statat};
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, HashSet};
+use std::os::fd::OwnedFd;
+use std::path::Path;
 
 /// Files of a bundle that a Mac holds open or locked while it is attached.
-const TELLING: &[&str] = &["Info.plist", "Info.bckup", "token", "lock", "bands", "bands/0"];
+const TELLING: &[&str] = &["Info.plist", "Info.bckup", "token", "lock", "bands"];
 
 /// Signs that the bundle is in use, one sentence each; empty if there are none.
 pub fn signs(bundle: &Bundle) -> Vec<String> {
-    let mut signs = open_files(bundle.path());
+    let mut signs = open_files(bundle);
     signs.extend(locks(bundle));
     signs
 }
 
+/// Whether the files that other users' processes hold open can be seen; if not, why not.
+pub fn blind() -> Option<&'static str> {
+    if !rustix::process::geteuid().is_root() {
+        return Some("only root sees what a file server holds open");
+    }
+    // In a pid namespace of one's own, process 1 is not the system's first.
+    let servers = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let all = servers.filter(|p| p.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit));
+    (all.count() <= 1).then_some("other processes are hidden here (another pid namespace)")
+}
+
+/// The files of a bundle that may be held open: those at its top, the folder of bands, and
+/// the bands, by device and inode. A path would not do: a server may see the bundle under
+/// another one.
+fn own_files(bundle: &Bundle) -> HashSet<(u64, u64)> {
+    let mut own = HashSet::new();
+    let mut add = |dir: &OwnedFd| {
+        let Ok(stat) = rustix::fs::fstat(dir) else { return };
+        own.insert((stat.st_dev, stat.st_ino));
+        let entries = super::list_dir(dir).into_iter().flatten().filter_map(Result::ok);
+        // A directory tells the inodes of what is in it; nothing is looked at one by one.
+        let below = entries.filter(|e| e.file_name().to_bytes() != b"..");
+        own.extend(below.map(|e| (stat.st_dev, e.ino())));
+    };
+    add(bundle.dir());
+    add(bundle.bands().dir());
+    if let Ok(mapped) = crate::io::open_untrusted_dir(bundle.dir(), Path::new("mapped"), false) {
+        add(&mapped);
+    }
+    own
+}
+
 /// Files that a file server's processes hold open. Only root sees those of others.
-fn open_files(bundle: &Path) -> Vec<String> {
-    let Ok(bundle) = std::fs::canonicalize(bundle) else { return Vec::new() };
+fn open_files(bundle: &Bundle) -> Vec<String> {
+    let mut own: Option<HashSet<(u64, u64)>> = None;
     let mut by_server: BTreeMap<String, u64> = BTreeMap::new();
     for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let path = process.path();
@@ -31,8 +64,8 @@ fn open_files(bundle: &Path) -> Vec<String> {
             .into_iter()
             .flatten()
             .flatten()
-            .filter_map(|fd| std::fs::read_link(fd.path()).ok())
-            .filter(|file: &PathBuf| file.starts_with(&bundle))
+            .filter_map(|fd| identity(&fd.path()))
+            .filter(|file| own.get_or_insert_with(|| own_files(bundle)).contains(file))
             .count();
         if held > 0 {
             *by_server.entry(server).or_default() += to_u64(held);
@@ -42,6 +75,14 @@ fn open_files(bundle: &Path) -> Vec<String> {
         .into_iter()
         .map(|(server, n)| format!("{server} holds {n} of its files open"))
         .collect()
+}
+
+/// Device and inode of an open file, as far as the kernel knows them without asking a server
+/// that may not answer.
+fn identity(fd: &Path) -> Option<(u64, u64)> {
+    use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
+    let stat = statx(CWD, fd, AtFlags::STATX_DONT_SYNC, StatxFlags::INO).ok()?;
+    Some((makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino))
 }
 
 /// The name of a process if it is a file server's.

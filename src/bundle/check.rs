@@ -1,8 +1,6 @@
 //! What can be wrong with a bundle without looking into its bands.
 
-use super::{
-    BandListing, Bundle, InfoSource, StrayKind, Token, info::Remark, listing::known_stray,
-};
+use super::{BandListing, Bundle, InfoSource, StrayKind, Strays, Token, info::Remark};
 use crate::report::{Code, Finding, Reporter, Severity, Structure, Where};
 
 /// Names that macOS writes into a bundle.
@@ -38,8 +36,8 @@ pub fn check(bundle: &Bundle, listing: &BandListing, reporter: &dyn Reporter) {
             text,
         ));
     }
-    check_top(bundle, reporter);
     check_listing(listing, reporter);
+    super::strays_check::report(bundle, listing, &Strays::find(bundle), reporter);
 }
 
 fn check_info(bundle: &Bundle, reporter: &dyn Reporter) {
@@ -48,10 +46,23 @@ fn check_info(bundle: &Bundle, reporter: &dyn Reporter) {
         let text = format!("Info.plist: {why}; Info.bckup was used");
         reporter.report(Finding::new(Code::InfoFallback, Where::of(Structure::InfoPlist), text));
     }
+    if let InfoSource::Stray(name, why) = &info.source {
+        let text = format!("{why}; '{name}' holds the geometry of a bundle and was used");
+        reporter.report(Finding::new(
+            Code::InfoLost,
+            Where::of(Structure::InfoPlist).path(name),
+            text,
+        ));
+    }
+    if let InfoSource::Guessed(what, why) = &info.source {
+        let text = format!("{why}; taken to have {what}");
+        reporter.report(Finding::new(Code::InfoLost, Where::of(Structure::InfoPlist), text));
+    }
     for remark in &info.remarks {
         let (code, text) = match remark {
             Remark::Differs(text) => (Code::InfoDiffers, text),
             Remark::Odd(text) => (Code::InfoOdd, text),
+            Remark::Contradicted(text) => (Code::InfoContradicted, text),
         };
         reporter.report(Finding::new(code, Where::of(Structure::InfoPlist), text));
     }
@@ -68,26 +79,6 @@ fn check_token(bundle: &Bundle, reporter: &dyn Reporter) {
             reporter.report(Finding::new(Code::TokenUnknown, at, text));
         }
         Token::Empty | Token::EncrCdsa(_) | Token::CdsaEncr(_) => {}
-    }
-}
-
-/// Report what does not belong at the top of the bundle.
-pub fn check_top(bundle: &Bundle, reporter: &dyn Reporter) {
-    let Ok(dir) = super::list_dir(bundle.dir()) else { return };
-    let mut strays: Vec<String> = dir
-        .filter_map(Result::ok)
-        .map(|e| e.file_name().to_string_lossy().into_owned())
-        .filter(|n| n != "." && n != ".." && !OWN.contains(&n.as_str()))
-        .collect();
-    strays.sort();
-    for name in strays {
-        let what = known_stray(&name).unwrap_or("unknown");
-        let text = format!("'{name}' does not belong in a bundle ({what})");
-        reporter.report(Finding::new(
-            Code::BundleStray,
-            Where::of(Structure::Bundle).path(name),
-            text,
-        ));
     }
 }
 
@@ -118,12 +109,8 @@ fn check_listing(listing: &BandListing, reporter: &dyn Reporter) {
                 place.band(format!("{index:x}")),
                 format!("band {name} lies past the end of the image"),
             ),
-            StrayKind::Known(what) => {
-                Finding::new(Code::BandStray, place, format!("bands/{name} is not a band ({what})"))
-            }
-            StrayKind::Unknown => {
-                Finding::new(Code::BandStray, place, format!("bands/{name} is not a band"))
-            }
+            // What they are is told with all other strays.
+            StrayKind::Known(_) | StrayKind::Unknown => continue,
         };
         reporter.report(finding);
     }

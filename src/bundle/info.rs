@@ -1,15 +1,16 @@
 //! `Info.plist`: the geometry of the image, and its copy `Info.bckup`.
 
+use super::geometry::Sample;
+use super::property_list::parse_plist;
 use super::{FileError, read_file};
 use crate::error::{Error, Result};
+use crate::io::Given;
 use plist::{Dictionary, Value};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
 /// Largest `Info.plist` that is read; macOS writes about 500 bytes.
 pub(super) const MAX_INFO: u64 = 64 << 10;
-/// Deepest nesting of an XML property list that is parsed: the parser recurses.
-const MAX_NESTING: usize = 64;
 /// Band sizes that are accepted, in bytes: 512 to 8 GiB, with room above.
 const BAND_SIZES: std::ops::RangeInclusive<u64> = 512..=(1 << 40);
 
@@ -20,6 +21,10 @@ pub enum InfoSource {
     Plist,
     /// `Info.bckup`, because of what is said here about `Info.plist`.
     Bckup(String),
+    /// A file of another name (the first), because of what is said about both.
+    Stray(String, String),
+    /// The bands themselves, or the person who asks; what it is, and why.
+    Guessed(String, String),
 }
 
 /// Geometry and identity of a sparse bundle.
@@ -46,11 +51,62 @@ pub enum Remark {
     Differs(String),
     /// A value is not what macOS writes.
     Odd(String),
+    /// The bands contradict it, and were believed.
+    Contradicted(String),
 }
 
 impl Info {
-    /// Read the geometry from the bundle's directory.
-    pub(super) fn read(path: &Path, dir: &OwnedFd) -> Result<Self> {
+    /// Read the geometry from the bundle's directory; `given` counts before it, and the bands
+    /// (`sample`) before what cannot be.
+    pub(super) fn read(
+        path: &Path,
+        dir: &OwnedFd,
+        sample: Option<&Sample<'_>>,
+        given: Given,
+    ) -> Result<Self> {
+        let mut info = Self::from_files(path, dir, sample, given)?;
+        if given.band_size.is_none()
+            && given.size.is_none()
+            && let Some((band_size, size, text)) = sample.and_then(|s| s.correct(&info))
+        {
+            (info.band_size, info.size) = (band_size, size);
+            info.remarks.push(Remark::Contradicted(text));
+        }
+        info.band_size = given.band_size.unwrap_or(info.band_size);
+        info.size = given.size.unwrap_or(info.size);
+        if !BAND_SIZES.contains(&info.band_size) || info.size > i64::MAX.unsigned_abs() {
+            let text = format!("bands of {} bytes, {} in all", info.band_size, info.size);
+            return Err(Error::Invalid(format!("{}: {text}: impossible", path.display())));
+        }
+        Ok(info)
+    }
+
+    /// What the bands say, or the person who asks, where no property list can be read.
+    fn guessed(sample: Option<&Sample<'_>>, given: Given, why: &str) -> Option<Self> {
+        let guess = sample.and_then(Sample::guess);
+        let band_size = given.band_size.or(guess.as_ref().map(|g| g.0))?;
+        let far = || sample.map(|s| s.size(band_size).0).filter(|n| *n > 0);
+        let size = given.size.or_else(|| guess.as_ref().map(|g| g.1)).or_else(far)?;
+        let text = match (guess, given) {
+            (Some((.., text)), Given { band_size: None, size: None, .. }) => text,
+            _ => format!("bands of {band_size} bytes, {size} bytes in all"),
+        };
+        Some(Self {
+            band_size,
+            size,
+            version: None,
+            uuid: None,
+            source: InfoSource::Guessed(text, why.to_owned()),
+            remarks: Vec::new(),
+        })
+    }
+
+    fn from_files(
+        path: &Path,
+        dir: &OwnedFd,
+        sample: Option<&Sample<'_>>,
+        given: Given,
+    ) -> Result<Self> {
         let first = load(dir, "Info.plist");
         let second = load(dir, "Info.bckup");
         let (mut info, other) = match (first, second) {
@@ -59,14 +115,33 @@ impl Info {
                 info.source = InfoSource::Bckup(why.text);
                 return Ok(info);
             }
-            (Err(a), Err(b)) => return Err(no_info(path, dir, &a, &b)),
+            (Err(a), Err(b)) => {
+                let error = no_info(path, dir, &a, &b);
+                if !matches!(error, Error::Corrupt(_)) {
+                    return Err(error);
+                }
+                let why = format!("Info.plist: {}; Info.bckup: {}", a.text, b.text);
+                if let Some((name, info)) = super::Strays::find_infos(dir).into_iter().next() {
+                    return Ok(Self { source: InfoSource::Stray(name, why), ..info });
+                }
+                return Self::guessed(sample, given, &why).ok_or(error);
+            }
         };
-        // Of two that differ, the one that can be right: bands hold whole sectors.
+        // Of two that differ, the one that can be right: bands hold whole sectors, and
+        // those that are there must fit.
+        let fits = |i: &Self| sample.is_none_or(|s| s.fits(i.band_size, i.size));
+        let odd = |i: &Self| !i.band_size.is_multiple_of(512);
         if let Ok(copy) = &other
-            && !info.band_size.is_multiple_of(512)
-            && copy.band_size.is_multiple_of(512)
+            && !odd(copy)
+            && (odd(&info) || (!fits(&info) && fits(copy)))
         {
-            let why = format!("its band-size of {} bytes is odd", info.band_size);
+            let why = match odd(&info) {
+                true => format!("its band-size of {} bytes is odd", info.band_size),
+                false => format!(
+                    "the bands contradict its band-size of {} and size of {} bytes",
+                    info.band_size, info.size
+                ),
+            };
             return Ok(Self { source: InfoSource::Bckup(why), ..copy.clone() });
         }
         match other {
@@ -200,42 +275,6 @@ fn number(dict: &Dictionary, key: &str) -> Option<u64> {
     }
 }
 
-/// Parse an XML or binary property list that may be torn or hostile.
-pub(crate) fn parse_plist(bytes: &[u8]) -> std::result::Result<Value, String> {
-    if bytes.is_empty() {
-        return Err("it is empty (0 bytes)".into());
-    }
-    if crate::io::bytes::all_zero(bytes) {
-        return Err(format!("it holds only zeros ({} bytes)", bytes.len()));
-    }
-    let body = if bytes.starts_with(b"bplist") { bytes } else { bytes.trim_ascii_end() };
-    // A torn write on a NAS leaves zeros behind the text.
-    let end = body.iter().rposition(|b| *b != 0).map_or(0, |n| n + 1);
-    let body = if bytes.starts_with(b"bplist") { bytes } else { body.get(..end).unwrap_or(body) };
-    if !bytes.starts_with(b"bplist") && nesting(body) > MAX_NESTING {
-        return Err("its property list is nested too deeply".into());
-    }
-    Value::from_reader(std::io::Cursor::new(body))
-        .map_err(|_| "it is not a valid property list".into())
-}
-
-/// Upper bound of the depth of elements in XML text.
-fn nesting(xml: &[u8]) -> usize {
-    let (mut depth, mut deepest) = (0usize, 0);
-    for pair in xml.windows(2) {
-        match pair {
-            [b'<', b'/'] => depth = depth.saturating_sub(1),
-            [b'/', b'>'] => depth = depth.saturating_sub(1),
-            [b'<', c] if c.is_ascii_alphabetic() => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            _ => {}
-        }
-    }
-    deepest
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -276,7 +315,5 @@ mod tests {
         let tiny =
             xml("<key>band-size</key><integer>1</integer><key>size</key><integer>5</integer>");
         assert!(said(tiny.as_bytes()).contains("impossible"));
-        let deep = format!("<plist>{}", "<array>".repeat(100_000));
-        assert!(said(deep.as_bytes()).contains("nested"));
     }
 }

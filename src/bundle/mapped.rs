@@ -89,7 +89,11 @@ struct Lost {
 }
 
 fn lost(dir: &OwnedFd, bands: &Bands, listing: &BandListing, index: u64) -> Option<(u64, Lost)> {
-    let stored = if listing.contains(index) { bands.open_band(index).ok()??.1 } else { 0 };
+    let stored = match (listing.contains(index), bands.seen(index)) {
+        (false, _) => 0,
+        (true, Some(seen)) => seen.len,
+        (true, None) => bands.open_band(index).ok()??.1,
+    };
     let range = bands.range(index);
     let size = range.end - range.start;
     if stored >= size {

@@ -9,26 +9,29 @@ mod bands;
 pub mod busy;
 mod check;
 mod enclosing;
+mod geometry;
 mod info;
 mod listing;
 pub mod mapped;
 mod memory_map;
 mod plists;
+mod property_list;
 mod share;
 mod strays;
+mod strays_check;
 
-pub use bands::Bands;
-pub use check::{check, check_top};
+pub use bands::{Bands, Seen};
+pub use check::check;
 pub use enclosing::{destination, enclosing};
-pub(crate) use info::parse_plist;
 pub use info::{Info, InfoSource};
 pub use listing::{BandListing, Stray, StrayKind};
 pub use plists::{History, HistoryEntry, MachineId, TimeMachinePlists};
+pub(crate) use property_list::parse_plist;
 pub use share::Share;
 pub use strays::{Alternate, Strays};
 
 use crate::error::{Error, Result};
-use crate::io::{Access, open_untrusted, open_untrusted_dir};
+use crate::io::{Access, Anchor, open_untrusted, open_untrusted_dir};
 use rustix::fs::{Dir, FileType};
 use std::fs::File;
 use std::io::Read;
@@ -79,10 +82,24 @@ impl Bundle {
     /// As for [`Bundle::open`]; and [`Error::Unsupported`] if they are to be mapped into
     /// memory and that is not safe here.
     pub fn open_with(path: &Path, access: &Access) -> Result<Self> {
-        let dir = open_dir(path)?;
-        let info = Info::read(path, &dir)?;
+        Self::open_held(&Anchor::open(path, access.links)?, access)
+    }
+
+    /// Open the bundle that is held; the path it was found by is only said in messages.
+    ///
+    /// # Errors
+    /// As for [`Bundle::open_with`].
+    pub fn open_held(anchor: &Anchor, access: &Access) -> Result<Self> {
+        let (path, dir) = (anchor.path(), anchor.dir()?);
+        let bands = Bands::dir_of(&dir, path);
+        let sample = match &bands {
+            Ok(bands) => geometry::Sample::take(bands).ok(),
+            Err(_) => None,
+        };
+        let info = Info::read(path, &dir, sample.as_ref(), access.given)?;
         let token = read_token(&dir, path)?;
-        let bands = Arc::new(Bands::open(&dir, path, &info, access)?);
+        let there = sample.map(|s| s.indices).unwrap_or_default();
+        let bands = Arc::new(Bands::open(&dir, bands?, there, path, &info, access)?);
         let bundle = Self { path: path.to_owned(), dir, info, token, bands };
         if access.mapped
             && let Some(why) = memory_map::refusal(&bundle)
@@ -131,15 +148,9 @@ impl Bundle {
     }
 
     /// The bundle's directory.
-    pub(crate) fn dir(&self) -> &OwnedFd {
+    pub fn dir(&self) -> &OwnedFd {
         &self.dir
     }
-}
-
-/// Open a directory the user named.
-pub(crate) fn open_dir(path: &Path) -> Result<OwnedFd> {
-    open_untrusted_dir(rustix::fs::CWD, path, true)
-        .map_err(|e| Error::io(format!("cannot open {}", path.display()), e))
 }
 
 /// List a directory that is held open. It is opened anew (`.`), since listing

@@ -1,6 +1,6 @@
 //! Time Machine's own property lists in the bundle, readable without a password.
 
-use super::info::parse_plist;
+use super::property_list::parse_plist;
 use super::{FileError, read_file};
 use plist::{Dictionary, Value};
 use std::os::fd::OwnedFd;

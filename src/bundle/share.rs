@@ -2,15 +2,22 @@
 //! in a folder for each user.
 
 use crate::error::{Error, Result};
+use std::collections::VecDeque;
 use std::fs::{self, FileType};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Endings of the names that macOS gives to bundles (`formats/sparsebundle.md`
 /// section 7).
 pub(super) const ENDINGS: [&[u8]; 2] = [b".sparsebundle", b".backupbundle"];
-/// What a bundle has while a Mac makes it, before its first backup.
-const UNFINISHED: &[u8] = b".incomplete";
+/// What a bundle is called while a Mac makes it, before its first backup.
+const UNFINISHED: [&[u8]; 3] = [b".incomplete", b".tmp.sparsebundle", b".tmp.backupbundle"];
+/// How deep below a share bundles are looked for: a Time Capsule with accounts has
+/// `Users/NAME/X.sparsebundle`.
+const MAX_DEPTH: usize = 5;
+/// Most folders that are listed: a share may hold other things than bundles.
+const MAX_FOLDERS: usize = 10_000;
 /// What a bundle holds, and a share does not.
 pub(super) const PARTS: [&str; 4] = ["Info.plist", "Info.bckup", "token", "bands"];
 
@@ -21,14 +28,17 @@ pub struct Share {
     pub bundles: Vec<PathBuf>,
     /// What looks like a bundle but is none, and why it was passed over.
     pub passed: Vec<(PathBuf, &'static str)>,
-    /// Bundles that a Mac began to make and that hold no backup yet.
-    pub unfinished: Vec<PathBuf>,
+    /// Bundles that a Mac began to make and that hold no backup yet, and how long ago they
+    /// were last changed.
+    pub unfinished: Vec<(PathBuf, Duration)>,
+    /// Folders that lie too deep, or are too many, to be looked into.
+    pub cut: Vec<PathBuf>,
     /// Folders that could not be listed.
     pub failed: Vec<Error>,
 }
 
 impl Share {
-    /// List a share: `path` and the folders in it, one level deep. Symbolic links are
+    /// List a share: `path` and the folders in it, five levels deep. Symbolic links are
     /// not followed; folders whose names begin with `.`, `@` or `#` are left out (they
     /// hold a file server's own data, or snapshots of the share). `None` if `path` is
     /// no folder, or is a bundle itself.
@@ -41,12 +51,24 @@ impl Share {
             return Ok(None);
         }
         let mut share = Self::default();
-        let folders = share.list(path)?;
-        for folder in folders {
-            if let Err(e) = share.list(&folder) {
-                share.failed.push(e);
+        let mut folders: VecDeque<(PathBuf, usize)> =
+            share.list(path)?.into_iter().map(|f| (f, 1)).collect();
+        let mut listed = 0;
+        while let Some((folder, depth)) = folders.pop_front() {
+            if listed >= MAX_FOLDERS {
+                share.cut.push(folder);
+                break;
+            }
+            listed += 1;
+            match share.list(&folder) {
+                Ok(below) if depth < MAX_DEPTH => {
+                    folders.extend(below.into_iter().map(|f| (f, depth + 1)));
+                }
+                Ok(below) => share.cut.extend(below),
+                Err(e) => share.failed.push(e),
             }
         }
+        share.cut.sort();
         share.bundles.sort();
         share.passed.sort();
         share.unfinished.sort();
@@ -69,13 +91,15 @@ impl Share {
             if matches!(name, [b'.' | b'@' | b'#', ..]) {
                 continue;
             }
-            if ends_with(name, &ENDINGS) {
+            if ends_with(name, &UNFINISHED) {
+                let changed = entry.metadata().and_then(|m| m.modified());
+                let age = changed.ok().and_then(|t| t.elapsed().ok()).unwrap_or_default();
+                self.unfinished.push((path, age));
+            } else if ends_with(name, &ENDINGS) {
                 match why_not(kind) {
                     None => self.bundles.push(path),
                     Some(why) => self.passed.push((path, why)),
                 }
-            } else if ends_with(name, &[UNFINISHED]) {
-                self.unfinished.push(path);
             } else if kind.is_dir() {
                 folders.push(path);
             }
@@ -86,12 +110,12 @@ impl Share {
 
     fn empty(&self, path: &Path) -> Error {
         let mut why = "it holds no Info.plist, and no *.sparsebundle or *.backupbundle lies in it \
-                       or one folder deeper"
+                       or in the folders below"
             .to_owned();
         for (passed, reason) in self.passed.iter().take(3) {
             why.push_str(&format!("; {} is {reason}", passed.display()));
         }
-        if let Some(path) = self.unfinished.first() {
+        if let Some((path, _)) = self.unfinished.first() {
             why.push_str(&format!("; {} is only being made by a Mac", path.display()));
         }
         Error::NotASource { path: path.to_owned(), why }
@@ -137,7 +161,9 @@ mod tests {
         let at = dir.path();
         for name in [
             "b/Mac.backupbundle",
-            "b/deep/er/No.sparsebundle",
+            "b/Users/bob/Bob.sparsebundle",
+            "b/2/3/4/5/6/No.sparsebundle",
+            "Half.tmp.sparsebundle",
             "Z.sparsebundle/bands",
             "A.SparseBundle",
             "New 2024-01-01-101010.incomplete",
@@ -152,9 +178,18 @@ mod tests {
         std::os::unix::fs::symlink("Z.sparsebundle", at.join("Link.sparsebundle")).unwrap();
         std::os::unix::fs::symlink("b", at.join("c")).unwrap();
         let share = Share::open(at).unwrap().unwrap();
-        assert_eq!(names(&share, at), ["A.SparseBundle", "Z.sparsebundle", "b/Mac.backupbundle"]);
+        assert_eq!(
+            names(&share, at),
+            [
+                "A.SparseBundle",
+                "Z.sparsebundle",
+                "b/Mac.backupbundle",
+                "b/Users/bob/Bob.sparsebundle"
+            ]
+        );
+        assert_eq!(share.cut, [at.join("b/2/3/4/5/6")], "and that is told");
         assert_eq!(share.passed.len(), 2, "{:?}", share.passed);
-        assert_eq!(share.unfinished.len(), 1);
+        assert_eq!(share.unfinished.len(), 2);
         assert!(share.failed.is_empty());
     }
 

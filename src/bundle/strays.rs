@@ -118,6 +118,14 @@ impl Strays {
         look.folder(bundle.bands().dir(), "bands/", Depth::Bands);
         found
     }
+
+    /// The geometries in files beside the lost ones.
+    pub(super) fn find_infos(dir: &OwnedFd) -> Vec<(String, Info)> {
+        let mut found = Self::default();
+        let mut look = Look { count: 0, band_size: 0, folders: 0, found: &mut found };
+        look.folder(dir, "", Depth::Top);
+        found.infos
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use super::args::AccessArgs;
 use super::stop;
 use std::sync::Arc;
-use tmbundle::io::{Access, Meter};
+use tmbundle::io::{Access, Given, Links, Meter};
 
 impl AccessArgs {
     /// For the library. One meter serves a whole run: a limit holds over all sources.
@@ -12,7 +12,13 @@ impl AccessArgs {
             Some(rate) => Meter::limited(rate, stop::asked),
             None => Meter::default(),
         };
-        Access { meter: Arc::new(meter), mapped: self.mmap, jobs: self.jobs() }
+        Access {
+            meter: Arc::new(meter),
+            mapped: self.mmap,
+            jobs: self.jobs(),
+            links: Links::Follow,
+            given: Given::default(),
+        }
     }
 
     /// Threads; 0 for the default.

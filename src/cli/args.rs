@@ -392,6 +392,14 @@ pub struct MountArgs {
     /// Show HFS+'s private folders and journal files in volumes/
     #[arg(long)]
     pub show_private: bool,
+    #[command(flatten)]
+    pub lost: LostArgs,
+    /// Take SOURCE even if it is a symbolic link, or lies behind another user's
+    ///
+    /// Whoever may write beside the source could point such a link anywhere, and what it leads
+    /// to would be read as whoever mounts it.
+    #[arg(long)]
+    pub follow_links: bool,
     /// Threads that answer the kernel
     #[arg(long, value_name = "N")]
     pub threads: Option<u32>,

@@ -10,9 +10,12 @@ use super::output::{self, Exit, stdout};
 use super::password::{Keyring, Prompt};
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
 use tmbundle::Error;
+use tmbundle::io::{Access, Links};
+use tmbundle::losses::Evidence;
 use tmbundle::mount::{
     Mounted, Names, Opened, Opener, Options, Owner, ResourceForks, Tree, Xattrs,
 };
@@ -89,6 +92,8 @@ fn apply(args: &mut MountArgs, option: &str) -> Result<(), Error> {
         "allow_other" => args.allow_other = true,
         "owner_as_is" => args.owner_as_is = true,
         "show_private" => args.show_private = true,
+        "follow_links" => args.follow_links = true,
+        "lost_as_zeros" => args.lost.lost_as_zeros = true,
         "uid" => args.uid = Some(number()?),
         "gid" => args.gid = Some(number()?),
         "threads" => args.threads = Some(number()?),
@@ -132,22 +137,25 @@ fn options(args: &MountArgs) -> Options {
         },
         owner: Owner { uid: args.uid.or(uid), gid: args.gid.or(gid) },
         allow_other: args.allow_other,
+        links: if args.follow_links { Links::Follow } else { Links::Refuse },
+        lost: args.lost.policy(),
         threads: args.threads.map_or(0, |n| usize::try_from(n).unwrap_or(0)),
     }
 }
 
 /// Opens the source as often as it changes.
-fn opener(source: PathBuf, args: &MountArgs) -> Opener {
+fn opener(args: &MountArgs) -> Opener {
     let options = OpenOptions {
         private: args.show_private,
         salvage: args.salvage.salvage,
         ..OpenOptions::default()
     };
     let keyring = Keyring::new(args.password.clone(), Prompt::Yes);
-    Box::new(move || {
-        let layout = keyring.open(&source)?;
+    Box::new(move |anchor| {
+        let layout = keyring.open(anchor)?;
         let archive = Archive::open_with(&layout, &options)?;
-        Ok(Opened { bytes: layout.disk().bytes()?, archive })
+        let evidence = Arc::new(Evidence::of(layout.disk(), Vec::new()));
+        Ok(Opened { bytes: layout.disk().bytes()?, archive, evidence })
     })
 }
 
@@ -157,10 +165,12 @@ fn serve(args: &MountArgs) -> anyhow::Result<Exit> {
     // A relative path means nothing once the working directory is left.
     let source = std::path::absolute(&args.source)?;
     // What cannot be opened is told when it is to be mounted.
-    if let Ok(disk) = tmbundle::disk::Disk::open(&source) {
+    let links = options(args).links;
+    let access = Access { links, ..Access::default() };
+    if let Ok(disk) = tmbundle::disk::Disk::open_how(&source, &|_| Ok(Vec::new()), &access) {
         super::busy::settle(&disk, args.if_busy, &NoProgress)?;
     }
-    let opener = opener(source.clone(), args);
+    let opener = opener(args);
     let mounted = Mounted::new(&source, opener, &args.dir, options(args))?;
     let line = mounted.with_tree(|tree| summary(tree, mounted.dir()));
     let line = present(&line);

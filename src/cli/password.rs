@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tmbundle::crypt::{Asker, Secret};
 use tmbundle::disk::Disk;
-use tmbundle::io::Access;
+use tmbundle::io::{Access, Anchor, Given};
 use tmbundle::report::present;
 use tmbundle::volume::Layout;
 use tmbundle::{Error, Result};
@@ -43,6 +43,39 @@ pub struct PasswordArgs {
     /// the other options say.
     #[arg(long, value_name = "DIR")]
     pub password_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub geometry: GeometryArgs,
+}
+
+/// What is known of a source from elsewhere: for damaged ones.
+#[derive(Args, Clone, Copy, Default)]
+#[command(next_help_heading = "Damaged sources")]
+pub struct GeometryArgs {
+    /// Bytes in a band, whatever Info.plist says
+    #[arg(long, value_name = "BYTES", value_parser = super::quantity::bytes)]
+    pub band_size: Option<u64>,
+    /// Size of the disk in a bundle, whatever Info.plist says
+    #[arg(long = "size", id = "disk_size", value_name = "BYTES", value_parser = super::quantity::bytes)]
+    pub size: Option<u64>,
+    /// Look at this partition only, counted from 1
+    #[arg(long, value_name = "N")]
+    pub partition: Option<u32>,
+    /// First byte of the volume; the partition map is left aside
+    #[arg(long, value_name = "BYTE", value_parser = super::quantity::bytes, conflicts_with = "partition")]
+    pub volume_offset: Option<u64>,
+}
+
+impl GeometryArgs {
+    /// How a source is read, with what is known of it.
+    pub fn access(self, access: &Access) -> Access {
+        let given = Given {
+            band_size: self.band_size,
+            size: self.size,
+            partition: self.partition,
+            volume_offset: self.volume_offset,
+        };
+        Access { given, ..access.clone() }
+    }
 }
 
 /// Whether to ask at the terminal when nothing else gives a password.
@@ -129,13 +162,18 @@ impl Keyring {
     }
 
     #[cfg(feature = "mount")]
-    pub fn open(&self, source: &Path) -> Result<Layout> {
-        self.open_how(source, &Access::default())
+    pub fn open(&self, source: &Anchor) -> Result<Layout> {
+        self.open_held(source, &Access::default())
     }
 
     fn open_how(&self, source: &Path, access: &Access) -> Result<Layout> {
-        let mut layout = Layout::from(Disk::open_how(source, &|_| Ok(Vec::new()), access)?);
-        self.unlock(source, &mut layout)?;
+        self.open_held(&Anchor::open(source, access.links)?, access)
+    }
+
+    fn open_held(&self, source: &Anchor, access: &Access) -> Result<Layout> {
+        let access = &self.args.geometry.access(access);
+        let mut layout = Layout::from(Disk::open_held(source, &|_| Ok(Vec::new()), access)?);
+        self.unlock(source.path(), &mut layout)?;
         Ok(layout)
     }
 

@@ -7,10 +7,16 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use tmbundle::Error;
 use tmbundle::bundle::Share;
+use tmbundle::io::Links;
+
+/// A first backup that was not finished in this time never will be.
+const NEVER: std::time::Duration = std::time::Duration::from_secs(2 * 86_400);
 
 /// One source and the name it goes by in what is printed.
 pub struct Target {
     pub path: PathBuf,
+    /// Whether the path may lead through links: not where a share named it.
+    pub links: Links,
     pub name: String,
 }
 
@@ -36,21 +42,34 @@ pub fn find(args: &VerifyArgs) -> Targets {
         match Share::open(source) {
             Ok(None) => {
                 let name = output::last_part(source);
-                found.add(&mut seen, source, name);
+                found.add(&mut seen, source, name, Links::Follow);
             }
             Ok(Some(share)) => {
                 found.several = true;
                 for bundle in &share.bundles {
                     let name = bundle.strip_prefix(source).unwrap_or(bundle).display();
-                    found.add(&mut seen, bundle, name.to_string());
+                    found.add(&mut seen, bundle, name.to_string(), Links::Refuse);
                 }
                 for (path, why) in share.passed.iter().filter(|_| !args.quiet) {
                     let path = path.display();
                     found.notes.push(format!("{path} was passed over: it is {why}"));
                 }
-                for path in share.unfinished.iter().filter(|_| watched && !args.quiet) {
+                for (path, age) in &share.unfinished {
                     let path = path.display();
-                    found.notes.push(format!("{path} is still being made by a Mac"));
+                    // Old ones are told to everybody: that Mac has no backup.
+                    if *age >= NEVER {
+                        let days = age.as_secs() / 86_400;
+                        found.notes.push(format!(
+                            "{path} was begun by a Mac {days} days ago and never finished; it holds \
+                             no backup"
+                        ));
+                    } else if watched && !args.quiet {
+                        found.notes.push(format!("{path} is still being made by a Mac"));
+                    }
+                }
+                for path in share.cut.iter().filter(|_| !args.quiet) {
+                    let path = path.display();
+                    found.notes.push(format!("{path} lies too deep and was not looked into"));
                 }
                 found.failed.extend(share.failed.into_iter().map(|e| (source.clone(), e)));
             }
@@ -62,10 +81,10 @@ pub fn find(args: &VerifyArgs) -> Targets {
 
 impl Targets {
     /// Add a source, unless it is there already (by a share and by its own name).
-    fn add(&mut self, seen: &mut HashSet<PathBuf>, path: &Path, name: String) {
+    fn add(&mut self, seen: &mut HashSet<PathBuf>, path: &Path, name: String, links: Links) {
         let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         if seen.insert(real) {
-            self.all.push(Target { path: path.to_owned(), name });
+            self.all.push(Target { path: path.to_owned(), links, name });
         }
     }
 }

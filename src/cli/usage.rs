@@ -20,6 +20,22 @@ pub fn command() -> Command {
             command = command.mut_subcommand(name, |c| c.after_help(page.help()));
         }
     }
+    with_offset(command)
+}
+
+/// `--volume-offset` goes by `--offset`, too, but in `locate`, where that is the place that
+/// is asked about.
+fn with_offset(mut command: Command) -> Command {
+    let has = |c: &&Command| c.get_arguments().any(|a| a.get_id() == "volume_offset");
+    let names: Vec<String> = command
+        .get_subcommands()
+        .filter(|c| has(c) && c.get_name() != "locate")
+        .map(|c| c.get_name().to_owned())
+        .collect();
+    for name in names {
+        command = command
+            .mut_subcommand(name, |c| c.mut_arg("volume_offset", |a| a.visible_alias("offset")));
+    }
     command
 }
 

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tmbundle::Error;
 use tmbundle::disk::Disk;
-use tmbundle::io::Access;
+use tmbundle::io::{Access, Links};
 use tmbundle::report::{KeptIn, Progress, Severity};
 use tmbundle::verify::{Options, Outcome, skipped, verify};
 use tmbundle::volume::Layout;
@@ -83,7 +83,7 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
     }
     for (path, error) in targets.failed {
         let name = output::last_part(&path);
-        run.result(Target { path, name }, Duration::ZERO, Err(error))?;
+        run.result(Target { path, links: Links::Follow, name }, Duration::ZERO, Err(error))?;
     }
     let of = targets.all.len();
     for (n, target) in targets.all.into_iter().enumerate() {
@@ -116,7 +116,7 @@ impl Run<'_> {
     fn source(&mut self, target: Target) -> anyhow::Result<()> {
         self.bars.check()?;
         let started = Instant::now();
-        let outcome = self.check(&target.path);
+        let outcome = self.check(&target.path, target.links);
         self.bars.clear();
         // A reader that was stopped may have been taken for an unreadable part.
         self.bars.check()?;
@@ -124,9 +124,12 @@ impl Run<'_> {
     }
 
     /// Check one source, unless it is in use.
-    fn check(&self, path: &Path) -> tmbundle::Result<Outcome> {
-        // Opened once; a password is asked for only when it is to be read.
-        let mut opened = Disk::open_how(path, &|_| Ok(Vec::new()), &self.access).map(Layout::from);
+    fn check(&self, path: &Path, links: Links) -> tmbundle::Result<Outcome> {
+        // Opened once; a password is asked for only when it is to be read. What a share named
+        // leads there without links.
+        let access = self.args.password.geometry.access(&self.access);
+        let access = Access { links, ..access };
+        let mut opened = Disk::open_how(path, &|_| Ok(Vec::new()), &access).map(Layout::from);
         let mut remembered = self.memory.of(opened.as_ref().ok())?;
         let free = remembered.lock().and_then(|()| match &opened {
             Ok(layout) => busy::settle(layout.disk(), self.args.if_busy, &self.bars),
@@ -162,7 +165,7 @@ impl Run<'_> {
     /// the others; an interruption does.
     fn result(
         &mut self,
-        Target { path, name }: Target,
+        Target { path, name, .. }: Target,
         took: Duration,
         outcome: tmbundle::Result<Outcome>,
     ) -> anyhow::Result<()> {

@@ -6,6 +6,11 @@ use crate::report::{Code, Finding, Reporter, Structure, Where};
 
 /// Report a file that ends early and a damaged encryption header.
 pub fn check(disk: &Disk, reporter: &dyn Reporter) {
+    for text in disk.unread() {
+        let text = format!("{text}; it was not needed for what follows");
+        let place = Where::of(Structure::DiskImage);
+        reporter.report(Finding::new(Code::DiskUnreadable, place, text));
+    }
     if let Some(text) = disk.cut() {
         let text = format!("the file ends before the disk does: {text}");
         reporter.report(Finding::new(Code::DiskCut, Where::of(Structure::DiskImage), text));

@@ -19,6 +19,8 @@ const MAX_ITERATIONS: u32 = 10_000_000;
 const MAX_KEYS: u32 = 64;
 /// Length of a version 1 trailer.
 pub const V1_LEN: usize = 1276;
+/// CSSM's number for AES.
+const AES: u32 = 0x8000_0001;
 /// Bytes of the key that authenticates chunk numbers.
 const HMAC_KEY: usize = 20;
 
@@ -44,9 +46,18 @@ pub struct Header {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum KeyRecord {
     /// Version 2, opened by a password.
-    Password { iterations: u32, salt: Vec<u8>, iv: [u8; 8], blob: Vec<u8> },
+    Password { iterations: u32, salt: Vec<u8>, wrap: Wrap, blob: Vec<u8> },
     /// Version 1: two wrapped keys.
     Old { iterations: u32, salt: Vec<u8>, aes: Vec<u8>, hmac: Vec<u8> },
+}
+
+/// How a version 2 record wraps its keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Wrap {
+    /// 3DES with three keys, as all images up to 2025.
+    TripleDes([u8; 8]),
+    /// AES with a key of so many bytes (section 3.1).
+    Aes(usize, [u8; 16]),
 }
 
 type Key = Zeroizing<Vec<u8>>;
@@ -94,8 +105,12 @@ impl Header {
             return Err(Error::Unsupported(format!("encryption header of version {version}")));
         }
         let (mode, algorithm, key_bits) = (field(16)?, field(20)?, field(24)?);
-        if (field(12)?, mode, algorithm, field(28)?) != (16, 5, 0x8000_0001, 91) {
-            let text = format!("encryption algorithm {algorithm:#x} in mode {mode} is not known");
+        if (field(12)?, mode, algorithm, field(28)?) != (16, 5, AES, 91) {
+            let (iv_bits, iv_mac) = (field(12)?, field(28)?);
+            let text = format!(
+                "encryption algorithm {algorithm:#x} of {key_bits} bits in mode {mode}, with vectors \
+                 of {iv_bits} bytes by {iv_mac}, is not known"
+            );
             return Err(Error::Unsupported(text));
         }
         let chunk = field(52)?;
@@ -224,21 +239,86 @@ fn password_record(r: &[u8]) -> Result<KeyRecord> {
         return Err(damaged(format!("a salt of {salt_len} bytes")));
     }
     let (iv_len, bits, algorithm) = (field(48)?, field(84)?, field(88)?);
-    if (bits, algorithm) != (192, 17) {
-        let text = format!("key wrapping by algorithm {algorithm} with {bits} bits is not known");
-        return Err(Error::Unsupported(text));
-    }
+    let (padding, mode) = (field(92)?, field(96)?);
+    let iv: [u8; 16] = array(r, 52).ok_or_else(|| damaged("a key record is cut off"))?;
     let blob_len = usize32(field(100)?);
     let blob = r.get(104..104usize.saturating_add(blob_len)).unwrap_or_default();
-    if iv_len != 8 || blob.is_empty() || !blob.len().is_multiple_of(8) {
+    let wrap = match (algorithm, bits, iv_len) {
+        (17, 192, 8) => Wrap::TripleDes(array(&iv, 0).unwrap_or_default()),
+        // An IV of 8 bytes is filled up with zeros.
+        (AES, 128 | 192 | 256, 8) => {
+            let mut whole = [0; 16];
+            whole.iter_mut().zip(iv.iter().take(8)).for_each(|(to, from)| *to = *from);
+            Wrap::Aes(usize32(bits) / 8, whole)
+        }
+        (AES, 128 | 192 | 256, 16) => Wrap::Aes(usize32(bits) / 8, iv),
+        (17, 192, _) | (AES, 128 | 192 | 256, _) => {
+            let text = format!("a wrapped key of {blob_len} bytes with an IV of {iv_len}");
+            return Err(damaged(text));
+        }
+        _ => {
+            let text = format!(
+                "key wrapping by algorithm {algorithm:#x} of {bits} bits in mode {mode} with padding \
+                 {padding} is not known"
+            );
+            return Err(Error::Unsupported(text));
+        }
+    };
+    if (padding, mode) != (7, 6) {
+        let text = format!(
+            "key wrapping by algorithm {algorithm:#x} in mode {mode} with padding {padding} is not known"
+        );
+        return Err(Error::Unsupported(text));
+    }
+    let block = if matches!(wrap, Wrap::TripleDes(_)) { 8 } else { 16 };
+    if blob.is_empty() || !blob.len().is_multiple_of(block) {
         return Err(damaged(format!("a wrapped key of {blob_len} bytes with an IV of {iv_len}")));
     }
     Ok(KeyRecord::Password {
         iterations: rounds,
         salt: r.get(16..16 + salt_len).unwrap_or_default().to_vec(),
-        iv: array(r, 52).ok_or_else(|| damaged("a key record is cut off"))?,
+        wrap,
         blob: blob.to_vec(),
     })
+}
+
+impl Wrap {
+    /// The keys of a blob, with their padding, under a password.
+    fn unwrap(&self, password: &[u8], salt: &[u8], rounds: u32, blob: &[u8]) -> Option<Key> {
+        match self {
+            Self::TripleDes(iv) => unwrap_3des(&wrapping_key(password, salt, rounds), iv, blob),
+            Self::Aes(len, iv) => {
+                let mut key = Zeroizing::new(vec![0; *len]);
+                pbkdf2::pbkdf2_hmac::<Sha1>(password, salt, rounds, &mut key);
+                unwrap_aes(&key, iv, blob)
+            }
+        }
+    }
+
+    /// Bytes in a block of the cipher.
+    fn block(&self) -> usize {
+        if matches!(self, Self::TripleDes(_)) { 8 } else { 16 }
+    }
+}
+
+/// AES-CBC without padding, by the key's length.
+fn unwrap_aes(key: &[u8], iv: &[u8; 16], blob: &[u8]) -> Option<Key> {
+    let mut data = Zeroizing::new(blob.to_vec());
+    match key.len() {
+        16 => cbc::Decryptor::<aes::Aes128>::new_from_slices(key, iv)
+            .ok()?
+            .decrypt_padded::<NoPadding>(&mut data)
+            .ok()?,
+        24 => cbc::Decryptor::<aes::Aes192>::new_from_slices(key, iv)
+            .ok()?
+            .decrypt_padded::<NoPadding>(&mut data)
+            .ok()?,
+        _ => cbc::Decryptor::<aes::Aes256>::new_from_slices(key, iv)
+            .ok()?
+            .decrypt_padded::<NoPadding>(&mut data)
+            .ok()?,
+    };
+    Some(data)
 }
 
 /// 3DES-EDE-CBC without padding.
@@ -249,10 +329,10 @@ fn unwrap_3des(key: &[u8; 24], iv: &[u8; 8], blob: &[u8]) -> Option<Zeroizing<Ve
     Some(data)
 }
 
-/// What comes before a PKCS#7 padding to 8 bytes; `None` if there is none.
-fn unpad(data: &[u8]) -> Option<&[u8]> {
+/// What comes before a PKCS#7 padding to blocks of `block` bytes; `None` if there is none.
+fn unpad(data: &[u8], block: usize) -> Option<&[u8]> {
     let n = usize::from(*data.last()?);
-    if n == 0 || n > 8 || n > data.len() {
+    if n == 0 || n > block || n > data.len() {
         return None;
     }
     let (body, pad) = data.split_at(data.len() - n);
@@ -281,11 +361,10 @@ impl KeyRecord {
     fn unwrap(&self, password: &[u8]) -> Option<(Key, Key)> {
         let own = |bytes: &[u8]| Zeroizing::new(bytes.to_vec());
         match self {
-            Self::Password { iterations, salt, iv, blob } => {
-                let key = wrapping_key(password, salt, *iterations);
-                let plain = unwrap_3des(&key, iv, blob)?;
+            Self::Password { iterations, salt, wrap, blob } => {
+                let plain = wrap.unwrap(password, salt, *iterations, blob)?;
                 // The mark behind the keys is the check of the password.
-                let keys = unpad(&plain)?.strip_suffix(b"CKIE\0")?;
+                let keys = unpad(&plain, wrap.block())?.strip_suffix(b"CKIE\0")?;
                 let (aes, hmac) = keys.split_at_checked(keys.len().checked_sub(HMAC_KEY)?)?;
                 Some((own(aes), own(hmac)))
             }
@@ -307,11 +386,11 @@ fn wrapping_key(password: &[u8], salt: &[u8], iterations: u32) -> Zeroizing<[u8;
 fn unwrap_old(key: &[u8; 24], blob: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     const IV: [u8; 8] = [0x4A, 0xDD, 0xA2, 0x2C, 0x79, 0xE8, 0x21, 0x05];
     let outer = unwrap_3des(key, &IV, blob)?;
-    let mut turned = Zeroizing::new(unpad(&outer)?.to_vec());
+    let mut turned = Zeroizing::new(unpad(&outer, 8)?.to_vec());
     turned.reverse();
     let iv: [u8; 8] = array(&turned, 0)?;
     let inner = unwrap_3des(key, &iv, turned.get(8..)?)?;
-    let body = unpad(&inner)?;
+    let body = unpad(&inner, 8)?;
     Some(Zeroizing::new(body.strip_prefix(&[0; 4])?.to_vec()))
 }
 
@@ -359,13 +438,65 @@ mod tests {
             ),
         ];
         for (password, salt, iterations, iv, blob, bits, aes, hmac) in cases {
-            let iv = hex(iv).try_into().unwrap();
-            let record = KeyRecord::Password { iterations, salt: hex(salt), iv, blob: hex(blob) };
+            let wrap = Wrap::TripleDes(hex(iv).try_into().unwrap());
+            let record = KeyRecord::Password { iterations, salt: hex(salt), wrap, blob: hex(blob) };
             let keys = record.open(password.as_bytes(), bits).unwrap().expect(password);
             assert_eq!((keys.aes.to_vec(), keys.hmac.to_vec()), (hex(aes), hex(hmac)));
             assert!(record.open(b"wrong", bits).unwrap().is_none());
             // The right password under a header that is wrong about the key's length.
             assert!(matches!(record.open(password.as_bytes(), 384 - bits), Err(Error::Corrupt(_))));
+        }
+    }
+
+    /// The record of section 8.5 as it lies in a token, byte by byte.
+    fn record_8_5() -> Vec<u8> {
+        let mut r = vec![0; 616];
+        let mut put = |at: usize, b: &[u8]| r[at..at + b.len()].copy_from_slice(b);
+        let number = |n: u32| n.to_be_bytes();
+        put(0, &number(103));
+        put(8, &number(384_615));
+        put(12, &number(20));
+        put(16, &hex("20a528dfdc3dc653d5da26923cd7b07d03eda76e"));
+        put(48, &number(8));
+        put(52, &hex("8c4efec3fd03f925"));
+        put(84, &number(192));
+        put(88, &number(0x8000_0001));
+        put(92, &number(7));
+        put(96, &number(6));
+        put(100, &number(64));
+        put(
+            104,
+            &hex(
+                "17b5d1683f6cd8b076943f1397d96f2d7a966596bd4c816334f444b26c33b6dd1a2f309a375ed9c3a612b5877c75ea6c2f3053fdb4c2b9a477d6291573fcb7cd",
+            ),
+        );
+        r
+    }
+
+    #[test]
+    fn keys_wrapped_with_aes_open() {
+        let record = password_record(&record_8_5()).unwrap();
+        let keys = record.open(b"po99oo", 256).unwrap().unwrap();
+        let (aes, hmac) = (keys.aes.to_vec(), keys.hmac.to_vec());
+        assert_eq!(aes, hex("5ac12eefca0c369335447069ed1ef304dc1b8c50b26eaf6575c575f16118192c"));
+        assert_eq!(hmac, hex("5ac12eefca0c369335447069ed1ef304dc1b8c50"));
+        assert!(record.open(b"wrong", 256).unwrap().is_none());
+    }
+
+    #[test]
+    fn unknown_ways_to_wrap_are_named_by_their_numbers() {
+        for (at, value, said) in [
+            (88, 0x8000_0002u32, "0x80000002"),
+            (84, 200, "200 bits"),
+            (96, 9, "mode 9"),
+            (92, 1, "padding 1"),
+        ] {
+            let mut r = record_8_5();
+            r[at..at + 4].copy_from_slice(&value.to_be_bytes());
+            match password_record(&r) {
+                Err(Error::Unsupported(text)) => assert!(text.contains(said), "{text}"),
+                other => panic!("{said}: {other:?}"),
+            }
         }
     }
 

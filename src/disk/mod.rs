@@ -16,7 +16,9 @@ pub use encrcdsa::image_uuid;
 
 use crate::bundle::{Bundle, Token};
 use crate::error::{Error, Result};
-use crate::io::{Access, RawFile, ReadAt, Slice, Source, read_up_to};
+use crate::io::{Access, Anchor, Given, RawFile, ReadAt, Slice, Source, read_up_to};
+use crate::partition::{self, PartitionMap};
+use crate::report::Reporter;
 use decrypt::{Decrypted, Numbering, Store};
 use encrcdsa::{Header, V1_LEN};
 use std::ops::Range;
@@ -51,6 +53,9 @@ pub struct Disk {
     cut: Option<String>,
     jobs: usize,
     asker: Option<Asker>,
+    given: Given,
+    /// What could not be read while it was looked at for what it is.
+    unread: Vec<String>,
 }
 
 /// How a disk is encrypted.
@@ -113,15 +118,25 @@ impl Disk {
     /// As for [`Disk::open_with`]; and [`Error::Unsupported`] if bands are to be mapped
     /// into memory where that is not safe, or where there are none.
     pub fn open_how(path: &Path, ask: AskPassword<'_>, access: &Access) -> Result<Self> {
-        let meta = std::fs::metadata(path)
-            .map_err(|e| Error::io(format!("cannot open {}", path.display()), e))?;
-        let container = if meta.is_dir() {
-            Container::Bundle(Arc::new(Bundle::open_with(path, access)?))
+        Self::open_held(&Anchor::open(path, access.links)?, ask, access)
+    }
+
+    /// Open what is held; the path it was found by is only said in messages.
+    ///
+    /// # Errors
+    /// As for [`Disk::open_how`].
+    pub fn open_held(anchor: &Anchor, ask: AskPassword<'_>, access: &Access) -> Result<Self> {
+        let path = anchor.path();
+        let container = if anchor.is_dir() {
+            Container::Bundle(Arc::new(Bundle::open_held(anchor, access)?))
+        } else if access.given.band_size.is_some() || access.given.size.is_some() {
+            let text = format!("{}: --band-size and --size are for bundles", path.display());
+            return Err(Error::Invalid(text));
         } else if access.mapped {
             let text = format!("{}: memory maps (--mmap) are for bundles only", path.display());
             return Err(Error::Unsupported(text));
         } else {
-            Container::Raw(Arc::new(RawFile::open(path, access.meter.clone())?))
+            Container::Raw(Arc::new(RawFile::open_held(anchor, access.meter.clone())?))
         };
         let mut disk = Self {
             path: path.to_owned(),
@@ -133,6 +148,8 @@ impl Disk {
             cut: None,
             jobs: access.jobs,
             asker: None,
+            given: access.given,
+            unread: Vec::new(),
         };
         disk.fill(ask)?;
         Ok(disk)
@@ -168,7 +185,7 @@ impl Disk {
         };
         let unpacked = match self.container {
             Container::Bundle(_) => Ok(None),
-            Container::Raw(_) => unpack(source.clone()),
+            Container::Raw(_) => unpack(source.clone(), &mut self.unread),
         };
         self.bytes = match unpacked {
             Ok(Some(Unpacked { kind, disk, cut })) => {
@@ -185,7 +202,7 @@ impl Disk {
     }
 
     /// The encryption header, if there is one.
-    fn sealed(&self, plain: &Source) -> Result<Option<Sealed>> {
+    fn sealed(&mut self, plain: &Source) -> Result<Option<Sealed>> {
         if let Container::Bundle(b) = &self.container {
             let header = match b.token() {
                 Token::Missing | Token::Empty => return Ok(None),
@@ -198,7 +215,11 @@ impl Disk {
             return Ok(Some(Sealed { header, store: SealedStore::Bundle }));
         }
         // The header may be long: it holds all key records.
-        let head = read_up_to(&**plain, 0, 1 << 17)?;
+        let mark = probe(&**plain, 0, 8, &mut self.unread);
+        let head = match mark == b"encrcdsa" {
+            true => read_up_to(&**plain, 0, 1 << 17)?,
+            false => Vec::new(),
+        };
         if head.starts_with(b"encrcdsa") {
             let store = SealedStore::File(plain.clone());
             return Ok(Some(Sealed { header: Header::parse_v2(&head), store }));
@@ -206,8 +227,9 @@ impl Disk {
         let len = plain.len();
         let v1 = crate::io::bytes::to_u64(V1_LEN);
         if len >= v1 {
-            let tail = read_up_to(&**plain, len - v1, V1_LEN)?;
-            if tail.ends_with(b"cdsaencr") {
+            let mark = probe(&**plain, len - 8, 8, &mut self.unread);
+            if mark == b"cdsaencr" {
+                let tail = read_up_to(&**plain, len - v1, V1_LEN)?;
                 let data: Source = Arc::new(Slice::new(plain.clone(), 0, len - v1));
                 let header = Header::parse_v1(&tail);
                 return Ok(Some(Sealed { header, store: SealedStore::File(data) }));
@@ -347,6 +369,12 @@ impl Disk {
         self.decrypted.as_ref().map_or_else(Vec::new, |d| d.unwritten())
     }
 
+    /// What could not be read of places where a container or its encryption might have told of
+    /// itself: it was taken for neither.
+    pub fn unread(&self) -> &[String] {
+        &self.unread
+    }
+
     /// What is missing at the end of the file that holds the disk, if something is.
     pub fn cut(&self) -> Option<&str> {
         self.cut.as_deref()
@@ -359,6 +387,15 @@ impl Disk {
             (Err(_), Container::Bundle(b)) => b.info().size,
             (Err(_), Container::Raw(f)) => f.len(),
         }
+    }
+
+    /// The partition map, or what was given instead of it; what is wrong with it is
+    /// reported.
+    ///
+    /// # Errors
+    /// As for [`Disk::bytes`] and [`partition::scan_given`].
+    pub fn partitions(&self, reporter: &dyn Reporter) -> Result<PartitionMap> {
+        partition::scan_given(&*self.bytes()?, self.given, reporter)
     }
 
     /// The bytes of the disk.
@@ -398,9 +435,17 @@ struct Unpacked {
     cut: Option<String>,
 }
 
+/// Read what may be a mark. A place that cannot be read holds none; it is noted.
+fn probe(file: &dyn ReadAt, offset: u64, len: usize, unread: &mut Vec<String>) -> Vec<u8> {
+    read_up_to(file, offset, len).unwrap_or_else(|e| {
+        unread.push(e.to_string());
+        Vec::new()
+    })
+}
+
 /// Look for a single-file container. `None`: raw.
-fn unpack(file: Source) -> Result<Option<Unpacked>> {
-    let head = read_up_to(&*file, 0, 4)?;
+fn unpack(file: Source, unread: &mut Vec<String>) -> Result<Option<Unpacked>> {
+    let head = probe(&*file, 0, 4, unread);
     if head == b"sprs" {
         let image = sparseimage::SparseImage::open(file)?;
         let cut = match image.cut() {
@@ -409,7 +454,7 @@ fn unpack(file: Source) -> Result<Option<Unpacked>> {
         };
         return Ok(Some(Unpacked { kind: "sparse image", disk: Arc::new(image), cut }));
     }
-    if file.len() >= 512 && read_up_to(&*file, file.len() - 512, 4)? == b"koly" {
+    if file.len() >= 512 && probe(&*file, file.len() - 512, 4, unread) == b"koly" {
         let disk = udif::open(file)?;
         return Ok(Some(Unpacked { kind: PACKED, disk, cut: None }));
     }

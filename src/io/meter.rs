@@ -21,6 +21,23 @@ pub struct Access {
     pub mapped: bool,
     /// Threads that decrypt; 0: as many as there are cores, up to 4.
     pub jobs: usize,
+    /// Whether the path of a source may lead through symbolic links.
+    pub links: super::Links,
+    /// What the person who asks knows of the source.
+    pub given: Given,
+}
+
+/// What is known of a source from elsewhere, and counts before what it says of itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Given {
+    /// Bytes in a band.
+    pub band_size: Option<u64>,
+    /// Size of the disk in bytes.
+    pub size: Option<u64>,
+    /// The partition that is to be looked at, from 1; no other.
+    pub partition: Option<u32>,
+    /// First byte of the volume; the partition map is left aside.
+    pub volume_offset: Option<u64>,
 }
 
 /// How many threads share a pass: as many as were asked for; for 0, as many as there

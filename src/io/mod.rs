@@ -5,17 +5,23 @@
 //! decryption, partition, fork) implements it on top of the one below and
 //! translates [`ReadAt::presence`] and [`ReadAt::locate`] for the one above.
 
+mod anchor;
 pub mod bytes;
+mod cut;
 mod double;
+mod limits;
 mod meter;
 mod ranges;
 mod raw;
 mod slice;
 
+pub use anchor::{Anchor, Links, still_below};
+pub use cut::Cut;
 #[doc(hidden)]
 pub use double::Faulty;
 pub use double::Memory;
-pub use meter::{Access, Meter, threads};
+pub use limits::{descriptors, is_out_of_descriptors};
+pub use meter::{Access, Given, Meter, threads};
 pub use ranges::{RangeSums, Ranges};
 pub use raw::{RawFile, open_untrusted, open_untrusted_dir, visit_holes};
 pub use slice::Slice;

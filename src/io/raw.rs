@@ -1,6 +1,6 @@
 //! A raw image file or a block device.
 
-use super::{Meter, Presence, PresenceVisitor, ReadAt, bytes, check_range};
+use super::{Anchor, Links, Meter, Presence, PresenceVisitor, ReadAt, bytes, check_range};
 use crate::error::{Error, Result};
 use rustix::fs::{FileType, Mode, OFlags, SeekFrom};
 use std::fs::File;
@@ -84,12 +84,23 @@ impl RawFile {
     /// [`Error::Io`] when it cannot be opened, [`Error::NotASource`] when it is
     /// neither a regular file nor a block device.
     pub fn open(path: &Path, meter: Arc<Meter>) -> Result<Self> {
+        Self::open_held(&Anchor::open(path, Links::Follow)?, meter)
+    }
+
+    /// The same of what is held.
+    ///
+    /// # Errors
+    /// As for [`RawFile::open`].
+    pub fn open_held(anchor: &Anchor, meter: Arc<Meter>) -> Result<Self> {
+        let path = anchor.path();
         let failed = |e: std::io::Error| Error::io(format!("cannot open {}", path.display()), e);
-        // The path itself is the user's word, so a symbolic link is followed.
-        let real = std::fs::canonicalize(path).map_err(failed)?;
-        let file = open_untrusted(rustix::fs::CWD, &real).map_err(|e| failed(e.into()))?;
-        let stat = rustix::fs::fstat(&file).map_err(|e| failed(e.into()))?;
+        let stat = anchor.stat()?;
         let kind = FileType::from_raw_mode(stat.st_mode);
+        if anchor.is_dir() {
+            let why = "neither a folder, a regular file nor a block device".to_string();
+            return Err(Error::NotASource { path: path.to_owned(), why });
+        }
+        let file = anchor.file()?;
         let len = match kind {
             FileType::RegularFile => u64::try_from(stat.st_size).unwrap_or(0),
             FileType::BlockDevice => {

@@ -16,6 +16,9 @@ use std::ops::Range;
 /// of a band are taken together.
 const MAX_HOLES: usize = 1 << 18;
 
+/// Losses that are kept apart: a large disk may have very small bands.
+const MAX_LOSSES: usize = 1 << 16;
+
 /// Bytes in use that are not stored: of a band that is missing or short, or one hole in a
 /// band.
 #[derive(Debug, Clone)]
@@ -47,16 +50,25 @@ pub fn find(
         progress.check()?;
         progress.advance(piece.end.saturating_sub(told));
         told = piece.end;
-        let band = (start + piece.start) / bands.band_size();
         let visit = &mut |range: Range<u64>, how: Presence| {
             if matches!(how, Presence::Stored | Presence::Unwritten) {
                 return;
             }
-            holes += usize::from(how == Presence::Hole);
-            let apart = how == Presence::Hole && holes <= MAX_HOLES;
-            match found.last_mut().filter(|l| !apart && l.band == band && l.how == how) {
-                Some(last) => last.ranges.extend(used.meet(range)),
-                None => found.push(Loss { band, how, ranges: used.meet(range).collect() }),
+            let mut at = range.start;
+            while at < range.end {
+                let band = (start + at) / bands.band_size();
+                let border = (band + 1).saturating_mul(bands.band_size()).saturating_sub(start);
+                // Very many bands in a row are told as one.
+                let many = found.len() >= MAX_LOSSES;
+                let end = if many { range.end } else { border.min(range.end) };
+                holes += usize::from(how == Presence::Hole);
+                let apart = how == Presence::Hole && holes <= MAX_HOLES;
+                let same = |l: &&mut Loss| !apart && l.how == how && (many || l.band == band);
+                match found.last_mut().filter(same) {
+                    Some(last) => last.ranges.extend(used.meet(at..end)),
+                    None => found.push(Loss { band, how, ranges: used.meet(at..end).collect() }),
+                }
+                at = end;
             }
         };
         // A band that cannot be opened has its own finding.
@@ -66,21 +78,14 @@ pub fn find(
     Ok(found)
 }
 
-/// What is in use, joined over small gaps and cut at the borders of bands.
+/// What is in use, joined where it lies in one band.
 fn pieces(used: &Ranges, start: u64, band_size: u64) -> impl Iterator<Item = Range<u64>> + '_ {
     let mut ranges = used.iter().cloned().peekable();
-    let mut open: Option<Range<u64>> = None;
+    let band = move |at: u64| (start + at) / band_size;
     std::iter::from_fn(move || {
-        let mut now = open.take().or_else(|| ranges.next())?;
-        let border = ((start + now.start) / band_size + 1) * band_size - start;
-        while now.end < border
-            && let Some(next) = ranges.next_if(|next| next.start < border)
-        {
+        let mut now = ranges.next()?;
+        while let Some(next) = ranges.next_if(|next| band(next.start) == band(now.end - 1)) {
             now.end = next.end;
-        }
-        if now.end > border {
-            open = Some(border..now.end);
-            now.end = border;
         }
         Some(now)
     })
@@ -91,9 +96,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_end_at_bands() {
+    fn pieces_reach_over_gaps_within_a_band_only() {
         let used = Ranges::new(vec![0..10, 12..35, 50..52, 55..60, 95..130]);
         let cut: Vec<_> = pieces(&used, 5, 20).collect();
-        assert_eq!(cut, [0..15, 15..35, 50..52, 55..60, 95..115, 115..130]);
+        assert_eq!(cut, [0..35, 50..52, 55..60, 95..130]);
     }
 }

@@ -14,7 +14,9 @@ use super::tree::{Object, Tree};
 use crate::error::{Error, Result};
 use crate::fs::{Extent, Stream};
 use crate::io::bytes::{to_u64, to_usize};
-use crate::io::{ReadAt, Source};
+use crate::io::{Anchor, ReadAt, Source};
+use crate::losses::{Doubt, Evidence, Guarded, Standing};
+use crate::report::words::binary;
 use crate::timemachine::Archive;
 use quick_cache::sync::Cache;
 use std::path::{Path, PathBuf};
@@ -30,10 +32,12 @@ pub struct Opened {
     pub bytes: Source,
     /// What is on it.
     pub archive: Archive,
+    /// What its bundle tells of bytes that are not stored.
+    pub evidence: Arc<Evidence>,
 }
 
-/// Opens the source, again and again.
-pub type Opener = Box<dyn Fn() -> Result<Opened> + Send + Sync>;
+/// Opens the source that is held, again and again.
+pub type Opener = Box<dyn Fn(&Anchor) -> Result<Opened> + Send + Sync>;
 
 /// The source as it was at one moment.
 pub struct View {
@@ -46,17 +50,22 @@ pub struct View {
 }
 
 impl View {
-    fn open(path: &Path, opener: &Opener, options: Options, generation: u16) -> Result<Self> {
-        let mut opened = opener()?;
-        let mut probe = Probe::new(path, &opened.archive);
+    fn open(
+        anchor: &Arc<Anchor>,
+        opener: &Opener,
+        options: Options,
+        generation: u16,
+    ) -> Result<Self> {
+        let mut opened = opener(anchor)?;
+        let mut probe = Probe::new(anchor, &opened.archive)?;
         let mut look = probe.look();
         // Of a source that is being written to, two views that agree are wanted.
         for _ in 0..4 {
             if !probe.is_recent() {
                 break;
             }
-            opened = opener()?;
-            probe = Probe::new(path, &opened.archive);
+            opened = opener(anchor)?;
+            probe = Probe::new(anchor, &opened.archive)?;
             let now = probe.look();
             let same = look == now;
             look = now;
@@ -64,7 +73,7 @@ impl View {
                 break;
             }
         }
-        Ok(Self { tree: Tree::new(opened.archive, opened.bytes, options), generation, probe, look })
+        Ok(Self { tree: Tree::new(opened, options), generation, probe, look })
     }
 
     /// Whether the source looks different now.
@@ -76,6 +85,9 @@ impl View {
 /// A file that is being read.
 struct OpenFile {
     source: Source,
+    /// The stream that is watched over, of a volume's file.
+    guarded: Option<Arc<Guarded>>,
+    doubted: AtomicBool,
     generation: u16,
     extents: Vec<Extent>,
 }
@@ -92,6 +104,7 @@ struct Changes {
 /// The state of a mount.
 pub struct Core {
     path: PathBuf,
+    anchor: Arc<Anchor>,
     opener: Opener,
     /// What was chosen.
     pub options: Options,
@@ -108,10 +121,12 @@ pub struct Core {
 impl Core {
     /// Open the source at `path`.
     pub fn open(path: &Path, opener: Opener, options: Options) -> Result<Self> {
-        let view = View::open(path, &opener, options, 0)?;
+        let anchor = Arc::new(Anchor::open(path, options.links)?);
+        let view = View::open(&anchor, &opener, options, 0)?;
         let live = AtomicBool::new(view.probe.is_recent());
         Ok(Self {
             path: path.to_owned(),
+            anchor,
             opener,
             options,
             inodes: Inodes::default(),
@@ -157,12 +172,13 @@ impl Core {
     fn refresh(&self) -> Result<()> {
         let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.view();
+        self.in_place()?;
         // Another thread may have been faster.
         if !old.is_outdated() {
             return Ok(());
         }
         let generation = next_generation(old.generation);
-        let new = View::open(&self.path, &self.opener, self.options, generation)?;
+        let new = View::open(&self.anchor, &self.opener, self.options, generation)?;
         *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
         self.live.store(true, Ordering::Relaxed);
         *changes =
@@ -171,8 +187,20 @@ impl Core {
         Ok(())
     }
 
+    /// An error unless the source still lies where it lay.
+    fn in_place(&self) -> Result<()> {
+        match self.anchor.replaced() {
+            None => Ok(()),
+            Some(what) => {
+                let why = std::io::Error::other(format!("the source was replaced: {what}"));
+                Err(Error::io(format!("cannot read {}", self.path.display()), why))
+            }
+        }
+    }
+
     /// Read at most `size` bytes of a file into `buf`; gives how many.
     pub fn read(&self, number: u64, offset: u64, size: usize, buf: &mut Vec<u8>) -> Result<usize> {
+        self.in_place()?;
         let resolved = self.resolve(number)?;
         let view = self.view();
         let file = self.file(number, resolved, &view)?;
@@ -183,6 +211,12 @@ impl Core {
         }
         let to = buf.get_mut(..n).unwrap_or_default();
         file.source.read_at(to, offset).map_err(|e| located(e, &*file.source, offset))?;
+        if let Some(doubt) = file.guarded.as_ref().and_then(|g| g.doubt())
+            && !file.doubted.swap(true, Ordering::Relaxed)
+        {
+            let name = view.tree.describe(resolved.object);
+            self.complaints.say(format!("{name}: {}", doubted(&doubt)));
+        }
         // What was read is what was there only if nothing moved meanwhile.
         if self.is_live() && view.is_outdated() {
             self.refresh()?;
@@ -209,7 +243,7 @@ impl Core {
             let why = std::io::Error::other("the source changed since the file was opened");
             Error::io(format!("cannot read {}", view.tree.describe(object)), why)
         };
-        let source = view.tree.open(object)?;
+        let (source, guarded) = view.tree.open(object)?;
         let extents = extents(&view.tree, object)?;
         match known {
             // The whole disk is whatever it is now.
@@ -221,7 +255,13 @@ impl Core {
                 return Err(moved());
             }
         }
-        let file = Arc::new(OpenFile { source, generation: view.generation, extents });
+        let file = Arc::new(OpenFile {
+            source,
+            guarded,
+            doubted: AtomicBool::new(false),
+            generation: view.generation,
+            extents,
+        });
         self.files.insert(number, file.clone());
         Ok(file)
     }
@@ -232,6 +272,14 @@ fn extents(tree: &Tree, object: Object) -> Result<Vec<Extent>> {
         Object::File { space, id } => tree.fs(space)?.extents(id, &Stream::Data),
         Object::Sidecar { space, id } => tree.fs(space)?.extents(id, &Stream::Resource),
         _ => Ok(Vec::new()),
+    }
+}
+
+fn doubted(doubt: &Doubt) -> String {
+    let bytes = binary(doubt.bytes);
+    match doubt.standing {
+        Standing::Lost => format!("{bytes} or more are lost and given as zeros: {}", doubt.why),
+        _ => format!("{bytes} or more are given as zeros but may be lost: {}", doubt.why),
     }
 }
 

@@ -55,6 +55,10 @@ pub struct Options {
     pub owner: Owner,
     /// Other users may use the mount, within the permissions that are recorded.
     pub allow_other: bool,
+    /// Whether the source's path may lead through symbolic links.
+    pub links: crate::io::Links,
+    /// What is given for bytes that are lost.
+    pub lost: crate::losses::Policy,
     /// Threads that answer the kernel; 0: as many as suit the machine.
     pub threads: usize,
 }

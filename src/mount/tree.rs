@@ -13,10 +13,12 @@ use crate::fs::{
 };
 use crate::io::Source;
 use crate::io::bytes::to_u64;
+use crate::losses::{Evidence, Guard, Guarded};
 use crate::timemachine::{Appearances, Archive, Backup, OpenVolume, Snapshot, Top};
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Something that is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -125,6 +127,9 @@ const BEHIND_VIEWS: u64 = 1 << 62;
 pub struct Tree {
     archive: Archive,
     disk: Source,
+    evidence: Arc<Evidence>,
+    /// Those who watch over the streams of a space.
+    guards: Mutex<HashMap<Space, Arc<Guard>>>,
     options: Options,
     volumes: Vec<String>,
     views: AllViews,
@@ -132,20 +137,36 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// Show `archive`, which lies on `disk`.
-    pub fn new(archive: Archive, disk: Source, options: Options) -> Self {
+    /// Show what was opened.
+    pub fn new(opened: super::core::Opened, options: Options) -> Self {
+        let super::core::Opened { archive, bytes: disk, evidence } = opened;
         let volumes = volume_names(&archive);
         let views = AllViews::new(&archive);
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let now = now.unwrap_or_default();
         let seconds = i64::try_from(now.as_secs()).unwrap_or(0);
         let opened = Time { seconds, nanoseconds: 0 };
-        Self { archive, disk, options, volumes, views, opened }
+        let guards = Mutex::default();
+        Self { archive, disk, evidence, guards, options, volumes, views, opened }
     }
 
     /// What is shown.
     pub fn archive(&self) -> &Archive {
         &self.archive
+    }
+
+    /// Who watches over the streams of a space.
+    pub fn guard(&self, space: Space) -> Result<Arc<Guard>> {
+        let mut guards = self.guards.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(guard) = guards.get(&space) {
+            return Ok(guard.clone());
+        }
+        let (volume, fs) = (self.volume(space.volume)?, self.fs(space)?);
+        let view = self.views.id(space);
+        let policy = self.options.lost;
+        let guard = Guard::of_view(volume, view, fs, self.evidence.clone(), policy);
+        guards.insert(space, guard.clone());
+        Ok(guard)
     }
 
     fn backup(&self) -> Option<(u8, &Backup)> {
@@ -215,7 +236,11 @@ impl Tree {
             // The whole disk is not everybody's: it holds every user's files.
             _ => 0o400,
         };
-        let owner = self.options.owner;
+        // The whole disk is the mounting user's alone, whoever owns the files in it.
+        let owner = match kind {
+            Kind::File => super::options::Owner::default(),
+            _ => self.options.owner,
+        };
         Attributes {
             kind,
             mode,
@@ -489,21 +514,25 @@ impl Tree {
     pub fn read_link(&self, object: Object) -> Result<Vec<u8>> {
         match object {
             Object::Latest => Ok(self.latest().ok_or_else(|| missing("latest"))?.into_bytes()),
-            Object::File { space, id } => self.fs(space)?.read_link(id),
+            Object::File { space, id } => self.guard(space)?.read_link(id),
             _ => Err(Error::Invalid("not a symbolic link".into())),
         }
     }
 
-    /// Open an object for reading.
-    pub fn open(&self, object: Object) -> Result<Source> {
+    /// Open an object for reading; with the stream of a volume that it reads.
+    pub fn open(&self, object: Object) -> Result<(Source, Option<Arc<Guarded>>)> {
         match object {
-            Object::DiskImage => Ok(self.disk.clone()),
-            Object::File { space, id } => self.fs(space)?.open(id, &Stream::Data),
+            Object::DiskImage => Ok((self.disk.clone(), None)),
+            Object::File { space, id } => {
+                let stream = self.guard(space)?.open(id, &Stream::Data)?;
+                Ok((stream.clone(), Some(stream)))
+            }
             Object::Sidecar { space, id } => {
+                let fork = self.guard(space)?.open(id, &Stream::Resource)?;
                 let fs = self.fs(space)?;
-                let fork = fs.open(id, &Stream::Resource)?;
                 let info = fs.xattr(id, FINDER_INFO)?.and_then(|v| v.try_into().ok());
-                Ok(std::sync::Arc::new(Sidecar::new(&info.unwrap_or([0; 32]), fork)))
+                let sidecar = Sidecar::new(&info.unwrap_or([0; 32]), fork.clone());
+                Ok((Arc::new(sidecar), Some(fork)))
             }
             _ => Err(Error::Invalid("not a file".into())),
         }

@@ -53,6 +53,12 @@ impl AllViews {
         open.view(view.ok_or_else(gone)?.id)
     }
 
+    /// The view of a space.
+    pub fn id(&self, space: Space) -> ViewId {
+        let view = self.of(space.volume).and_then(|v| v.by_number.get(&space.number));
+        view.map_or(ViewId::LIVE, |v| v.id)
+    }
+
     /// When a space was made.
     pub fn made(&self, space: Space) -> Option<Time> {
         self.of(space.volume)?.by_number.get(&space.number)?.made

@@ -6,8 +6,7 @@ use crate::error::{Error, Result};
 use crate::fs::acl::Acl;
 use crate::fs::xattr::{FINDER_INFO, RESOURCE_FORK, SECURITY};
 use crate::fs::{FileSystem, Kind, NodeId, Stream};
-use crate::io::bytes::{to_u64, to_usize};
-use crate::io::read_vec;
+use crate::io::bytes::to_u64;
 use std::sync::Arc;
 
 /// The kernel's limit for a value.
@@ -34,13 +33,14 @@ pub enum Answer {
 /// A volume's object with what it takes to read its attributes.
 struct Bearer {
     fs: Arc<dyn FileSystem>,
+    guard: Arc<crate::losses::Guard>,
     id: NodeId,
     style: Xattrs,
 }
 
 fn bearer(tree: &Tree, object: Object, style: Xattrs) -> Option<Bearer> {
     let (Object::Folder { space, id } | Object::File { space, id }) = object else { return None };
-    Some(Bearer { fs: tree.fs(space).ok()?, id, style })
+    Some(Bearer { fs: tree.fs(space).ok()?, guard: tree.guard(space).ok()?, id, style })
 }
 
 /// Names of an object's attributes, each ended by a NUL.
@@ -124,7 +124,7 @@ impl Bearer {
         if source.len() + to_u64(zeros) > MAX_VALUE {
             return Ok(Answer::TooLarge);
         }
-        let mut value = read_vec(&*source, 0, to_usize(source.len()))?;
+        let Some(mut value) = self.guard.xattr(self.id, name)? else { return Ok(Answer::Absent) };
         value.resize(value.len() + zeros, 0);
         Ok(Answer::Value(value))
     }

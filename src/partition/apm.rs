@@ -13,16 +13,24 @@ const MAX_ENTRIES: u32 = 256;
 
 /// Read the map; `None` if there is none.
 pub(super) fn scan(disk: &dyn ReadAt, reporter: &dyn Reporter) -> Result<Option<PartitionMap>> {
-    let Some(block) = block_size(&head(disk, 8192)?) else { return Ok(None) };
+    let Some(block) = block_size(&head(disk, 8192, reporter)) else { return Ok(None) };
     let mut partitions = Vec::new();
     let mut count = 1;
     let mut number = 1;
     while number <= count {
         let offset = u64::from(number) * block;
-        let entry = read_up_to(disk, offset, 512)?;
+        let entry = read_up_to(disk, offset, 512);
         let report = |text: String| {
             let place = Where::of(Structure::ApplePartitionMap).at(disk.locate(offset));
             reporter.report(Finding::new(Code::ApmEntry, place, text));
+        };
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(e) => {
+                report(format!("entry {number} of {count} cannot be read: {e}"));
+                number += 1;
+                continue;
+            }
         };
         if be16(&entry, 0) != Some(SIGNATURE) {
             report(format!("entry {number} of {count} has no signature"));
@@ -40,9 +48,20 @@ pub(super) fn scan(disk: &dyn ReadAt, reporter: &dyn Reporter) -> Result<Option<
         partitions.extend(parse_entry(&entry, number, block));
         number += 1;
     }
+    // Where the entries lie tells the unit, unless another leads to the volumes.
+    let starts: Vec<u64> = partitions
+        .iter()
+        .filter(|p: &&Partition| p.purpose != Purpose::Service)
+        .map(|p| p.start / block)
+        .collect();
+    let unit = super::search::unit(disk, block, &starts);
+    for p in &mut partitions {
+        p.start = (p.start / block).saturating_mul(unit);
+        p.len = (p.len / block).saturating_mul(unit);
+    }
     Ok(Some(PartitionMap {
         scheme: Scheme::Apm,
-        sector_size: block,
+        sector_size: unit,
         partitions,
         from_backup: false,
         disk_guid: None,

@@ -1,7 +1,7 @@
 //! GUID partition table, both copies (UEFI specification 5.3).
 
 use super::{Partition, PartitionMap, Purpose, Scheme};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::io::bytes::{array, le16, le32, le64, to_usize, usize32};
 use crate::io::{ReadAt, read_up_to};
 use crate::report::{Code, Finding, Reporter, Structure, Where};
@@ -24,7 +24,7 @@ struct Table {
 /// no trace of either.
 pub(super) fn scan(disk: &dyn ReadAt, reporter: &dyn Reporter) -> Result<Option<PartitionMap>> {
     let mut primary_error = None;
-    for sector in [512, 4096] {
+    for sector in [512, 4096, 2048] {
         match read_table(disk, sector, 1)? {
             Copy::Good(primary) => {
                 check_backup(disk, &primary, reporter)?;
@@ -35,7 +35,7 @@ pub(super) fn scan(disk: &dyn ReadAt, reporter: &dyn Reporter) -> Result<Option<
         }
     }
     // The primary is broken or gone: look for the backup in the last sector.
-    for sector in [512, 4096] {
+    for sector in [512, 4096, 2048] {
         let last = (disk.len() / sector).saturating_sub(1);
         if last < 2 {
             continue;
@@ -105,7 +105,13 @@ fn check_backup(disk: &dyn ReadAt, primary: &Table, reporter: &dyn Reporter) -> 
 
 fn read_table(disk: &dyn ReadAt, sector: u64, lba: u64) -> Result<Copy> {
     let Some(offset) = lba.checked_mul(sector) else { return Ok(Copy::Absent) };
-    let header = read_up_to(disk, offset, to_usize(sector))?;
+    let header = match read_up_to(disk, offset, to_usize(sector)) {
+        Ok(header) => header,
+        Err(e @ (Error::Io { .. } | Error::Corrupt(_))) => {
+            return Ok(Copy::Bad(format!("it cannot be read: {e}")));
+        }
+        Err(e) => return Err(e),
+    };
     if !header.starts_with(b"EFI PART") {
         return Ok(Copy::Absent);
     }

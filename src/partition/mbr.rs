@@ -4,10 +4,11 @@ use super::{Partition, PartitionMap, Purpose, Scheme, head};
 use crate::error::Result;
 use crate::io::ReadAt;
 use crate::io::bytes::le32;
+use crate::report::Reporter;
 
 /// Read the record; `None` if there is none or it only protects a GPT.
-pub(super) fn scan(disk: &dyn ReadAt) -> Result<Option<PartitionMap>> {
-    let sector = head(disk, 512)?;
+pub(super) fn scan(disk: &dyn ReadAt, reporter: &dyn Reporter) -> Result<Option<PartitionMap>> {
+    let sector = head(disk, 512, reporter);
     if sector.get(510..512) != Some(&[0x55, 0xAA]) {
         return Ok(None);
     }
@@ -33,13 +34,20 @@ pub(super) fn scan(disk: &dyn ReadAt) -> Result<Option<PartitionMap>> {
             name: String::new(),
         });
     }
+    // Nothing in the record tells its unit; the volumes do.
+    let starts: Vec<u64> = partitions.iter().map(|p| p.start / 512).collect();
+    let unit = super::search::unit(disk, 512, &starts);
+    for p in &mut partitions {
+        p.start = (p.start / 512).saturating_mul(unit);
+        p.len = (p.len / 512).saturating_mul(unit);
+    }
     let only_protective = partitions.iter().all(|p| p.type_name == "0xee");
     if partitions.is_empty() || only_protective {
         return Ok(None);
     }
     Ok(Some(PartitionMap {
         scheme: Scheme::Mbr,
-        sector_size: 512,
+        sector_size: unit,
         partitions,
         from_backup: false,
         disk_guid: None,

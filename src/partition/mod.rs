@@ -6,9 +6,12 @@
 mod apm;
 mod gpt;
 mod mbr;
+mod search;
 
-use crate::error::Result;
-use crate::io::{ReadAt, read_up_to};
+pub use search::volume_len;
+
+use crate::error::{Error, Result};
+use crate::io::{Given, ReadAt, read_up_to};
 use crate::report::{Code, Finding, Reporter, Structure, Where};
 
 /// How the disk is divided.
@@ -83,19 +86,56 @@ pub struct PartitionMap {
     pub disk_guid: Option<[u8; 16]>,
 }
 
-/// Find the partition map of a disk; report what is wrong with it.
+/// Find the partition map of a disk; report what is wrong with it. A place that cannot be
+/// read holds no map; where the map leads to no volume, one is searched for.
 pub fn scan(disk: &dyn ReadAt, reporter: &dyn Reporter) -> Result<PartitionMap> {
     let mut map = match gpt::scan(disk, reporter)? {
         Some(map) => map,
         None => match apm::scan(disk, reporter)? {
             Some(map) => map,
-            None => match mbr::scan(disk)? {
+            None => match mbr::scan(disk, reporter)? {
                 Some(map) => map,
                 None => whole(disk),
             },
         },
     };
     check_layout(disk, &mut map, reporter);
+    search::complete(disk, &mut map, reporter);
+    Ok(map)
+}
+
+/// The same with what is known of the disk from elsewhere: a volume's first byte instead of
+/// any map; a partition, instead of all.
+///
+/// # Errors
+/// [`Error::NotFound`] if there is no such partition, [`Error::Invalid`] for a byte behind the
+/// end.
+pub fn scan_given(
+    disk: &dyn ReadAt,
+    given: Given,
+    reporter: &dyn Reporter,
+) -> Result<PartitionMap> {
+    if let Some(start) = given.volume_offset {
+        if start >= disk.len() {
+            let text = format!("byte {start} lies behind the disk's end at {}", disk.len());
+            return Err(Error::Invalid(text));
+        }
+        let mut map = whole(disk);
+        for p in &mut map.partitions {
+            (p.start, p.len) = (start, disk.len() - start);
+            p.type_name = "as given".into();
+        }
+        return Ok(map);
+    }
+    let mut map = scan(disk, reporter)?;
+    if let Some(number) = given.partition {
+        let numbers: Vec<String> = map.partitions.iter().map(|p| p.number.to_string()).collect();
+        map.partitions.retain(|p| p.number == number);
+        if map.partitions.is_empty() {
+            let text = format!("no partition {number} (there are: {})", numbers.join(", "));
+            return Err(Error::NotFound(text));
+        }
+    }
     Ok(map)
 }
 
@@ -145,7 +185,13 @@ fn check_layout(disk: &dyn ReadAt, map: &mut PartitionMap, reporter: &dyn Report
     }
 }
 
-/// The disk's first bytes, fewer if it is smaller.
-fn head(disk: &dyn ReadAt, len: usize) -> Result<Vec<u8>> {
-    read_up_to(disk, 0, len)
+/// The disk's first bytes, fewer if it is smaller; none if they cannot be read, which is
+/// reported.
+fn head(disk: &dyn ReadAt, len: usize, reporter: &dyn Reporter) -> Vec<u8> {
+    read_up_to(disk, 0, len).unwrap_or_else(|e| {
+        let place = Where::of(Structure::PartitionMap).at(disk.locate(0));
+        let text = format!("{e}; taken to hold no partition map");
+        reporter.report(Finding::new(Code::DiskUnreadable, place, text));
+        Vec::new()
+    })
 }

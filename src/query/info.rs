@@ -238,6 +238,8 @@ fn bundle_info(bundle: &Bundle, info: &mut Info, findings: &Collector) -> Result
         info_from: match geometry.source {
             InfoSource::Plist => "Info.plist",
             InfoSource::Bckup(_) => "Info.bckup",
+            InfoSource::Stray(..) => "another file",
+            InfoSource::Guessed(..) => "bands",
         },
         bands: BandsInfo {
             present,

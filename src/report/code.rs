@@ -87,8 +87,11 @@ codes! {
         "Info.plist is missing or broken; the bundle was read by its copy, Info.bckup."
         => "Copy Info.bckup over Info.plist while no Mac uses the bundle.";
     InfoLost "BUNDLE-INFO-LOST" Damage Nothing []
-        "Neither Info.plist nor Info.bckup can be read, so the band size is not known."
-        => "Restore Info.plist from another copy of the bundle; it holds band-size and size.";
+        "Neither Info.plist nor Info.bckup can be read; band size and size are taken from the bands and the partition table, as far as they tell."
+        => "Restore Info.plist from another copy of the bundle, or from the file that is named; where the guess is wrong, --band-size and --size say what is right.";
+    InfoContradicted "BUNDLE-INFO-WRONG" Damage Nothing []
+        "The band size or size in Info.plist and Info.bckup cannot be right: the bands that are there contradict it. They were read by what the bands and the partition table say."
+        => "Restore Info.plist from another copy of the bundle; a Mac would read it by the wrong numbers.";
     InfoDiffers "BUNDLE-INFO-DIFFERS" Warning Nothing []
         "Info.plist and Info.bckup disagree; a resize may have been interrupted."
         => "Let the Mac attach the image once; it rewrites both.";
@@ -104,6 +107,12 @@ codes! {
     TokenLost "TOKEN-LOST" Damage Nothing []
         "The bands look encrypted, but the token is empty or missing: without the keys in it nobody can read them."
         => "Restore the token from another copy of the bundle: it holds the only keys.";
+    TokenStray "TOKEN-STRAY" Info Nothing []
+        "Another file in the bundle holds an encryption header like the token's; it may be the only copy of these keys."
+        => "Keep it, outside the bundle if you like; it opens the bands if the token is lost or is another's.";
+    TokenForeign "TOKEN-FOREIGN" Damage Nothing []
+        "The token opens with the password, but what it decrypts is noise: its keys are not those of these bands."
+        => "Look for the token that belongs to these bands, in another copy of the bundle or in a file beside this one.";
     HeaderEncryption "TOKEN-DAMAGED" Damage Nothing []
         "The encryption header is damaged; a right password will not open it."
         => "Restore the token from another copy of the bundle: it holds the only keys.";
@@ -121,25 +130,31 @@ codes! {
         => "Nothing, if it is checked another time.";
     BundleStray "BUNDLE-STRAY" Info Nothing []
         "A file that macOS did not write lies in the bundle."
-        => "Harmless; remove it if you know where it came from.";
+        => "Look what it is before it is moved away: what is not known for sure may be the only copy of something.";
     PlistBroken "BUNDLE-PLIST-BROKEN" Warning Nothing []
         "One of Time Machine's own property lists in the bundle cannot be read."
         => "The Mac writes it again at its next backup.";
     BandStray "BAND-STRAY" Info Nothing []
         "A name in bands/ is not the name of a band; it was not read."
-        => "Remove it if you know where it came from; NAS software and sync tools leave such files.";
+        => "Look what it is before it is moved away; NAS software and sync tools leave such files.";
+    BandVersions "BAND-VERSIONS" Warning Nothing []
+        "Another file stands for a band that is there, too: two versions of one band exist, and only the one under the band's own name was read."
+        => "Keep both until it is known which is the good one: verify --read-data compares checksums; try the other version in a copy of the bundle.";
     BandName "BAND-NAME" Warning Nothing []
         "A file in bands/ looks like a band with a wrong name (upper case, leading zeros) and was not read."
         => "Find out what renamed it; if the band of that number is missing, this may be it.";
     BandOutOfRange "BAND-OUT-OF-RANGE" Warning Nothing []
         "A band lies wholly past the size of the image and was not read."
-        => "Usually left from a shrunk image; harmless.";
+        => "Left from a shrunk image, or the size in Info.plist is wrong; keep it until the volume is known to be whole.";
     BandTooLong "BAND-TOO-LONG" Damage Nothing []
         "A band file is longer than a band can be; the excess was not read."
         => "Check the server's disk and file system; something else wrote into this file.";
     BandNotFile "BAND-NOT-FILE" Damage Place []
         "A band is not a regular file (a folder, link or device); it was not opened."
         => "Find out what replaced the band; restore it from another copy.";
+    BandDenied "BAND-DENIED" Warning Nothing []
+        "A band may not be read by the user who ran this; whether it is sound is not known, and what lies in it was not checked."
+        => "Run it as a user who may read the bundle, or with sudo.";
     BandUnreadable "BAND-UNREADABLE" Damage Place []
         "A band cannot be read: the disk reports an error or access is denied."
         => "Run as a user who may read it; if that is not the cause, look at the server's disk now.";
@@ -177,8 +192,8 @@ codes! {
         "The part of the disk that holds the partition map or the start of a volume cannot be read."
         => "See the finding on the band that holds it; of a raw disk, look at its health now.";
     DiskCut "DISK-CUT" Damage Nothing []
-        "The file that holds the disk ends before the disk does."
-        => "Copy it again from where it came; what lies past the end is lost.";
+        "The file or bundle that holds the disk ends before the disk or a volume on it does. What is there was read."
+        => "Copy it again from where it came, or, of a bundle, compare size in Info.plist with another copy's; what lies past the end is lost.";
     DiskImageDamaged "DISK-IMAGE-DAMAGED" Damage Nothing []
         "The tables of a disk image in one file (.dmg, .sparseimage) are broken, so the disk in it cannot be read."
         => "Copy the file again from where it came.";
@@ -197,9 +212,12 @@ codes! {
     ApmEntry "PART-APM-ENTRY" Damage Nothing []
         "An Apple partition map entry is missing or contradicts the others."
         => "Do not let anything write to this image.";
+    VolumeSearched "PART-SEARCHED" Damage Nothing []
+        "The partition map is lost or leads nowhere; a volume was found by searching, and was used."
+        => "Nothing is lost for tmbundle; a Mac needs the map. --volume-offset takes another place, --partition another partition.";
     VolumeUnknown "VOLUME-UNKNOWN" Damage Nothing + Contents []
         "A partition that should hold a volume holds nothing tmbundle recognises."
-        => "If the bundle was interrupted while new, delete it; otherwise its first band is lost or overwritten.";
+        => "Look for the first bands in another copy of the bundle. Only if it holds no data at all was it interrupted while new.";
     VolumeNone "VOLUME-NONE" Damage Nothing []
         "No volume was found on the disk."
         => "The image was never formatted, or its first band is lost.";

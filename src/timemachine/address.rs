@@ -269,6 +269,12 @@ fn find_snapshot<'a>(backup: &'a Backup, word: &str, moment: Option<i64>) -> Res
     };
     let candidates: Vec<(&Computer, &Snapshot)> =
         backup.snapshots().filter(|(c, _)| computer.is_none_or(|name| c.name == name)).collect();
+    if let Some(why) = &backup.unread
+        && (candidates.is_empty() || word == "latest" || word.starts_with("latest~"))
+    {
+        let text = "cannot tell which backups there are, or which is the newest";
+        return Err(Error::io(text, std::io::Error::other(why.clone())));
+    }
     if candidates.is_empty() {
         return Err(no_candidates(backup, computer));
     }

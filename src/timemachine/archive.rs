@@ -127,13 +127,19 @@ impl Archive {
             .max_by_key(|(_, b)| b.snapshots().count())
     }
 
-    /// Why there is no [`Archive::backup`]: it cannot be read, or there is none.
+    /// Why there is no [`Archive::backup`]: it cannot be read, it may be on a volume that could
+    /// not be opened, or there is none.
     pub fn no_backup(&self) -> Error {
-        match self.open.iter().find_map(|v| v.unread.as_ref()) {
-            Some(why) => {
-                let text = format!("cannot be read: {why}; what can be is at volume:PATH");
-                Error::corrupt(format!("{}: {}", self.name, backupdb::BACKUPDB), text)
-            }
+        if let Some(why) = self.open.iter().find_map(|v| v.unread.as_ref()) {
+            let text = format!("cannot be read: {why}; what can be is at volume:PATH");
+            return Error::corrupt(format!("{}: {}", self.name, backupdb::BACKUPDB), text);
+        }
+        match self.failed.iter().filter(|f| weight(f) > 0).max_by_key(|f| weight(f)) {
+            Some((_, e)) => Error::Unsupported(format!(
+                "{}: {e}; the other volumes hold no Time Machine backup (their files are at \
+                 volume:PATH, from volume:/ on)",
+                self.name
+            )),
             None => Error::NotFound(format!(
                 "{} is not a Time Machine backup and has no snapshots; \
                  its files are at volume:PATH, from volume:/ on",
@@ -154,12 +160,9 @@ impl Archive {
         let worst = self
             .failed
             .iter()
+            .rev()
             .filter(|(v, _)| v.partition.purpose != partition::Purpose::Efi)
-            .max_by_key(|(_, e)| match e {
-                Error::Corrupt(_) => 2,
-                Error::PasswordRequired(_) | Error::WrongPassword(_) => 1,
-                _ => 0,
-            })
+            .max_by_key(|f| weight(f))
             .or(self.failed.first());
         Err(match worst {
             Some((v, e @ Error::Corrupt(_))) => {
@@ -170,5 +173,20 @@ impl Archive {
             Some((_, e)) => Error::Unsupported(format!("{}: {e}", self.name)),
             None => Error::Unsupported(format!("{}: no volume on the disk", self.name)),
         })
+    }
+}
+
+/// How much a volume that could not be opened matters: one that is damaged or of a format
+/// that holds backups most, a helper partition not at all.
+fn weight((found, error): &(Found, Error)) -> u8 {
+    use partition::Purpose;
+    match (&found.kind, found.partition.purpose, error) {
+        (_, Purpose::Efi | Purpose::AppleBoot, _) => 0,
+        (_, _, Error::Corrupt(_)) => 5,
+        (_, _, Error::PasswordRequired(_) | Error::WrongPassword(_)) => 4,
+        (crate::volume::Kind::CoreStorage | crate::volume::Kind::Apfs, ..) => 3,
+        (crate::volume::Kind::Unreadable(_), ..) => 3,
+        (crate::volume::Kind::Empty, ..) => 1,
+        _ => 2,
     }
 }

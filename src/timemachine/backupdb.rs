@@ -1,10 +1,13 @@
 //! `Backups.backupdb`: Time Machine on HFS+.
 
 use super::{Backup, Computer, Snapshot, State, Top, VolumeStore, is_stamp};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fs::{Cursor, DirEntry, FileSystem, Kind, Metadata, NodeId, ViewId};
+use std::cell::RefCell;
 use std::ops::ControlFlow;
 
+/// Reasons why attributes cannot be read that are kept.
+const MAX_REASONS: usize = 10;
 /// Name of the folder in the volume's root.
 pub const BACKUPDB: &str = "Backups.backupdb";
 
@@ -19,13 +22,15 @@ pub fn read(fs: &dyn FileSystem) -> Result<Option<Backup>> {
         return Ok(None);
     }
     let mut backup = Backup::default();
-    let reader = Reader { fs };
+    let reader = Reader { fs, unread: RefCell::default(), attributes: RefCell::default() };
     for (name, meta) in reader.folders(store.id, &mut backup.problems) {
         if !name.starts_with('.') {
             let computer = reader.computer(name, &meta, &mut backup.problems);
             backup.computers.push(computer);
         }
     }
+    backup.unread = reader.unread.take();
+    backup.problems.append(&mut reader.attributes.take());
     // A folder without snapshots and without a Mac's identity is not a computer.
     backup
         .computers
@@ -35,9 +40,30 @@ pub fn read(fs: &dyn FileSystem) -> Result<Option<Backup>> {
 
 struct Reader<'a> {
     fs: &'a dyn FileSystem,
+    /// The first error of reading.
+    unread: RefCell<Option<String>>,
+    /// Why attributes could not be read.
+    attributes: RefCell<Vec<String>>,
 }
 
 impl Reader<'_> {
+    /// Keep in mind that attributes could not be read, once for each reason.
+    fn without(&self, error: &Error) {
+        self.note(error);
+        let text = format!("Time Machine's attributes cannot be read: {error}");
+        let mut said = self.attributes.borrow_mut();
+        if said.len() < MAX_REASONS && !said.contains(&text) {
+            said.push(text);
+        }
+    }
+
+    /// Keep in mind that the system could not read something that may be whole.
+    fn note(&self, error: &Error) {
+        if matches!(error, Error::Io { .. }) {
+            self.unread.borrow_mut().get_or_insert_with(|| error.to_string());
+        }
+    }
+
     fn entries(&self, dir: NodeId, problems: &mut Vec<String>) -> Vec<DirEntry> {
         let mut entries = Vec::new();
         let read = self.fs.read_dir(dir, Cursor::default(), &mut |e| {
@@ -45,6 +71,7 @@ impl Reader<'_> {
             ControlFlow::Continue(())
         });
         if let Err(e) = read {
+            self.note(&e);
             problems.push(e.to_string());
         }
         entries
@@ -147,7 +174,7 @@ impl Reader<'_> {
 
     /// An attribute's text without the NUL that usually ends it.
     fn text(&self, node: NodeId, name: &str) -> Option<String> {
-        let value = self.fs.xattr(node, name).ok()??;
+        let value = self.fs.xattr(node, name).inspect_err(|e| self.without(e)).ok()??;
         let end = value.iter().position(|b| *b == 0).unwrap_or(value.len());
         let text = String::from_utf8_lossy(value.get(..end)?).trim().to_owned();
         (!text.is_empty()).then_some(text)

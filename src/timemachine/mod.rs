@@ -60,6 +60,8 @@ pub struct Backup {
     pub computers: Vec<Computer>,
     /// What could not be read, one sentence each.
     pub problems: Vec<String>,
+    /// Why something of it may be missing here that is there, since reading failed.
+    pub unread: Option<String>,
 }
 
 /// One Mac's backups.

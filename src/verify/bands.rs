@@ -1,14 +1,19 @@
 //! Every band that is there: can it be opened, is it a file, is it too long, and
 //! when was it last written?
 
-use crate::bundle::{BandListing, Bands, Bundle};
+use crate::bundle::{BandListing, Bands, Bundle, Seen};
 use crate::error::Result;
 use crate::io::bytes::{to_u64, to_usize};
+use crate::io::{Presence, ReadAt, read_vec};
 use crate::report::{Code, Finding, Progress, Reporter, Structure, Unit, Where};
 use rustix::fs::{AtFlags, FileType, Stat, statat};
+use std::collections::HashMap;
 
 /// More bands than this slow file servers down (`formats/sparsebundle.md` section 4).
 const MANY: usize = 100_000;
+
+/// Bytes that are looked at to tell noise from structure.
+const SAMPLE: u64 = 64 << 10;
 
 /// When the bands were written, in seconds since 1970.
 #[derive(Debug, Clone, Copy, Default)]
@@ -16,6 +21,8 @@ pub struct Written {
     oldest: Option<i64>,
     /// With nanoseconds: it grows when a Mac writes.
     newest: Option<(i64, i64)>,
+    /// Whether a band belongs to another user than ours.
+    by_others: bool,
 }
 
 fn modified(stat: &Stat) -> (i64, i64) {
@@ -23,6 +30,11 @@ fn modified(stat: &Stat) -> (i64, i64) {
 }
 
 impl Written {
+    /// Seconds since a band was written, where another user owns one.
+    pub fn ago(&self, now: i64) -> Option<i64> {
+        self.newest.filter(|_| self.by_others).map(|newest| now.saturating_sub(newest.0))
+    }
+
     /// The oldest and the newest date.
     pub fn span(&self) -> Option<(i64, i64)> {
         Some((self.oldest?, self.newest?.0))
@@ -53,6 +65,7 @@ pub fn check(
     }
     progress.phase("looking at the bands", to_u64(listing.present.len()), Unit::Items);
     let bands = bundle.bands();
+    let mut seen = HashMap::with_capacity(listing.present.len());
     for index in &listing.present {
         progress.check()?;
         let name = Bands::name(*index);
@@ -60,30 +73,41 @@ pub fn check(
             let place = bands.place(*index);
             reporter.report(Finding::new(code, place, format!("band {name}: {text}")));
         };
-        match statat(bands.dir(), &name, AtFlags::SYMLINK_NOFOLLOW) {
-            Err(e) => report(Code::BandUnreadable, format!("cannot be examined: {e}")),
-            Ok(stat) => {
-                let known = listing.not_files.iter().any(|(i, _)| i == index);
-                if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-                    if !known {
-                        report(Code::BandNotFile, "is not a regular file".into());
-                    }
-                    continue;
-                }
+        // One look-up by name serves all that is asked of a band in this run.
+        let opened = bands
+            .open_band(*index)
+            .map(|opened| opened.and_then(|(f, _)| rustix::fs::fstat(f).ok()));
+        match opened {
+            Ok(Some(stat)) => {
                 written.oldest = written.oldest.min(Some(stat.st_mtime)).or(Some(stat.st_mtime));
                 written.newest = written.newest.max(Some(modified(&stat)));
+                written.by_others |= stat.st_uid != rustix::process::geteuid().as_raw();
                 let len = u64::try_from(stat.st_size).unwrap_or(0);
+                let allocated = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512);
+                seen.insert(*index, Seen { len, whole: allocated >= len });
                 if len > bands.band_size() {
                     let text = format!("{len} bytes, more than a band's {}", bands.band_size());
                     report(Code::BandTooLong, text);
                 }
-                if let Err(e) = bands.open_band(*index) {
-                    report(Code::BandUnreadable, e.to_string());
+            }
+            Ok(None) => report(Code::BandUnreadable, "it was removed meanwhile".into()),
+            Err(e) if e.is_out_of_descriptors() => return Err(e),
+            Err(e) if e.is_denied() => report(Code::BandDenied, e.to_string()),
+            Err(e) => {
+                let known = listing.not_files.iter().any(|(i, _)| i == index);
+                let stat = statat(bands.dir(), &name, AtFlags::SYMLINK_NOFOLLOW);
+                let file =
+                    stat.is_ok_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::RegularFile);
+                match (file, known) {
+                    (true, _) => report(Code::BandUnreadable, e.to_string()),
+                    (false, false) => report(Code::BandNotFile, "is not a regular file".into()),
+                    (false, true) => {}
                 }
             }
         }
         progress.advance(1);
     }
+    bands.remember(seen);
     Ok(written)
 }
 
@@ -95,12 +119,30 @@ pub fn look_encrypted(bands: &Bands, listing: &BandListing) -> bool {
     let size = to_usize(bands.band_size()).min(bytes.len());
     let sample = bytes.get_mut(..size).unwrap_or_default();
     let Ok(stored) = bands.read_stored(*first, sample, 0) else { return false };
+    is_even(sample.get(..stored).unwrap_or_default())
+}
+
+/// Whether the first stored bytes of a disk are as even as ciphertext.
+pub fn is_noise(disk: &dyn ReadAt) -> bool {
+    let mut stored = None;
+    let looked_at = 0..disk.len().min(1 << 30);
+    let found = disk.presence(looked_at, &mut |range, how| {
+        if how == Presence::Stored && range.end - range.start >= SAMPLE {
+            stored.get_or_insert(range.start);
+        }
+    });
+    let (Ok(()), Some(start)) = (found, stored) else { return false };
+    read_vec(disk, start, to_usize(SAMPLE)).is_ok_and(|bytes| is_even(&bytes))
+}
+
+/// Whether all values of a byte are about as frequent, as in no file system's structures.
+fn is_even(bytes: &[u8]) -> bool {
     let mut counts = [0usize; 256];
-    for byte in sample.iter().take(stored) {
+    for byte in bytes {
         if let Some(count) = counts.get_mut(usize::from(*byte)) {
             *count += 1;
         }
     }
-    let usual = stored / 256;
-    stored >= 16 << 10 && counts.iter().all(|n| (usual / 2..usual * 2).contains(n))
+    let usual = bytes.len() / 256;
+    bytes.len() >= 16 << 10 && counts.iter().all(|n| (usual / 2..usual * 2).contains(n))
 }

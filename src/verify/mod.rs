@@ -45,6 +45,9 @@ pub struct Options {
     pub before: Vec<Finding>,
 }
 
+/// A band that was written so many seconds ago is being written.
+const FRESH: i64 = 300;
+
 /// Verify a source.
 ///
 /// # Errors
@@ -84,11 +87,22 @@ pub fn verify(
     if let Container::Bundle(bundle) = disk.container() {
         let bands = bundle.bands().list()?;
         written = job.bundle(bundle, &bands, &mut outcome)?;
+        if let Some(why) = busy::blind() {
+            outcome.skip_as_asked("whether a file server has it open", why);
+            // Then fresh writing is all that tells.
+            if written.ago(job.options.now).is_some_and(|s| (0..FRESH).contains(&s)) {
+                signs.push(format!("its bands were written just now, and {why}"));
+            }
+        }
+        if job.reporter.any(|f| f.code == Code::BandDenied) {
+            outcome.skip("some bands", "this user may not read them");
+        }
         listing = Some(bands);
     }
     // Before the long work, so that a wrong file is told at once.
     let manifest = job.open_manifest(&layout, listing.as_ref(), &mut outcome)?;
     job.disk(&layout, &mut outcome)?;
+    job.foreign_token(disk);
     if let Some((bundle, listing)) = disk.bundle().zip(listing.as_ref()) {
         job.token(bundle, listing);
     }
@@ -113,6 +127,10 @@ pub fn verify(
     };
     if disk.bundle().map(busy::stamp) != before || rewritten {
         signs.push("it changed while it was checked".into());
+    }
+    // Of a bundle that was taken away nothing that was found missing means anything.
+    if let Some(bundle) = disk.bundle() {
+        bundle.bands().in_place()?;
     }
     if !signs.is_empty() {
         let text = format!("a Mac is using the bundle: {}", signs.join("; "));
@@ -182,11 +200,31 @@ impl Job<'_> {
         Ok(written)
     }
 
+    /// Where no volume is found though the token opened, its keys may be another bundle's.
+    fn foreign_token(&self, disk: &Disk) {
+        let lost = |f: &Finding| matches!(f.code, Code::VolumeNone | Code::VolumeUnknown);
+        if disk.encryption().is_none() || !self.reporter.any(lost) {
+            return;
+        }
+        let Ok(bytes) = disk.bytes() else { return };
+        if bands::is_noise(&*bytes) {
+            let text = "the token opens with the password, but does not fit these bands: what it \
+                        decrypts is noise where the disk begins";
+            let place = Where::of(Structure::Token);
+            self.reporter.report(Finding::new(Code::TokenForeign, place, text));
+        }
+    }
+
     /// Where no volume is found, the keys may be gone rather than the volume.
     fn token(&self, bundle: &Bundle, listing: &BandListing) {
         let lost = |f: &Finding| matches!(f.code, Code::VolumeNone | Code::VolumeUnknown);
         let keyless = matches!(bundle.token(), Token::Empty | Token::Missing);
-        if keyless && self.reporter.any(lost) && bands::look_encrypted(&bundle.bands(), listing) {
+        let told = self.reporter.any(|f| f.code == Code::TokenLost);
+        if keyless
+            && !told
+            && self.reporter.any(lost)
+            && bands::look_encrypted(&bundle.bands(), listing)
+        {
             let text = "the bands look encrypted, but the token that holds the keys is empty or \
                         missing";
             self.reporter.report(Finding::new(Code::TokenLost, Where::of(Structure::Token), text));

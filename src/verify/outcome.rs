@@ -7,6 +7,9 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+/// What the system says where this user may not read.
+const DENIED: &str = "Permission denied (os error 13)";
+
 /// The answer in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -188,6 +191,12 @@ impl Outcome {
         busy: bool,
     ) {
         self.busy |= busy;
+        for f in findings.iter_mut().filter(|f| f.message.contains(DENIED)) {
+            if f.severity == Severity::Damage {
+                f.severity = Severity::Warning;
+                f.message.push_str(": not for this user to read, which is no damage");
+            }
+        }
         if busy {
             for f in &mut findings {
                 if f.code.is(Quality::Contents) && f.severity == Severity::Damage {

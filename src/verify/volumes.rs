@@ -59,6 +59,16 @@ impl Job<'_> {
     ) -> Result<()> {
         let mut known = 0;
         for v in volumes {
+            if v.missing > 0 {
+                let (number, whole) = (v.partition.number, v.source.len());
+                let text = format!(
+                    "the disk ends {} bytes before the volume in partition {number} does ({whole} \
+                     bytes)",
+                    v.missing
+                );
+                let place = Where::of(Structure::Volume).at(v.source.locate(0));
+                self.reporter.report(Finding::new(Code::DiskCut, place, text));
+            }
             match v.kind {
                 _ if v.kind.can_be_checked() => {
                     known += 1;
@@ -70,6 +80,18 @@ impl Job<'_> {
                     outcome.skip("contents", "no volume was recognised in the partition");
                 }
                 Kind::Empty | Kind::Unknown => {}
+                // The EFI partition holds nothing of the backup; that it is bad is told.
+                Kind::Unreadable(ref why) => {
+                    known += 1;
+                    let place = Where::of(Structure::Volume).at(v.source.locate(0));
+                    let number = v.partition.number;
+                    let text = format!("partition {number} ({}): {why}", v.partition.type_name);
+                    let finding = Finding::new(Code::DiskUnreadable, place, text);
+                    self.reporter.report(finding);
+                    if v.partition.purpose != Purpose::Efi {
+                        outcome.skip("contents", "where a volume begins, the disk cannot be read");
+                    }
+                }
                 // The EFI partition holds nothing of the backup.
                 _ if v.partition.purpose == Purpose::Efi => {}
                 ref kind => {
@@ -107,7 +129,8 @@ impl Job<'_> {
         let finding = Finding::new(Code::VolumeUnknown, place, text);
         // Zeros that are stored were written so: never formatted rather than lost,
         // unless Time Machine has been here.
-        let used = disk.bundle().is_some_and(|b| b.time_machine().machine.is_some());
+        let used = disk.bundle().is_some_and(|b| b.time_machine().machine.is_some())
+            || holds_data(v, disk);
         let mut stored = !used;
         let told = v.source.presence(0..v.source.len().min(4096), &mut |_, p| {
             stored &= p == Presence::Stored;
@@ -131,6 +154,29 @@ impl Job<'_> {
         }
         Ok(())
     }
+}
+
+/// Places at which data is looked for.
+const LOOKED_AT: u64 = 256;
+
+/// Whether something other than zeros lies in a partition, so that it was not left empty
+/// when it was new.
+fn holds_data(v: &Found, disk: &Disk) -> bool {
+    let range = v.range();
+    let mut places: Vec<u64> = (0..LOOKED_AT).map(|n| v.source.len() / LOOKED_AT * n).collect();
+    if let Some(bundle) = disk.bundle() {
+        let bands = bundle.bands();
+        let present = bands.list().map(|l| l.present).unwrap_or_default();
+        let step = present.len().div_ceil(crate::io::bytes::to_usize(LOOKED_AT)).max(1);
+        let starts = present.into_iter().step_by(step).map(|n| bands.range(n).start);
+        places.extend(starts.filter(|at| range.contains(at)).map(|at| at - range.start));
+    }
+    // A new volume's own bytes are few, and lie at both ends.
+    let inner = 1 << 20..v.source.len().saturating_sub(1 << 20);
+    places.into_iter().filter(|at| inner.contains(at)).any(|at| {
+        let read = crate::io::read_up_to(&*v.source, at, 4096);
+        read.is_ok_and(|bytes| !crate::io::bytes::all_zero(&bytes))
+    })
 }
 
 fn map_text(map: &PartitionMap) -> String {

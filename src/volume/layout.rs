@@ -7,7 +7,7 @@ use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::fs::Volume;
 use crate::io::Source;
-use crate::partition::{self, PartitionMap};
+use crate::partition::PartitionMap;
 use crate::report::{Collector, Finding};
 use std::sync::{Arc, OnceLock};
 
@@ -74,7 +74,7 @@ impl Scan {
     fn of(disk: &Disk) -> Result<Self> {
         let bytes = disk.bytes()?;
         let collector = Collector::default();
-        let map = partition::scan(&*bytes, &collector)?;
+        let map = disk.partitions(&collector)?;
         let found = volumes(&bytes, &map)?;
         Ok(Self { bytes, map, found, findings: collector.into_findings().0 })
     }

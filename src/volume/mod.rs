@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 use crate::fs::Volume;
 use crate::hfsplus::{self, HfsPlus};
 use crate::io::bytes::{array, be16, be32};
-use crate::io::{ReadAt, Slice, Source, read_up_to};
-use crate::partition::{Partition, PartitionMap, Purpose};
+use crate::io::{Cut, ReadAt, Slice, Source, read_up_to};
+use crate::partition::{self, Partition, PartitionMap, Purpose};
 use crate::report::NoProgress;
 use std::ops::Range;
 use std::sync::Arc;
@@ -45,6 +45,8 @@ pub enum Kind {
     Empty,
     /// Nothing known.
     Unknown,
+    /// Where a volume would begin, it cannot be read; why.
+    Unreadable(String),
 }
 
 impl Kind {
@@ -66,6 +68,7 @@ impl Kind {
             Self::Ntfs => "NTFS",
             Self::Empty => "empty",
             Self::Unknown => "unknown",
+            Self::Unreadable(_) => "unreadable",
         }
     }
 }
@@ -79,6 +82,8 @@ pub struct Found {
     pub kind: Kind,
     /// Its bytes (of an embedded volume: of that alone).
     pub source: Source,
+    /// How many of them are not there, since the disk ends before the volume does.
+    pub missing: u64,
 }
 
 /// Probe every partition that may hold a volume.
@@ -89,30 +94,50 @@ pub fn volumes(disk: &Source, map: &PartitionMap) -> Result<Vec<Found>> {
             continue;
         }
         let source: Source = Arc::new(Slice::new(disk.clone(), p.start, p.len));
-        let kind = probe(&*source, p.purpose)?;
+        // What cannot be read of one partition is no matter of the others.
+        let kind = match probe(&*source, p.purpose) {
+            Ok(kind) => kind,
+            Err(e @ (Error::Io { .. } | Error::Corrupt(_))) => Kind::Unreadable(e.to_string()),
+            Err(e) => return Err(e),
+        };
         let source = match kind {
             Kind::HfsPlus { embedded: Some((at, len)), .. } => {
                 Arc::new(Slice::new(source, at, len)) as Source
             }
             _ => source,
         };
-        found.push(Found { partition: p.clone(), kind, source });
+        let at_end = p.start.saturating_add(p.len) >= disk.len();
+        let (source, missing) = if at_end { lengthened(source) } else { (source, 0) };
+        found.push(Found { partition: p.clone(), kind, source, missing });
     }
     Ok(found)
+}
+
+/// A volume that says it is longer than the disk has room for: its whole length, with errors
+/// where nothing is; and how much that is. Of one that has lost nearly all, its word is
+/// doubted instead.
+fn lengthened(source: Source) -> (Source, u64) {
+    let head = read_up_to(&*source, 0, 4096).unwrap_or_default();
+    let (len, whole) = (source.len(), partition::volume_len(&head).unwrap_or(0));
+    // An HFS+ volume ends in its partition's last block, which need not be whole.
+    if whole <= len.saturating_add(1 << 16) || len < whole / 16 {
+        return (source, 0);
+    }
+    (Arc::new(Cut::new(source, whole)), whole - len)
 }
 
 /// Tell what a partition holds by its first kilobytes; for HFS+ whose header is
 /// lost, by the alternate header at its end.
 fn probe(source: &dyn ReadAt, purpose: Purpose) -> Result<Kind> {
-    let head = read_up_to(source, 0, 4096)?;
-    if let Some(kind) = probe_head(&head) {
+    let head = read_up_to(source, 0, 4096);
+    if let Some(kind) = head.as_ref().ok().and_then(|head| probe_head(head)) {
         return Ok(kind);
     }
-    if source.len() >= 4096 {
-        let alternate = read_up_to(source, source.len() - 1024, 4)?;
-        if let Some(hfsx) = hfs_signature(&alternate, 0) {
-            return Ok(Kind::HfsPlus { hfsx, embedded: None });
-        }
+    if source.len() >= 4096
+        && let Ok(alternate) = read_up_to(source, source.len() - 1024, 4)
+        && let Some(hfsx) = hfs_signature(&alternate, 0)
+    {
+        return Ok(Kind::HfsPlus { hfsx, embedded: None });
     }
     if purpose == Purpose::Apfs {
         return Ok(Kind::Apfs);
@@ -120,7 +145,7 @@ fn probe(source: &dyn ReadAt, purpose: Purpose) -> Result<Kind> {
     if purpose == Purpose::CoreStorage {
         return Ok(Kind::CoreStorage);
     }
-    let empty = crate::io::bytes::all_zero(&head);
+    let empty = crate::io::bytes::all_zero(&head?);
     Ok(if empty { Kind::Empty } else { Kind::Unknown })
 }
 
@@ -188,6 +213,10 @@ impl Found {
     /// Why nothing in it can be opened, in words.
     fn unsupported(&self) -> Error {
         let (number, type_name) = (self.partition.number, &self.partition.type_name);
+        if let Kind::Unreadable(why) = &self.kind {
+            let what = format!("cannot read partition {number} ({type_name}): {why}");
+            return Error::io(what, std::io::Error::other("nothing of it can be opened"));
+        }
         Error::Unsupported(match self.kind {
             Kind::Empty => format!(
                 "partition {number} ({type_name}) is not formatted: it holds only zeros where a \

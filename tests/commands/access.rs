@@ -17,7 +17,7 @@ fn maps_give_the_bytes_that_reads_give() {
     fs::write(bundle.join("bands/3"), b"").unwrap();
     fs::write(bundle.join("bands/5"), vec![7; 4097]).unwrap();
     let meter = Arc::new(Meter::default());
-    let access = Access { mapped: true, meter: meter.clone(), jobs: 1 };
+    let access = Access { mapped: true, meter: meter.clone(), jobs: 1, ..Access::default() };
     let mapped = Disk::open_how(&bundle, &|_| Ok(Vec::new()), &access).unwrap().bytes().unwrap();
     let plain = Disk::open(&bundle).unwrap().bytes().unwrap();
     assert_eq!(mapped.len(), plain.len());

@@ -127,7 +127,7 @@ fn odd_sizes() {
     tmbundle(&["info", s.path()]).expect(0, &["BUNDLE-INFO-ODD"]);
     tmbundle(&["verify", s.path()]).expect(1, &["VOLUME-NONE"]);
     let s = Scratch::with_bundle(1 << 60);
-    tmbundle(&["info", s.path()]).expect(0, &["1.1 EB"]);
+    tmbundle(&["info", s.path()]).expect(0, &["1 EiB"]);
     tmbundle(&["verify", s.path()]).expect(1, &["VOLUME-NONE"]);
     for (band, size) in [(0, 5), (1, 5), (u64::MAX, 5), (1 << 20, u64::MAX)] {
         let s = Scratch::new();

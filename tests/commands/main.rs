@@ -7,11 +7,14 @@ mod addressing;
 mod apfs;
 mod bad_input;
 mod band_manifest;
+mod broken_bundles;
 mod cli;
 #[path = "../common/mod.rs"]
 mod common;
 mod escaping;
 mod guarding;
+#[cfg(feature = "mount")]
+mod held;
 mod hostile;
 mod json_schema;
 mod lost_bytes;

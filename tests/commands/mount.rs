@@ -417,7 +417,7 @@ fn mount_helper() {
     for (program, options) in [&helper, Path::new(PROGRAM)].into_iter().zip(lines) {
         let output = Command::new(program).arg(&source).arg(&dir).args(options).output().unwrap();
         assert!(output.status.success(), "{}", text(&output.stderr));
-        assert_eq!(std::fs::metadata(dir.join("disk.img")).unwrap().uid(), 7);
+        assert_eq!(std::fs::metadata(&dir).unwrap().uid(), 7);
         assert_eq!(
             std::fs::metadata(dir.join("disk.img")).unwrap().permissions().mode() & 0o777,
             0o400

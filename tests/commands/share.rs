@@ -70,7 +70,7 @@ fn a_share_without_bundles_is_an_error_that_says_what_was_looked_for() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().to_str().unwrap();
     tmbundle(&["verify", path])
-        .expect(3, &["no *.sparsebundle or *.backupbundle lies in it or one folder deeper"]);
+        .expect(3, &["no *.sparsebundle or *.backupbundle lies in it or in the folders below"]);
     fs::create_dir(dir.path().join("Mac 2024-01-01-101010.incomplete")).unwrap();
     tmbundle(&["verify", path]).expect(3, &["is only being made by a Mac"]);
     // A link is not followed out of the share, and that is said.

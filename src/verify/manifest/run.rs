@@ -258,7 +258,9 @@ impl<'a> ManifestRun<'a> {
             Read::Unopened => self.counts.unreadable += 1,
             Read::Failed(e) => {
                 self.counts.unreadable += 1;
-                self.report_band(Code::BandUnreadable, index, e.to_string());
+                let denied = e.is_denied();
+                let code = if denied { Code::BandDenied } else { Code::BandUnreadable };
+                self.report_band(code, index, e.to_string());
             }
         }
         if self.kept.elapsed() >= KEEP {

@@ -143,10 +143,12 @@ pub fn band_not_file(c: &Copy) -> Args {
 pub fn first_band_not_file(c: &Copy) -> Args {
     fs::remove_file(c.band("0")).unwrap();
     fs::create_dir(c.band("0")).unwrap();
+    // The other copy of the partition map.
+    fs::remove_file(c.band("400")).unwrap();
     c.args()
 }
 
-pub fn band_unreadable(c: &Copy) -> Args {
+pub fn band_denied(c: &Copy) -> Args {
     let band = unused_band(c);
     fs::write(&band, b"secret").unwrap();
     fs::set_permissions(&band, fs::Permissions::from_mode(0o0)).unwrap();

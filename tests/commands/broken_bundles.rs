@@ -1,0 +1,456 @@
+//! Bundles of which a part is lost, wrong or under another name: read in spite of it, and
+//! nobody told to remove what may be the only copy.
+
+use crate::common::{copy_demo, info_plist, tmbundle};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const FILE: &str = "latest:/Macintosh HD/Users/anna/Documents";
+
+struct Demo {
+    _dir: tempfile::TempDir,
+    path: PathBuf,
+}
+
+impl Demo {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("Demo.sparsebundle");
+        copy_demo(&path);
+        Self { _dir: dir, path }
+    }
+
+    fn str(&self) -> &str {
+        self.path.to_str().unwrap()
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    fn list(&self, more: &[&str]) -> String {
+        let mut args = vec!["ls", self.str(), FILE];
+        args.extend(more);
+        let ran = tmbundle(&args);
+        ran.expect(0, &[]);
+        ran.out
+    }
+
+    fn findings(&self) -> Vec<Value> {
+        let ran = tmbundle(&["verify", "--json", self.str()]);
+        let document: Value = serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("{ran:#?}"));
+        document["sources"][0]["findings"].as_array().unwrap().clone()
+    }
+
+    #[track_caller]
+    fn one(&self, code: &str) -> Value {
+        let all = self.findings();
+        let found = all.iter().find(|f| f["code"] == code);
+        found.unwrap_or_else(|| panic!("no {code} in {all:#?}")).clone()
+    }
+
+    /// No text tells to remove anything.
+    fn nothing_to_remove(&self) {
+        let ran = tmbundle(&["verify", "--all", self.str()]);
+        let said = ran.out.to_lowercase();
+        for word in ["harmless; remove", "remove it", "delete it"] {
+            assert!(!said.contains(word), "'{word}' in {}", ran.out);
+        }
+    }
+}
+
+#[test]
+fn a_lost_bands_other_names_are_told_with_the_loss() {
+    for name in [
+        "9.partial",
+        ".9.Xk3vTq",
+        "9 (1)",
+        "9 2",
+        "9_conflict-20240101-101010",
+        "9 (Anna's conflicted copy 2024-01-01)",
+        "9.sync-conflict-20240101-101010-ABCDEFG",
+        "9~",
+        "9.bak",
+        ".syncthing.9.tmp",
+        "9.nextcloud",
+    ] {
+        let demo = Demo::new();
+        std::fs::rename(demo.at("bands/9"), demo.at(&format!("bands/{name}"))).unwrap();
+        let found = demo.one("BAND-LOST");
+        let message = found["message"].as_str().unwrap();
+        assert!(message.contains(&format!("bands/{name}")), "{message}");
+        demo.nothing_to_remove();
+    }
+    // A whole folder of bands.
+    let demo = Demo::new();
+    std::fs::create_dir(demo.at("bands 2")).unwrap();
+    std::fs::rename(demo.at("bands/9"), demo.at("bands 2/9")).unwrap();
+    assert!(demo.one("BAND-LOST")["message"].as_str().unwrap().contains("bands 2/9"));
+    demo.nothing_to_remove();
+}
+
+#[test]
+fn two_versions_of_a_band_are_a_warning() {
+    let demo = Demo::new();
+    std::fs::copy(demo.at("bands/9"), demo.at("bands/9.sync-conflict-20240101")).unwrap();
+    assert_eq!(demo.one("BAND-VERSIONS")["severity"], "warning");
+    std::fs::create_dir(demo.at("bands 2")).unwrap();
+    for band in ["0", "8"] {
+        let from = demo.at(&format!("bands/{band}"));
+        std::fs::copy(from, demo.at(&format!("bands 2/{band}"))).unwrap();
+    }
+    let all = demo.findings();
+    let told = all.iter().any(|f| {
+        f["code"] == "BAND-VERSIONS" && f["message"].as_str().unwrap().contains("2 bands")
+    });
+    assert!(told, "{all:#?}");
+    demo.nothing_to_remove();
+}
+
+#[test]
+fn a_file_with_the_keys_is_named_where_the_token_is_empty() {
+    let demo = Demo::new();
+    let header = [b"encrcdsa".to_vec(), vec![0; 1000]].concat();
+    std::fs::write(demo.at("token.bkp"), &header).unwrap();
+    std::fs::write(demo.at("token"), b"").unwrap();
+    let lost = demo.one("TOKEN-LOST");
+    assert!(lost["message"].as_str().unwrap().contains("token.bkp"), "{lost:#}");
+    demo.nothing_to_remove();
+    // One folder down, too; and beside a token that is whole.
+    std::fs::create_dir(demo.at("old")).unwrap();
+    std::fs::rename(demo.at("token.bkp"), demo.at("old/keys")).unwrap();
+    assert!(demo.one("TOKEN-LOST")["message"].as_str().unwrap().contains("old/keys"));
+}
+
+/// A small encrypted bundle; `seed` chooses its keys.
+fn encrypted(dir: &Path, seed: u64) -> PathBuf {
+    use tools::bundle::{BundleOptions, Encryption, write};
+    use tools::hfs::{Content, Meta, VolumeBuilder, VolumeOptions};
+    let options = VolumeOptions { size: 8 << 20, ..VolumeOptions::default() };
+    let mut volume = VolumeBuilder::new(options);
+    let root = volume.root();
+    volume.file(root, "file", Content::Bytes(vec![7; 3 << 20]), Meta::file());
+    let (disk, _) = tools::partition::Gpt::default().wrap(&volume.build().image);
+    let path = dir.join(format!("Mac{seed}.sparsebundle"));
+    let encryption = Encryption { seed, ..Encryption::with_password("pw") };
+    let options = BundleOptions {
+        band_size: 1 << 20,
+        encryption: Some(encryption),
+        ..BundleOptions::default()
+    };
+    write(&disk, &path, &options).unwrap();
+    path
+}
+
+#[test]
+fn a_token_of_other_bands_is_told_from_a_lost_volume() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, other) = (encrypted(dir.path(), 1), encrypted(dir.path(), 2));
+    let verify = |path: &Path| {
+        let args = ["verify", "--all", "--verbose", path.to_str().unwrap()];
+        crate::common::tmbundle_with(&[("TMBUNDLE_PASSWORD", "pw")], &args)
+    };
+    verify(&one).expect(0, &[]);
+    // Another header beside it is told, and is no fault.
+    std::fs::copy(other.join("token"), one.join("token.old")).unwrap();
+    verify(&one).expect(0, &["TOKEN-STRAY", "token.old"]);
+    std::fs::copy(other.join("token"), one.join("token")).unwrap();
+    verify(&one).expect(1, &["TOKEN-FOREIGN", "does not fit these bands"]);
+}
+
+#[test]
+fn geometry_comes_from_the_bands_where_both_lists_are_lost() {
+    let demo = Demo::new();
+    let whole = demo.list(&[]);
+    for name in ["Info.plist", "Info.bckup"] {
+        std::fs::write(demo.at(name), b"").unwrap();
+    }
+    assert_eq!(demo.list(&[]), whole);
+    let lost = demo.one("BUNDLE-INFO-LOST");
+    assert!(lost["message"].as_str().unwrap().contains("1048576"), "{lost:#}");
+    // Wrong numbers of one's own count before the guess.
+    tmbundle(&["ls", demo.str(), FILE, "--band-size", "2M"])
+        .expect(tmbundle(&["ls", demo.str(), FILE, "--band-size", "2M"]).code.unwrap(), &[]);
+    assert_eq!(demo.list(&["--band-size", "1M"]), whole);
+    // Another name.
+    std::fs::write(demo.at("Info (1).plist"), info_plist(1 << 20, 1 << 30)).unwrap();
+    assert_eq!(demo.list(&[]), whole);
+    assert!(demo.one("BUNDLE-INFO-LOST")["message"].as_str().unwrap().contains("Info (1).plist"));
+}
+
+/// The size that the demo's own list has.
+fn demo_size(demo: &Demo) -> u64 {
+    let text = std::fs::read_to_string(demo.at("Info.plist")).unwrap();
+    let after = text.split("<key>size</key>").nth(1).unwrap();
+    let number = after.split("<integer>").nth(1).unwrap().split('<').next().unwrap();
+    number.parse().unwrap()
+}
+
+#[test]
+fn numbers_that_the_bands_contradict_are_not_believed() {
+    let demo = Demo::new();
+    let (whole, size) = (demo.list(&[]), demo_size(&demo));
+    for (band_size, size) in [(8 << 20, size), (512 << 10, size), (1 << 20, 5 << 20)] {
+        for name in ["Info.plist", "Info.bckup"] {
+            std::fs::write(demo.at(name), info_plist(band_size, size)).unwrap();
+        }
+        assert_eq!(demo.list(&[]), whole, "{band_size} {size}");
+        assert_eq!(demo.one("BUNDLE-INFO-WRONG")["severity"], "damage");
+    }
+}
+
+#[test]
+fn utf_16_lists_are_lists() {
+    let demo = Demo::new();
+    let whole = demo.list(&[]);
+    let text = std::fs::read_to_string(demo.at("Info.plist")).unwrap();
+    let units = text.replace("UTF-8", "UTF-16");
+    let bytes: Vec<u8> =
+        [0xFEFF].into_iter().chain(units.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+    std::fs::write(demo.at("Info.plist"), &bytes).unwrap();
+    std::fs::write(demo.at("Info.bckup"), &bytes).unwrap();
+    assert_eq!(demo.list(&[]), whole);
+    let all = demo.findings();
+    assert!(
+        !all.iter().any(|f| f["code"].as_str().unwrap().starts_with("BUNDLE-INFO")),
+        "{all:#?}"
+    );
+}
+
+/// The demo's disk in one file.
+fn image(demo: &Demo, to: &Path) -> Vec<u8> {
+    let disk = tmbundle::disk::Disk::open(&demo.path).unwrap().bytes().unwrap();
+    let bytes = tmbundle::io::read_vec(&*disk, 0, 16 << 20).unwrap();
+    std::fs::write(to, &bytes).unwrap();
+    std::fs::File::options().write(true).open(to).unwrap().set_len(disk.len()).unwrap();
+    bytes
+}
+
+#[test]
+fn a_volume_whose_map_is_lost_is_found() {
+    let demo = Demo::new();
+    let whole = demo.list(&[]);
+    let path = demo.path.with_extension("img");
+    let mut bytes = image(&demo, &path);
+    // Both copies of the map: the second lies behind what was copied.
+    bytes[..20480].fill(0);
+    std::fs::write(&path, &bytes).unwrap();
+    let size = demo_size(&demo);
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(size).unwrap();
+    let source = path.to_str().unwrap();
+    for more in [&[][..], &["--volume-offset", "20480"], &["--offset", "20K"]] {
+        let args = [&["ls", source, FILE], more].concat();
+        let ran = tmbundle(&args);
+        ran.expect(0, &[]);
+        assert_eq!(ran.out, whole, "{more:?}");
+    }
+    tmbundle(&["verify", source]).expect(1, &["PART-SEARCHED", "byte 20480"]);
+    tmbundle(&["ls", source, FILE, "--partition", "7"]).expect(2, &["no partition 7"]);
+    // It may begin anywhere.
+    let moved = [vec![0; 123 * 512], bytes[20480..].to_vec()].concat();
+    std::fs::write(&path, moved).unwrap();
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.set_len(size + (1 << 20)).unwrap();
+    let ran = tmbundle(&["ls", source, FILE]);
+    assert_eq!(ran.expect(0, &[]).out, whole);
+}
+
+#[test]
+fn of_a_copy_that_is_cut_the_rest_is_read() {
+    let demo = Demo::new();
+    let whole = demo.list(&[]);
+    let path = demo.path.with_extension("img");
+    image(&demo, &path);
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.set_len(900 << 20).unwrap();
+    let source = path.to_str().unwrap();
+    let ran = tmbundle(&["ls", source, FILE]);
+    assert_eq!(ran.expect(0, &[]).out, whole);
+    tmbundle(&["verify", source]).expect(1, &["DISK-CUT", "before the volume"]);
+    // Behind the end of one file's first half.
+    file.set_len(9 << 20).unwrap();
+    let ran = tmbundle(&["cat", source, &format!("{FILE}/Diary.txt")]);
+    assert_ne!(ran.code, Some(0), "{ran:?}");
+}
+
+#[test]
+fn records_in_larger_units_are_understood() {
+    let demo = Demo::new();
+    let whole = demo.list(&[]);
+    let path = demo.path.with_extension("img");
+    let bytes = image(&demo, &path);
+    let volume = &bytes[20480..];
+    for unit in [512usize, 2048, 4096] {
+        // An MBR with one partition of type AF at block 8.
+        let mut disk = vec![0; 8 * unit];
+        disk[450] = 0xAF;
+        disk[454..458].copy_from_slice(&8u32.to_le_bytes());
+        let count = u32::try_from((1u64 << 31) / unit as u64).unwrap();
+        disk[458..462].copy_from_slice(&count.to_le_bytes());
+        disk[510..512].copy_from_slice(&[0x55, 0xAA]);
+        disk.extend(volume);
+        std::fs::write(&path, &disk).unwrap();
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        file.set_len(demo_size(&demo) * 2).unwrap();
+        let ran = tmbundle(&["ls", path.to_str().unwrap(), FILE]);
+        assert_eq!(ran.expect(0, &[]).out, whole, "MBR of {unit}");
+        // An Apple map of blocks of that size.
+        let mut disk = vec![0; 8 * unit];
+        for (n, (kind, start, count)) in
+            [("Apple_partition_map", 1u32, 7u32), ("Apple_HFSX", 8, count)].iter().enumerate()
+        {
+            let entry = &mut disk[(n + 1) * unit..(n + 1) * unit + 512];
+            entry[..2].copy_from_slice(b"PM");
+            entry[4..8].copy_from_slice(&2u32.to_be_bytes());
+            entry[8..12].copy_from_slice(&start.to_be_bytes());
+            entry[12..16].copy_from_slice(&count.to_be_bytes());
+            entry[48..48 + kind.len()].copy_from_slice(kind.as_bytes());
+        }
+        disk.extend(volume);
+        std::fs::write(&path, &disk).unwrap();
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        file.set_len(demo_size(&demo) * 2).unwrap();
+        let ran = tmbundle(&["ls", path.to_str().unwrap(), FILE]);
+        assert_eq!(ran.expect(0, &[]).out, whole, "Apple map of {unit}");
+    }
+}
+
+#[test]
+fn few_descriptors_are_no_damage() {
+    let demo = Demo::new();
+    let run = |limit: &str| {
+        let state = tempfile::tempdir().unwrap();
+        let line = format!(
+            "ulimit -n {limit}; exec {} verify --state-dir {} --read-data --verbose {}",
+            env!("CARGO_BIN_EXE_tmbundle"),
+            state.path().display(),
+            demo.str()
+        );
+        Command::new("sh").arg("-c").arg(line).output().unwrap()
+    };
+    // Small bands: far more of them than descriptors.
+    let small = demo.path.with_extension("small.sparsebundle");
+    let disk = tmbundle::disk::Disk::open(&demo.path).unwrap().bytes().unwrap();
+    std::fs::create_dir_all(small.join("bands")).unwrap();
+    std::fs::write(small.join("token"), b"").unwrap();
+    std::fs::write(small.join("Info.plist"), info_plist(8192, disk.len())).unwrap();
+    std::fs::write(small.join("Info.bckup"), info_plist(8192, disk.len())).unwrap();
+    for n in 0..disk.len() / 8192 {
+        let bytes = tmbundle::io::read_vec(&*disk, n * 8192, 8192).unwrap();
+        if bytes.iter().any(|b| *b != 0) {
+            std::fs::write(small.join(format!("bands/{n:x}")), bytes).unwrap();
+        }
+    }
+    std::fs::remove_dir_all(&demo.path).unwrap();
+    std::fs::rename(small, &demo.path).unwrap();
+    assert!(std::fs::read_dir(demo.at("bands")).unwrap().count() > 100);
+    for limit in ["24", "64", "200"] {
+        let out = run(limit);
+        let said = String::from_utf8_lossy(&out.stdout).into_owned();
+        assert_eq!(out.status.code(), Some(0), "{limit}: {said} {out:?}");
+    }
+}
+
+#[test]
+fn a_bundle_that_goes_away_is_an_error_not_zeros() {
+    use tmbundle::io::ReadAt;
+    let demo = Demo::new();
+    let disk = tmbundle::disk::Disk::open(&demo.path).unwrap();
+    let bytes = disk.bytes().unwrap();
+    let mut buf = vec![0; 4096];
+    let missing = 5 << 20;
+    bytes.read_at(&mut buf, missing).unwrap();
+    // One band that was there.
+    std::fs::remove_file(demo.at("bands/9")).unwrap();
+    assert!(bytes.read_at(&mut buf, 9 << 20).is_err());
+    assert!(disk.bundle().unwrap().bands().still_there().is_err());
+    // All of it: also what was never there is no longer known to be zeros.
+    std::fs::remove_dir_all(&demo.path).unwrap();
+    assert!(bytes.read_at(&mut buf, 6 << 20).is_err());
+    std::fs::create_dir_all(demo.at("bands")).unwrap();
+    assert!(bytes.read_at(&mut buf, 7 << 20).is_err());
+}
+
+/// A library that answers the n-th read with an I/O error.
+const SHIM: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/types.h>
+static long count;
+static ssize_t (*next)(int, void *, size_t, off_t);
+static ssize_t take(int fd, void *b, size_t n, off_t o, const char *name) {
+    next = (ssize_t (*)(int, void *, size_t, off_t))dlsym(RTLD_NEXT, name);
+    const char *nth = getenv("EIO_NTH");
+    if (nth && __atomic_add_fetch(&count, 1, __ATOMIC_SEQ_CST) == atol(nth)) { errno = EIO; return -1; }
+    return next(fd, b, n, o);
+}
+ssize_t pread(int fd, void *b, size_t n, off_t o) { return take(fd, b, n, o, "pread"); }
+ssize_t pread64(int fd, void *b, size_t n, off_t o) { return take(fd, b, n, o, "pread64"); }
+"#;
+
+fn run_with(shim: &Path, n: usize, args: &[&str]) -> std::process::Output {
+    Command::new(env!("CARGO_BIN_EXE_tmbundle"))
+        .args(args)
+        .env("LD_PRELOAD", shim)
+        .env("EIO_NTH", n.to_string())
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn the_nth_read_may_fail_and_nothing_wrong_is_given() {
+    let demo = Demo::new();
+    let code = demo.path.with_extension("c");
+    let shim = demo.path.with_extension("so");
+    std::fs::write(&code, SHIM).unwrap();
+    let built =
+        Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).args([&shim, &code]).status();
+    if !built.is_ok_and(|s| s.success()) {
+        crate::common::skipped("the_nth_read_may_fail: no C compiler");
+        return;
+    }
+    // Where a band is read to be hashed, the finding is that band's.
+    let state = demo.path.with_extension("state");
+    let args =
+        ["verify", "--quiet", "--manifest", "--state-dir", state.to_str().unwrap(), demo.str()];
+    let told = (1..250).any(|n| {
+        let out = run_with(&shim, n, &args);
+        let _ = std::fs::remove_dir_all(&state);
+        String::from_utf8_lossy(&out.stdout).contains("BAND-UNREADABLE")
+    });
+    assert!(told, "no read of a band for its hash was met");
+    let run = |n: usize, args: &[&str]| run_with(&shim, n, args);
+    let file = format!("{FILE}/Diary.txt");
+    for args in [
+        &["ls", "-R", demo.str(), FILE][..],
+        &["cat", demo.str(), &file],
+        &["snapshots", demo.str()],
+    ] {
+        let whole = run(0, args);
+        assert_eq!(whole.status.code(), Some(0), "{whole:?}");
+        let (mut failed, mut right, mut n) = (0, 0, 1);
+        // Until runs need fewer reads than that.
+        while right < 20 && n < 200 {
+            let out = run(n, args);
+            let said = String::from_utf8_lossy(&out.stderr).into_owned();
+            match out.status.code() {
+                Some(0) => {
+                    assert!(out.stdout == whole.stdout, "read {n} of {args:?}: {out:?}");
+                    right += 1;
+                }
+                Some(1 | 3) => {
+                    assert!(!said.is_empty(), "read {n} of {args:?}");
+                    assert!(!said.contains("not a Time Machine"), "read {n}: {said}");
+                    assert!(whole.stdout.starts_with(&out.stdout) || args[0] != "cat", "{n}");
+                    (failed, right) = (failed + 1, 0);
+                }
+                code => panic!("read {n} of {args:?}: {code:?} {said}"),
+            }
+            n += 1;
+        }
+        assert!(failed > 0 && right >= 20, "{args:?}: {failed} failed, {right} right");
+    }
+}
