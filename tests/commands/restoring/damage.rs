@@ -161,3 +161,29 @@ fn what_can_be_read_is_salvaged_under_another_name() {
     assert!(left != wanted, "nothing was told to be missing");
     assert!(torn == left, "the told ranges are zeros and all else is there");
 }
+
+/// The catalog's header node zeroed: nothing can be opened, and everything is still there.
+#[test]
+fn a_broken_catalog_costs_nothing_with_salvage() {
+    let sample = super::Sample::new(|v| {
+        let root = v.root();
+        for n in 0..30u64 {
+            let dir = v.mkdir(root, &format!("folder {n}"), Meta::dir().dated(START));
+            let content = Content::Bytes(super::noise(n, 5000));
+            v.file(dir, "file", content, Meta::file().dated(START));
+        }
+    });
+    let mut image = fs::read(sample.image()).unwrap();
+    let be = |at: usize| u32::from_be_bytes(image[at..at + 4].try_into().unwrap()) as usize;
+    // The volume header's block size, and the first block of its catalog (272 + 16).
+    let catalog = be(1024 + 40) * be(1024 + 288);
+    image[catalog..catalog + 512].fill(0);
+    fs::write(sample.image(), image).unwrap();
+    sample.restore(&[]).expect(1, &["--salvage"]);
+    assert!(!sample.to().exists());
+    sample.restore(&["--salvage"]).expect(0, &["Restored 30 files, 30 folders"]);
+    for n in 0..30u64 {
+        let file = sample.to().join(format!("folder {n}/file"));
+        assert!(fs::read(file).unwrap() == super::noise(n, 5000), "{n}");
+    }
+}
