@@ -1,5 +1,6 @@
 //! The bands as one run of bytes.
 
+use super::kept::Kept;
 use super::memory_map::Maps;
 use super::{BandListing, FileError, Info, open_file};
 use crate::error::{BandLocus, Error, Locus, Result};
@@ -48,6 +49,7 @@ pub struct Bands {
     meter: Arc<Meter>,
     /// Read through maps instead of the open files.
     maps: Option<Maps>,
+    kept: Kept,
 }
 
 impl Bands {
@@ -82,7 +84,8 @@ impl Bands {
             .map_err(|e| Error::io(format!("cannot open {path}"), e))?;
         let meter = access.meter.clone();
         let seen = OnceLock::new();
-        Ok(Self { bundle, dir, there, seen, path, band_size, size, open, meter, maps })
+        let kept = Kept::default();
+        Ok(Self { bundle, dir, there, seen, path, band_size, size, open, meter, maps, kept })
     }
 
     /// Bytes in a band.
@@ -128,6 +131,11 @@ impl Bands {
     /// from it, too.
     pub fn meter(&self) -> &Meter {
         &self.meter
+    }
+
+    /// Bytes that were read just now of whole bands.
+    pub fn kept(&self) -> &Kept {
+        &self.kept
     }
 
     /// Name of a band's file.
@@ -216,6 +224,9 @@ impl Bands {
     /// bytes the file had.
     pub fn read_stored(&self, index: u64, buf: &mut [u8], offset: u64) -> Result<usize> {
         let wanted = buf.len();
+        if let Some(stored) = self.kept.read(index, buf, offset) {
+            return Ok(stored);
+        }
         if let Some(maps) = &self.maps {
             let stored = maps
                 .copy(index, buf, offset, || self.open_band(index))

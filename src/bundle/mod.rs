@@ -11,6 +11,7 @@ mod check;
 mod enclosing;
 mod geometry;
 mod info;
+mod kept;
 mod listing;
 pub mod mapped;
 mod memory_map;

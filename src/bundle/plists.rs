@@ -45,9 +45,15 @@ pub struct History {
 }
 
 impl History {
-    /// The backup that completed last.
+    /// The backup that completed last, of those that did by `limit` (seconds since 1970).
+    pub fn last_at(&self, limit: i64) -> Option<&HistoryEntry> {
+        let come = |e: &&HistoryEntry| e.completed.is_none_or(|t| t <= limit);
+        self.entries.iter().filter(come).max_by_key(|e| e.completed)
+    }
+
+    /// The same for now, with a day for clocks that differ.
     pub fn last(&self) -> Option<&HistoryEntry> {
-        self.entries.iter().max_by_key(|e| e.completed)
+        self.last_at(jiff::Timestamp::now().as_second().saturating_add(86_400))
     }
 }
 

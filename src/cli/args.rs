@@ -5,6 +5,7 @@ use super::complete::addresses;
 use super::extract::ExtractArgs;
 use super::password::PasswordArgs;
 use clap::{Args, Parser, Subcommand};
+use serde::{Deserialize, Serialize};
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use tmbundle::timemachine::Archive;
@@ -89,13 +90,17 @@ pub struct VerifyArgs {
         conflicts_with = "quick"
     )]
     pub read_data: Option<Subset>,
-    /// Damage if the last completed backup is older, such as 36h or 3d
+    /// Stale (exit code 1) if the last completed backup is older, such as 36h or 3d
     #[arg(long, value_name = "AGE", value_parser = tmbundle::verify::duration)]
     pub max_age: Option<std::time::Duration>,
-    /// Exit with 1 from this severity on
+    /// Exit with 1 from this on: info, warning or damage; unchecked counts parts that
+    /// could not be checked, too
     #[arg(long, value_enum, default_value = "damage")]
     pub fail_on: FailOn,
-    /// Print one JSON document (schema tmbundle/verify/1)
+    /// Say nothing, off a terminal, of a bundle where all is well that could be checked
+    #[arg(long, conflicts_with = "verbose")]
+    pub allow_unchecked: bool,
+    /// Print one JSON document (schema tmbundle/verify/2)
     #[arg(long)]
     pub json: bool,
     /// Write what was found to FILE for node_exporter's textfile collector
@@ -122,7 +127,26 @@ pub struct VerifyArgs {
     #[command(flatten)]
     pub memory: MemoryArgs,
     #[command(flatten)]
+    pub bounds: BoundsArgs,
+    #[command(flatten)]
     pub access: AccessArgs,
+}
+
+/// What the examination of one source may take.
+#[derive(Args)]
+pub struct BoundsArgs {
+    /// End the examination of a source that needs more memory [default: by its size]
+    ///
+    /// Address space, such as 2G. What ends so is said (EXAMINATION-ENDED, exit code 3)
+    /// and the other sources are examined. By default 768 MiB and an eighth of what the
+    /// source takes on the disk.
+    #[arg(long, value_name = "SIZE", value_parser = super::quantity::bytes)]
+    pub max_memory: Option<u64>,
+    /// End the examination of a source that takes longer, such as 30m or 4h
+    ///
+    /// Without it processor time is limited, by the size of the source.
+    #[arg(long, value_name = "TIME", value_parser = tmbundle::verify::duration)]
+    pub max_time: Option<std::time::Duration>,
 }
 
 /// What verify keeps between runs.
@@ -139,7 +163,7 @@ pub struct MemoryArgs {
     /// all, 25%, 1/7, 200G or 2h
     #[arg(long, value_name = "SUBSET", default_value = "1/7", requires = "manifest")]
     pub manifest_read: tmbundle::verify::Subset,
-    /// Damage if a bundle is skipped and was last verified longer ago
+    /// Exit with 1 if a bundle is skipped and was last verified longer ago
     #[arg(long, value_name = "AGE", default_value = "14d", value_parser = tmbundle::verify::duration)]
     pub max_unverified: std::time::Duration,
     /// Where to keep what is known between runs [default: $STATE_DIRECTORY,
@@ -172,7 +196,7 @@ impl SalvageArgs {
 }
 
 /// How sources are read.
-#[derive(Args, Clone, Copy, Default)]
+#[derive(Debug, Args, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct AccessArgs {
     /// Threads that read, decrypt and hash [default: cores, at most 4]
     ///
@@ -220,6 +244,7 @@ impl LostArgs {
 pub enum FailOn {
     Info,
     Warning,
+    Unchecked,
     Damage,
 }
 

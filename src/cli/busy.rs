@@ -1,5 +1,6 @@
 //! What to do when a Mac is using the bundle.
 
+use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 use tmbundle::bundle::busy;
@@ -9,7 +10,7 @@ use tmbundle::verify::duration;
 use tmbundle::{Error, Result};
 
 /// `--if-busy`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum IfBusy {
     /// Go on all the same, and say so.
     Check,

@@ -1,25 +1,26 @@
 //! What verify remembers of a bundle from earlier runs, as the arguments say.
 
-use super::args::VerifyArgs;
 use super::clock::now;
-use super::output;
+use super::worker::Task;
 use std::path::PathBuf;
-use tmbundle::report::Finding;
-use tmbundle::state::{Environment, Session, find_dir};
-use tmbundle::verify::{Subset, Verdict, manifest};
+use tmbundle::report::{Code, Finding};
+use tmbundle::state::{Environment, Session, find_dir, unwritten};
+use tmbundle::verify::{Last, Subset, Verdict, manifest};
 use tmbundle::volume::Layout;
 use tmbundle::{Error, Result};
 
 /// Where the state lies, if it is known.
 pub struct Memory<'a> {
-    args: &'a VerifyArgs,
+    task: &'a Task,
     dir: Result<PathBuf>,
 }
 
 /// What is remembered of one source.
 pub struct Remembered<'a> {
-    args: &'a VerifyArgs,
+    task: &'a Task,
     session: Option<Session>,
+    /// Why nothing can be remembered that was to be.
+    lost: Option<Finding>,
 }
 
 fn environment() -> Environment {
@@ -32,33 +33,33 @@ fn environment() -> Environment {
 }
 
 impl<'a> Memory<'a> {
-    /// For a call that verifies so many sources.
-    pub fn new(args: &'a VerifyArgs, sources: usize) -> Result<Self> {
-        if sources > 1 && matches!(args.memory.manifest, Some(Some(_))) {
-            let text = "--manifest=FILE is for one bundle; without FILE each has its own";
-            return Err(Error::Invalid(text.into()));
-        }
+    /// For one source.
+    pub fn new(task: &'a Task) -> Self {
         // A home folder may lie anywhere, too.
-        let dir = find_dir(args.memory.state_dir.as_deref(), &environment())
+        let dir = find_dir(task.state_dir().as_deref(), &environment())
             .and_then(|dir| super::guard::refuse("state directory", &dir, &[]).map(|()| dir));
-        Ok(Self { args, dir })
+        Self { task, dir }
     }
 
-    /// What is remembered of a source. Without a state directory a verification does
-    /// without memory, unless the user asked for what needs it.
-    pub fn of(&self, source: Option<&Layout>) -> Result<Remembered<'a>> {
-        let args = &self.args.memory;
-        let needed = args.state_dir.is_some() || matches!(args.manifest, Some(None));
+    /// What is remembered of a source. That nothing can be is no reason not to verify: it
+    /// is a finding, if the user asked for what needs it.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a state directory in the bundle.
+    pub fn of(self, source: Option<&Layout>) -> Result<Remembered<'a>> {
+        let task = self.task;
+        let needed = task.state_dir().is_some() || matches!(task.manifest(), Some(None));
         // What cannot be opened is told by the verification itself.
-        let session = match (source, &self.dir) {
+        let session = match (source, self.dir) {
             (None, _) => Ok(None),
-            (Some(layout), Ok(dir)) => Session::open(dir, layout, now()),
-            (Some(_), Err(e)) => Err(Error::Invalid(e.to_string())),
+            (Some(layout), Ok(dir)) => Session::open(&dir, layout, now()),
+            // Nothing is wrong with what was asked for: only no place is known.
+            (Some(_), Err(e)) => Err(Error::Unsupported(e.to_string())),
         };
         match session {
-            Ok(session) => Ok(Remembered { args: self.args, session }),
-            Err(e) if needed => Err(e),
-            Err(_) => Ok(Remembered { args: self.args, session: None }),
+            Ok(session) => Ok(Remembered { task, session, lost: None }),
+            Err(e @ Error::Invalid(_)) if needed => Err(e),
+            Err(e) => Ok(Remembered { task, session: None, lost: needed.then(|| unwritten(&e)) }),
         }
     }
 }
@@ -70,51 +71,70 @@ impl Remembered<'_> {
     /// [`Error::Busy`] while another run verifies the bundle.
     pub fn lock(&mut self) -> Result<()> {
         match &mut self.session {
-            Some(session) if self.args.memory.manifest.is_some() => session.lock(),
+            Some(session) if self.task.manifest().is_some() => session.lock(),
             _ => Ok(()),
         }
     }
 
     /// That the bundle was not verified for too long.
     pub fn unverified(&self) -> Option<Finding> {
-        let limit = self.args.memory.max_unverified.as_secs();
+        let limit = self.task.max_unverified.as_secs();
         self.session.as_ref()?.unverified(now(), i64::try_from(limit).unwrap_or(i64::MAX))
     }
 
-    /// What is wrong with what was remembered.
-    pub fn problem(&self) -> Vec<Finding> {
-        self.session.as_ref().and_then(Session::problem).into_iter().collect()
+    /// The last verification.
+    pub fn last(&self) -> Option<Last> {
+        let (verified, word) = self.session.as_ref()?.last()?;
+        Some(Last { verified, verdict: Verdict::from_word(word)? })
     }
 
-    /// How to keep the manifest, if that was asked for.
+    /// What is wrong with what was remembered. Where nothing was asked for that is to be
+    /// remembered, that it cannot be matters to nobody.
+    pub fn problems(&self) -> Vec<Finding> {
+        let asked = self.task.state_dir().is_some() || self.task.manifest().is_some();
+        let problems = self.session.as_ref().map(Session::problems).unwrap_or_default();
+        let matters = |f: &&Finding| match f.code {
+            Code::ManifestUnwritten => asked,
+            // What is remembered without a manifest can be found anew.
+            Code::BundleTwice => self.task.manifest().is_some(),
+            _ => true,
+        };
+        problems.iter().filter(matters).chain(&self.lost).cloned().collect()
+    }
+
+    /// What was asked for and cannot be done.
+    pub fn not_checked(&self) -> Vec<(String, String)> {
+        let lost = self.lost.iter().filter(|_| matches!(self.task.manifest(), Some(None)));
+        lost.map(|f| ("manifest".to_owned(), f.message.clone())).collect()
+    }
+
+    /// How to keep the manifest, if that was asked for and can be done.
     pub fn manifest(&self) -> Option<manifest::Options> {
-        let named = self.args.memory.manifest.as_ref()?;
-        let own = || self.session.as_ref().map(Session::manifest).unwrap_or_default();
-        Some(manifest::Options {
-            file: named.clone().unwrap_or_else(own),
-            ours: named.is_none(),
-            read: self.read(),
-            jobs: self.args.access.jobs(),
-            now: now(),
-        })
+        let named = self.task.manifest()?;
+        let own = || self.session.as_ref().map(Session::manifest);
+        let ours = named.is_none();
+        // What is no bundle has no session, and the verification says so.
+        let file = named.or_else(own).or_else(|| self.lost.is_none().then(PathBuf::new))?;
+        let (read, jobs) = (self.read(), self.task.access.jobs());
+        Some(manifest::Options { file, ours, read, jobs, now: now() })
     }
 
     /// How much to read of the bands that did not change. Who reads all data reads all
     /// bands, too.
     fn read(&self) -> Subset {
-        match self.args.read_data {
+        match self.task.read_data {
             Some(Subset::All) => Subset::All,
-            _ => self.args.memory.manifest_read,
+            _ => self.task.manifest_read,
         }
     }
 
-    /// Note that the source was verified, but for a quick look.
-    pub fn verified(&mut self, verdict: Verdict) {
-        let Some(session) = &mut self.session else { return };
-        if !self.args.quick
-            && let Err(e) = session.verified(now(), verdict.as_str())
-        {
-            output::warn(&format!("that it was verified could not be noted: {e}"));
-        }
+    /// Note that the source was verified, but for a quick look; a finding if that is not
+    /// possible and was asked for.
+    pub fn verified(&mut self, verdict: Verdict) -> Option<Finding> {
+        let asked = self.task.state_dir().is_some() || self.task.manifest().is_some();
+        let session = self.session.as_mut().filter(|_| !self.task.quick)?;
+        let noted = session.verified(now(), verdict.as_str());
+        let known = !session.problems().is_empty();
+        noted.err().map(|e| unwritten(&e)).filter(|_| asked && !known)
     }
 }

@@ -41,26 +41,42 @@ const METRICS: &[Metric] = &[
     Metric {
         name: "tmbundle_up",
         help: "Whether the source could be examined at all.",
-        samples: |c, emit| emit(&[], &u8::from(c.outcome.is_some())),
+        samples: |c, emit| emit(&[], &u8::from(c.outcome.as_ref().is_some_and(|o| !o.died()))),
     },
-    metric!("tmbundle_verdict", "What was found: 0 ok, 1 warnings, 2 damage.", |o, emit| {
-        let verdict = match o.verdict {
-            Verdict::Ok => 0,
-            Verdict::Warning => 1,
-            Verdict::Damage => 2,
-        };
-        emit(&[], &verdict);
+    metric!(
+        "tmbundle_verdict",
+        "What was found: 0 ok, 1 warnings, 2 damage, 3 stale, 4 unchecked.",
+        |o, emit| {
+            let verdict = match o.verdict {
+                Verdict::Ok => 0,
+                Verdict::Warning => 1,
+                Verdict::Damage => 2,
+                Verdict::Stale => 3,
+                Verdict::Unchecked => 4,
+            };
+            emit(&[], &verdict);
+        }
+    ),
+    metric!("tmbundle_stale", "Whether the last backup is older than --max-age.", |o, emit| {
+        emit(&[], &u8::from(o.stale));
+    }),
+    metric!("tmbundle_unchecked", "Whether something could not be checked.", |o, emit| {
+        emit(&[], &u8::from(o.unchecked));
     }),
     metric!("tmbundle_findings", "Findings of each severity.", |o, emit| {
         emit(&[("severity", "damage")], &o.counts.damage);
         emit(&[("severity", "warning")], &o.counts.warning);
         emit(&[("severity", "info")], &o.counts.info);
     }),
-    metric!("tmbundle_findings_by_code", "Findings of each code that was found.", |o, emit| {
-        for (code, n) in o.by_code() {
-            emit(&[("code", code.name())], &n);
-        }
-    }),
+    Metric {
+        name: "tmbundle_findings_by_code",
+        help: "Findings of each code that was found.",
+        samples: |c, emit| {
+            for (code, n) in &c.codes {
+                emit(&[("code", code.name())], n);
+            }
+        },
+    },
     metric!(
         "tmbundle_last_backup_timestamp_seconds",
         "When the last backup was completed, where that is known.",
@@ -72,8 +88,12 @@ const METRICS: &[Metric] = &[
     ),
     Metric {
         name: "tmbundle_last_verification_timestamp_seconds",
-        help: "When the verification ended; not there if it was skipped or failed.",
-        samples: |c, emit| when_verified(c, &mut |_| emit(&[], &c.ended)),
+        help: "When the last verification ended that was not skipped.",
+        samples: |c, emit| match c.outcome.as_ref().filter(|o| !o.died()) {
+            Some(o) if !o.skipped() => emit(&[], &c.ended),
+            Some(Outcome { last: Some(last), .. }) => emit(&[], &last.verified),
+            _ => {}
+        },
     },
     Metric {
         name: "tmbundle_verification_duration_seconds",
@@ -99,7 +119,7 @@ const METRICS: &[Metric] = &[
         emit(&[], &u8::from(o.skipped()));
     }),
     metric!("tmbundle_encrypted", "Whether the disk image is encrypted.", |o, emit| {
-        if !o.skipped() {
+        if !o.skipped() && !o.died() {
             emit(&[], &u8::from(o.encrypted));
         }
     }),
@@ -117,7 +137,7 @@ const METRICS: &[Metric] = &[
 
 /// Call `f` for a source that was really checked.
 fn when_verified(checked: &Checked, f: &mut dyn FnMut(&Outcome)) {
-    if let Some(outcome) = checked.outcome.as_ref().filter(|o| !o.skipped()) {
+    if let Some(outcome) = checked.outcome.as_ref().filter(|o| !o.skipped() && !o.died()) {
         f(outcome);
     }
 }

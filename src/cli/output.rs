@@ -96,13 +96,12 @@ pub fn fail(error: &anyhow::Error) -> ExitCode {
 }
 
 /// Print the error of one source of several; say which, if the error does not.
-pub fn fail_of(source: &Path, error: &Error) {
+pub fn fail_of(source: &Path, text: &str, hint: Option<&str>) {
     let path = source.display().to_string();
-    let mut text = error.to_string();
-    if !text.contains(&path) {
-        text = format!("{path}: {text}");
+    match text.contains(&path) {
+        true => error(text, hint),
+        false => error(&format!("{path}: {text}"), hint),
     }
-    self::error(&text, hint(error));
 }
 
 /// Print an error and what helps against it.
@@ -124,7 +123,8 @@ pub fn last_part(path: &Path) -> String {
         .unwrap_or_else(|| path.display().to_string())
 }
 
-fn hint(error: &Error) -> Option<&'static str> {
+/// What may help against an error.
+pub fn hint(error: &Error) -> Option<&'static str> {
     match error {
         Error::Corrupt(_) => Some("tmbundle verify shows what else is affected"),
         Error::Lost(_) => Some(

@@ -98,6 +98,11 @@ pub fn stdout() -> Page<BufWriter<io::StdoutLock<'static>>> {
     Page { out: BufWriter::with_capacity(1 << 16, stdout.lock()), colour, width }
 }
 
+/// Held in memory for a later standard output that is no terminal.
+pub fn held() -> Page<Vec<u8>> {
+    Page { out: Vec::new(), colour: colour(&io::stdout()), width: None }
+}
+
 /// Standard error.
 pub fn stderr() -> Page<io::StderrLock<'static>> {
     let stderr = io::stderr();
@@ -165,6 +170,11 @@ impl<W: Write> Page<W> {
     /// Write one line of a list or table, which is never wrapped.
     pub fn row(&mut self, text: impl AsRef<str>) -> io::Result<()> {
         writeln!(self.out, "{}", present(text.as_ref()))
+    }
+
+    /// Write what another page holds.
+    pub fn page(&mut self, held: &Page<Vec<u8>>) -> io::Result<()> {
+        self.out.write_all(&held.out)
     }
 
     /// Write what was buffered.

@@ -3,6 +3,7 @@
 
 use super::{output, stop};
 use clap::Args;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -48,7 +49,7 @@ pub struct PasswordArgs {
 }
 
 /// What is known of a source from elsewhere: for damaged ones.
-#[derive(Args, Clone, Copy, Default)]
+#[derive(Debug, Args, Clone, Copy, Default, Serialize, Deserialize)]
 #[command(next_help_heading = "Damaged sources")]
 pub struct GeometryArgs {
     /// Bytes in a band, whatever Info.plist says
@@ -94,11 +95,6 @@ impl PasswordArgs {
     /// The same; `access` says how its bytes are read.
     pub fn open_how(&self, source: &Path, prompt: Prompt, access: &Access) -> Result<Layout> {
         Keyring::new(self.clone(), prompt).open_how(source, access)
-    }
-
-    /// Ask for the password of an open source, if it needs one.
-    pub fn unlock(&self, source: &Path, prompt: Prompt, layout: &mut Layout) -> Result<()> {
-        Keyring::new(self.clone(), prompt).unlock(source, layout)
     }
 
     /// What the arguments, or else the environment, give for a source; `None` if nothing.
@@ -212,6 +208,18 @@ impl Keyring {
         Ok(known.secrets)
     }
 
+    /// The passwords for an image or volume that somebody else opens, who found those
+    /// before wrong so often; and whether there may be others.
+    pub fn answer(&self, source: &Path, name: &str, wrong: u32) -> (Result<Vec<Secret>>, bool) {
+        if wrong > 0 && self.forget_typed(name) {
+            output::note(&format!("That does not open {name}; try again."));
+        }
+        let found = self.ask(source, name);
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let typed = known.get(name).is_some_and(|known| known.typed);
+        (found, typed)
+    }
+
     /// Forget what somebody typed for `name`; whether anybody did.
     fn forget_typed(&self, name: &str) -> bool {
         let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -322,7 +330,7 @@ fn run(command: &OsStr, source: &Path) -> Result<Vec<Secret>> {
 }
 
 /// Ask the system not to write our memory to disk when we crash.
-fn no_core_dumps() {
+pub fn no_core_dumps() {
     use rustix::process::{DumpableBehavior, set_dumpable_behavior};
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }

@@ -19,6 +19,8 @@ const INDENT: usize = 10;
 pub struct Printer {
     /// Say nothing about what is well.
     silent: bool,
+    /// That something was not checked is nothing to speak of.
+    unchecked_is_well: bool,
     /// Print the layers.
     layers: bool,
     all: bool,
@@ -34,11 +36,15 @@ pub struct Printer {
 /// How many bundles fared how.
 #[derive(Default)]
 struct Tally {
-    ok: u64,
-    warning: u64,
     damage: u64,
-    skipped: u64,
+    stale: u64,
     failed: u64,
+    warning: u64,
+    unchecked: u64,
+    skipped: u64,
+    ok: u64,
+    /// Of the skipped ones, those that were damaged when they were last verified.
+    damaged_before: u64,
     /// Sources there is something to say about.
     spoken: u64,
 }
@@ -54,6 +60,7 @@ impl Printer {
         Self {
             // Cron hears of a healthy backup by silence.
             silent: args.quiet || !(terminal || args.verbose),
+            unchecked_is_well: args.allow_unchecked || args.quick,
             layers: !args.quiet,
             all: args.all,
             line: names.filter(|_| !args.verbose).map(|mut names| width(&mut names)),
@@ -81,7 +88,12 @@ impl Printer {
     }
 
     fn speaks_of(&self, o: &Outcome) -> bool {
-        !(o.verdict == Verdict::Ok && o.is_complete() && self.silent)
+        let well = match o.verdict {
+            Verdict::Ok => o.is_complete() || self.unchecked_is_well,
+            Verdict::Unchecked => self.unchecked_is_well && !o.died(),
+            _ => false,
+        };
+        !(well && self.silent && !o.skipped())
     }
 
     /// Print one outcome.
@@ -99,7 +111,10 @@ impl Printer {
             Some(width) => self.line(out, name, width, o, took)?,
             None => self.head(out, name, o)?,
         }
-        for skipped in &o.not_checked {
+        let quietly = self.silent && self.unchecked_is_well;
+        // That a bundle was skipped is told as a finding, with more.
+        let said = |what: &str| quietly || o.skipped() && what == "volume";
+        for skipped in o.not_checked.iter().filter(|n| !said(&n.what)) {
             let text = format!("  {} not checked: {}", skipped.what, skipped.why);
             out.put(hanging(4).plain(text))?;
         }
@@ -118,14 +133,20 @@ impl Printer {
         if !several || before != self.sum_first || nothing {
             return Ok(());
         }
-        let sum = t.ok + t.warning + t.damage + t.skipped + t.failed;
+        let sum = t.damage + t.stale + t.failed + t.warning + t.unchecked + t.skipped + t.ok;
+        let skipped = match t.damaged_before {
+            0 => "skipped".to_owned(),
+            n => format!("skipped ({} known to be damaged)", text::count(n)),
+        };
         let mut line = hanging(2).plain(format!("{}:", text::plural(sum, "source", "sources")));
         let mut comma = "";
         for (n, word, tone) in [
             (t.damage, "damaged", Tone::Bad),
+            (t.stale, "stale", Tone::Warn),
             (t.failed, "could not be examined", Tone::Bad),
             (t.warning, "with warnings", Tone::Warn),
-            (t.skipped, "skipped", Tone::Plain),
+            (t.unchecked, "unchecked", Tone::Warn),
+            (t.skipped, &*skipped, Tone::Plain),
             (t.ok, "ok", Tone::Good),
         ] {
             if n > 0 {
@@ -162,11 +183,14 @@ impl Printer {
     ) -> io::Result<()> {
         let state = match o.verdict {
             _ if o.skipped() => "skipped",
-            Verdict::Ok => "ok",
-            Verdict::Warning => "warning",
-            Verdict::Damage => "DAMAGE",
+            _ if o.died() => "FAILED",
+            other => shout(other),
         };
         let mut parts = counts(o);
+        if let Some(last) = o.last {
+            let (word, ago) = (shout(last.verdict), text::ago(last.verified));
+            parts.push(format!("{word} when last verified, {ago}"));
+        }
         if o.size > 0 {
             let encrypted = if o.encrypted { ", encrypted" } else { "" };
             parts.push(format!("{}{encrypted}", text::bytes(o.size)));
@@ -176,7 +200,7 @@ impl Printer {
         }
         parts.push(text::took(took));
         let name = format!("{name:width$}  ");
-        let line = hanging(4).plain(name).tone(tone(state), format!("{state:9}"));
+        let line = hanging(4).plain(name).tone(tone(state), format!("{state:10}"));
         out.put(line.plain(parts.join(" · ")))
     }
 
@@ -189,8 +213,8 @@ impl Printer {
         out.put(head.plain(format!("   {size}{bands}{encrypted}")))?;
         for layer in o.layers.iter().filter(|_| self.layers) {
             let state = layer.state.as_str();
-            let line = hanging(23).plain(format!("  {:12}", layer.name));
-            out.put(line.tone(tone(state), format!("{state:9}")).plain(&layer.text))?;
+            let line = hanging(24).plain(format!("  {:12}", layer.name));
+            out.put(line.tone(tone(state), format!("{state:10}")).plain(&layer.text))?;
         }
         Ok(())
     }
@@ -198,8 +222,8 @@ impl Printer {
     fn findings(&mut self, out: &mut Page<impl Write>, o: &Outcome) -> io::Result<()> {
         // That a Mac is at work explains the rest.
         let all = self.all;
-        let visible =
-            |f: &&Finding| all || f.severity > Severity::Info || f.code == Code::BundleBusy;
+        let told = [Code::BundleBusy, Code::BundleSkipped];
+        let visible = |f: &&Finding| all || f.severity > Severity::Info || told.contains(&f.code);
         let findings: Vec<&Finding> = o.findings.iter().filter(visible).collect();
         for group in findings.chunk_by(|a, b| a.code == b.code && a.severity == b.severity) {
             let shown = if all { group.len() } else { SHOWN.min(group.len()) };
@@ -233,7 +257,11 @@ impl Printer {
 
 /// The line of a finding.
 fn finding(out: &mut Page<impl Write>, f: &Finding) -> io::Result<()> {
-    let word = if f.severity == Severity::Damage { "DAMAGE" } else { f.severity.as_str() };
+    let word = match f.severity {
+        Severity::Damage => "DAMAGE",
+        _ if f.code == Code::TmStale => "STALE",
+        other => other.as_str(),
+    };
     let line = hanging(INDENT).plain("  ").tone(tone(word), format!("{word:8}"));
     let line = line.plain(&f.message).tone(Tone::Faint, place(f));
     out.put(line.plain("  ").tone(Tone::Strong, f.code.name()))
@@ -243,7 +271,7 @@ fn finding(out: &mut Page<impl Write>, f: &Finding) -> io::Result<()> {
 fn tone(word: &str) -> Tone {
     match word {
         "ok" => Tone::Good,
-        "DAMAGE" => Tone::Bad,
+        "DAMAGE" | "FAILED" => Tone::Bad,
         "info" | "skipped" => Tone::Plain,
         _ => Tone::Warn,
     }
@@ -252,12 +280,28 @@ fn tone(word: &str) -> Tone {
 impl Tally {
     fn count(&mut self, o: &Outcome) {
         let count = match o.verdict {
-            _ if o.skipped() => &mut self.skipped,
+            _ if o.died() => &mut self.failed,
+            _ if o.skipped() => {
+                let before = o.last.is_some_and(|last| last.verdict == Verdict::Damage);
+                self.damaged_before += u64::from(before);
+                &mut self.skipped
+            }
             Verdict::Ok => &mut self.ok,
+            Verdict::Unchecked => &mut self.unchecked,
             Verdict::Warning => &mut self.warning,
+            Verdict::Stale => &mut self.stale,
             Verdict::Damage => &mut self.damage,
         };
         *count += 1;
+    }
+}
+
+/// A verdict as it stands in a line.
+fn shout(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Damage => "DAMAGE",
+        Verdict::Stale => "STALE",
+        other => other.as_str(),
     }
 }
 
@@ -286,9 +330,12 @@ fn counts(o: &Outcome) -> Vec<String> {
 fn summary(o: &Outcome) -> Text {
     let text = hanging(2);
     match o.verdict {
-        _ if o.skipped() && o.verdict == Verdict::Ok => text.plain("Skipped."),
+        _ if o.skipped() && counts(o).is_empty() => text.plain("Skipped."),
         Verdict::Ok if o.not_checked.is_empty() => text.tone(Tone::Good, "No damage."),
         Verdict::Ok => text.plain("No damage in what was checked."),
+        Verdict::Unchecked if counts(o).is_empty() => {
+            text.tone(Tone::Warn, "Unchecked.").plain(" No damage in what was checked.")
+        }
         _ => {
             let code = o.findings.first().map_or("CODE", |f| f.code.name());
             let worst = if o.counts.damage > 0 { Tone::Bad } else { Tone::Warn };

@@ -1,40 +1,26 @@
 //! `tmbundle verify`.
 
 use super::args::{FailOn, VerifyArgs};
-use super::busy;
 use super::clock;
-use super::memory::Memory;
+use super::document::Document;
 use super::metrics;
 use super::output::{self, Exit};
-use super::page;
-use super::password::Prompt;
+use super::page::{self, Page};
+use super::password::{Keyring, Prompt};
 use super::progress::Bars;
 use super::stop;
 use super::targets::{self, Target};
 use super::verdict::Printer;
-use serde::Serialize;
+use super::worker::{Ended, Failure, Task, examine};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tmbundle::Error;
-use tmbundle::disk::Disk;
-use tmbundle::io::{Access, Links};
-use tmbundle::report::{KeptIn, Progress, Severity};
-use tmbundle::verify::{Options, Outcome, skipped, verify};
-use tmbundle::volume::Layout;
-
-#[derive(Serialize)]
-struct Document<'a> {
-    sources: Vec<&'a Outcome>,
-    /// Sources that could not be examined.
-    errors: Vec<Failure>,
-}
-
-#[derive(Serialize)]
-struct Failure {
-    source: String,
-    error: String,
-}
+use tmbundle::io::{Links, Meter};
+use tmbundle::report::{Code, Progress, Severity};
+use tmbundle::verify::{Outcome, Verdict, manifest};
 
 /// A source and what came of it.
 pub struct Checked {
@@ -45,10 +31,10 @@ pub struct Checked {
     pub took: Duration,
     /// Bytes read from bands or image.
     pub read: u64,
-    /// `None` if it could not be examined.
+    /// `None` if it could not be examined. Without its findings, which may be many.
     pub outcome: Option<Outcome>,
-    /// Why it could not be examined.
-    error: Option<Error>,
+    /// How many findings of each code there are.
+    pub codes: BTreeMap<Code, u64>,
 }
 
 pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
@@ -59,20 +45,24 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
     }
     page::divert(metrics_out);
     let targets = targets::find(args);
-    let memory = Memory::new(args, targets.all.len())?;
+    if targets.all.len() > 1 && matches!(args.memory.manifest, Some(Some(_))) {
+        let text = "--manifest=FILE is for one bundle; without FILE each has its own";
+        return Err(Error::Invalid(text.into()).into());
+    }
     stop::listen();
     stop::enforce();
     if let Some(file) = args.metrics.as_ref().filter(|file| !is_stdout(file)) {
         metrics::check(file, targets.all.iter().map(|t| t.path.as_path()))?;
     }
     let names = targets.several.then(|| targets.all.iter().map(|t| t.name.as_str()));
-    let access = args.access.access();
+    let meter = Arc::new(Meter::default());
     let mut run = Run {
         args,
-        memory,
-        bars: Bars::new(args.quiet).with_meter(access.meter.clone()),
-        access,
+        bars: Bars::new(args.quiet).with_meter(meter.clone()),
+        meter,
         printer: Printer::new(args, names),
+        document: args.json.then(Document::default),
+        held: Vec::new(),
         checked: Vec::new(),
         notes: targets.notes,
         worst: Exit::Ok,
@@ -81,29 +71,28 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
     if !run.printer.waits() {
         run.tell_notes();
     }
-    for (path, error) in targets.failed {
-        let name = output::last_part(&path);
-        run.result(Target { path, links: Links::Follow, name }, Duration::ZERO, Err(error))?;
-    }
-    let of = targets.all.len();
-    for (n, target) in targets.all.into_iter().enumerate() {
-        run.bars.source(&target.name, n + 1, of);
-        if let Err(e) = run.source(target) {
-            // What was found until then is told all the same.
-            run.tell_all()?;
-            return Err(e);
-        }
-    }
+    let done = run.all(targets.failed, targets.all);
+    // What was found until then is told all the same.
+    run.tell_all()?;
+    done?;
     run.end()
 }
 
-/// One call of the command: bundle after bundle, the worst of all counts.
+/// What is told at the end, below the sum.
+enum Held {
+    Text(Page<Vec<u8>>),
+    Failure(PathBuf, Failure),
+}
+
+/// One call of the command: source after source, the worst of all counts.
 struct Run<'a> {
     args: &'a VerifyArgs,
-    memory: Memory<'a>,
-    access: Access,
+    meter: Arc<Meter>,
     bars: Bars,
     printer: Printer,
+    /// With `--json`.
+    document: Option<Document>,
+    held: Vec<Held>,
     checked: Vec<Checked>,
     /// What was seen beside the sources.
     notes: Vec<String>,
@@ -113,85 +102,94 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    fn all(&mut self, failed: Vec<(PathBuf, Error)>, targets: Vec<Target>) -> anyhow::Result<()> {
+        for (path, error) in failed {
+            let name = output::last_part(&path);
+            let failure = Failure::of(&error);
+            self.result(
+                Target { path, links: Links::Follow, name },
+                Duration::ZERO,
+                Ended::Failed(failure),
+            )?;
+        }
+        let of = targets.len();
+        for (n, target) in targets.into_iter().enumerate() {
+            self.bars.source(&target.name, n + 1, of);
+            self.source(target)?;
+        }
+        Ok(())
+    }
+
     fn source(&mut self, target: Target) -> anyhow::Result<()> {
         self.bars.check()?;
         let started = Instant::now();
-        let outcome = self.check(&target.path, target.links);
-        self.bars.clear();
-        // A reader that was stopped may have been taken for an unreadable part.
-        self.bars.check()?;
-        self.result(target, started.elapsed(), outcome)
-    }
-
-    /// Check one source, unless it is in use.
-    fn check(&self, path: &Path, links: Links) -> tmbundle::Result<Outcome> {
-        // Opened once; a password is asked for only when it is to be read. What a share named
-        // leads there without links.
-        let access = self.args.password.geometry.access(&self.access);
-        let access = Access { links, ..access };
-        let mut opened = Disk::open_how(path, &|_| Ok(Vec::new()), &access).map(Layout::from);
-        let mut remembered = self.memory.of(opened.as_ref().ok())?;
-        let free = remembered.lock().and_then(|()| match &opened {
-            Ok(layout) => busy::settle(layout.disk(), self.args.if_busy, &self.bars),
-            Err(_) => Ok(()),
-        });
-        match free {
-            Ok(()) => {}
-            Err(e @ Error::Busy(_)) => {
-                return Ok(skipped(path, &e.to_string(), remembered.unverified()));
-            }
-            Err(e) => return Err(e),
-        }
-        let prompt = if self.args.quick { Prompt::No } else { Prompt::Yes };
-        opened = opened.and_then(|mut layout| {
-            self.args.password.unlock(path, prompt, &mut layout).map(|()| layout)
-        });
-        let options = Options {
-            manifest: remembered.manifest(),
-            before: remembered.problem(),
-            ..options(self.args)
+        let task = Task::new(&target.path, target.links, self.args);
+        let keyring = Keyring::new(self.args.password.clone(), Prompt::Yes);
+        let ask = |name: &str, wrong: u32| {
+            self.bars.clear();
+            keyring.answer(&target.path, name, wrong)
         };
-        let bundle = !matches!(&opened, Ok(layout) if layout.disk().bundle().is_none());
-        let mut outcome = verify(path, opened, options, &self.bars)?;
-        let kept = if bundle { KeptIn::Bundle } else { KeptIn::One };
-        outcome.findings.iter_mut().for_each(|finding| finding.fit(kept));
-        // What was cut short by a signal is not a verification.
-        self.bars.check()?;
-        remembered.verified(outcome.verdict);
-        Ok(outcome)
+        let ended = examine(&task, &ask, &self.meter, &self.bars);
+        self.bars.clear();
+        let ended = match ended {
+            Err(e @ Error::Interrupted) => return Err(e.into()),
+            Err(e) => Ended::Failed(Failure::of(&e)),
+            Ok(ended) => ended,
+        };
+        self.result(target, started.elapsed(), ended)
     }
 
     /// Print and keep what came of a source. One that cannot be examined does not stop
     /// the others; an interruption does.
-    fn result(
-        &mut self,
-        Target { path, name, .. }: Target,
-        took: Duration,
-        outcome: tmbundle::Result<Outcome>,
-    ) -> anyhow::Result<()> {
-        let ended = clock::now();
-        let total = self.access.meter.bytes();
+    fn result(&mut self, target: Target, took: Duration, ended: Ended) -> anyhow::Result<()> {
+        let Target { path, name, .. } = target;
+        let now = clock::now();
+        let total = self.meter.bytes();
         let read = total - std::mem::replace(&mut self.read_before, total);
-        let mut checked = Checked { path, name, ended, took, read, outcome: None, error: None };
-        match outcome {
-            Ok(outcome) => {
-                if fails(&outcome, self.args.fail_on) {
-                    self.worst = self.worst.max(Exit::Findings);
-                }
-                self.printer.count(&outcome);
-                checked.outcome = Some(outcome);
+        let mut outcome = match ended {
+            Ended::Outcome(outcome) => Some(*outcome),
+            Ended::Died(why) => Some(Outcome::ended(&path, &why)),
+            Ended::Failed(failure) => {
+                self.failed(&path, failure);
+                None
             }
-            Err(Error::Interrupted) => return Err(Error::Interrupted.into()),
-            Err(error) => {
-                self.worst = Exit::Failed;
-                self.printer.failed();
-                checked.error = Some(error);
-            }
+        };
+        let codes = outcome.as_ref().map(Outcome::by_code).unwrap_or_default();
+        if let Some(outcome) = &mut outcome {
+            self.worst = self.worst.max(exit(outcome, self.args.fail_on));
+            self.print(&name, outcome, took)?;
+            told(outcome);
+            outcome.forget();
         }
-        if self.args.json || !self.printer.waits() {
-            tell(&mut self.printer, self.args.json, &checked)?;
+        self.checked.push(Checked { path, name, ended: now, took, read, outcome, codes });
+        Ok(())
+    }
+
+    fn failed(&mut self, path: &Path, failure: Failure) {
+        self.worst = Exit::Failed;
+        self.printer.failed();
+        if let Some(document) = &mut self.document {
+            document.failed(path, &failure.text);
         }
-        self.checked.push(checked);
+        match self.document.is_none() && self.printer.waits() {
+            true => self.held.push(Held::Failure(path.to_owned(), failure)),
+            false => output::fail_of(path, &failure.text, failure.hint.as_deref()),
+        }
+    }
+
+    fn print(&mut self, name: &str, outcome: &Outcome, took: Duration) -> anyhow::Result<()> {
+        self.printer.count(outcome);
+        if let Some(document) = &mut self.document {
+            document.source(outcome)?;
+        } else if self.printer.waits() {
+            let mut text = page::held();
+            self.printer.outcome(&mut text, name, outcome, took)?;
+            self.held.push(Held::Text(text));
+        } else {
+            let mut out = page::main();
+            self.printer.outcome(&mut out, name, outcome, took)?;
+            out.flush()?;
+        }
         Ok(())
     }
 
@@ -203,7 +201,7 @@ impl Run<'_> {
 
     /// Print what waits for the end: the sum before the single bundles, as in a mail.
     fn tell_all(&mut self) -> anyhow::Result<()> {
-        if self.args.json || !self.printer.waits() {
+        if self.document.is_some() || !self.printer.waits() {
             return Ok(());
         }
         let mut out = page::main();
@@ -211,8 +209,15 @@ impl Run<'_> {
         out.flush()?;
         drop(out);
         self.tell_notes();
-        for checked in &self.checked {
-            tell(&mut self.printer, false, checked)?;
+        for held in std::mem::take(&mut self.held) {
+            match held {
+                Held::Failure(path, f) => output::fail_of(&path, &f.text, f.hint.as_deref()),
+                Held::Text(text) => {
+                    let mut out = page::main();
+                    out.page(&text)?;
+                    out.flush()?;
+                }
+            }
         }
         Ok(())
     }
@@ -228,10 +233,9 @@ impl Run<'_> {
                 metrics::write(file, all, self.worst.code(), now)?;
             }
         }
-        if self.args.json {
-            output::json("tmbundle/verify/1", &document(&self.checked))?;
+        if let Some(document) = self.document.take() {
+            document.print()?;
         } else {
-            self.tell_all()?;
             let mut out = page::main();
             self.printer.remedies(&mut out)?;
             self.printer.total(&mut out, false)?;
@@ -242,54 +246,32 @@ impl Run<'_> {
     }
 }
 
+/// What was kept until it was told need not be told again.
+fn told(outcome: &Outcome) {
+    let Some(bands) = outcome.manifest.as_ref().filter(|m| m.untold) else { return };
+    if let Err(e) = manifest::told(bands.file.as_ref()) {
+        output::note(&format!("warning: {e}"));
+    }
+}
+
+/// The exit code for one source.
+fn exit(outcome: &Outcome, from: FailOn) -> Exit {
+    // It could not be examined, or not with what was given.
+    if outcome.died() || outcome.wrong_password {
+        return Exit::Failed;
+    }
+    let worst = outcome.worst();
+    let found = match from {
+        FailOn::Info => worst >= Some(Severity::Info),
+        FailOn::Warning => worst >= Some(Severity::Warning),
+        FailOn::Damage => worst >= Some(Severity::Damage),
+        FailOn::Unchecked => worst >= Some(Severity::Damage) || outcome.unchecked,
+    };
+    let kept = outcome.skipped() && outcome.verdict == Verdict::Damage;
+    if found || kept || outcome.overdue() { Exit::Findings } else { Exit::Ok }
+}
+
 /// `--metrics -`
 fn is_stdout(file: &Path) -> bool {
     file.as_os_str() == "-"
-}
-
-/// Print what came of one source.
-fn tell(printer: &mut Printer, json: bool, checked: &Checked) -> anyhow::Result<()> {
-    if let Some(error) = &checked.error {
-        output::fail_of(&checked.path, error);
-    }
-    if let Some(outcome) = checked.outcome.as_ref().filter(|_| !json) {
-        let mut out = page::main();
-        printer.outcome(&mut out, &checked.name, outcome, checked.took)?;
-        out.flush()?;
-    }
-    Ok(())
-}
-
-fn document(checked: &[Checked]) -> Document<'_> {
-    let failed = checked.iter().filter(|c| c.outcome.is_none());
-    Document {
-        sources: checked.iter().filter_map(|c| c.outcome.as_ref()).collect(),
-        errors: failed
-            .map(|c| Failure {
-                source: c.path.display().to_string(),
-                error: c.error.as_ref().map(Error::to_string).unwrap_or_default(),
-            })
-            .collect(),
-    }
-}
-
-fn options(args: &VerifyArgs) -> Options {
-    let max_age = args.max_age.and_then(|age| i64::try_from(age.as_secs()).ok());
-    Options {
-        quick: args.quick,
-        max_age,
-        jobs: args.access.jobs(),
-        now: clock::now(),
-        read_data: args.read_data,
-        ..Options::default()
-    }
-}
-
-fn fails(outcome: &Outcome, from: FailOn) -> bool {
-    let from = match from {
-        FailOn::Info => Severity::Info,
-        FailOn::Warning => Severity::Warning,
-        FailOn::Damage => Severity::Damage,
-    };
-    outcome.worst() >= Some(from)
 }

@@ -19,6 +19,11 @@ impl Secret {
         Self(Zeroizing::new(bytes))
     }
 
+    /// The bytes as they were given, to hand them on to another process.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// The forms to try: as given, then composed and decomposed, since it is not
     /// documented which of them a Mac's dialogue hands on; last with the line end that
     /// `hdiutil -stdinpass` takes for a part of it.

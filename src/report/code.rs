@@ -3,7 +3,7 @@
 //! `docs/findings.md` is made from this table; a test keeps the two in step.
 
 use super::Severity;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
 /// What a code stands for.
@@ -155,6 +155,18 @@ codes! {
     BandDenied "BAND-DENIED" Warning Nothing []
         "A band may not be read by the user who ran this; whether it is sound is not known, and what lies in it was not checked."
         => "Run it as a user who may read the bundle, or with sudo.";
+    BundleTwice "BUNDLE-TWICE" Warning Nothing []
+        "Another bundle has the same identity: a copy, or a bundle that was given the identity of this one. Each has a manifest of its own."
+        => "If it is a copy, nothing; else find out who made the other one. What the Mac writes to is the one with the newer bands.";
+    PasswordWrong "PASSWORD-WRONG" Warning Nothing []
+        "The password that was given does not open the image, or could not be had; what needs no password was checked."
+        => "Give the password of this very image; --password-command is told which by TMBUNDLE_SOURCE.";
+    ExaminationEnded "EXAMINATION-ENDED" Warning Nothing []
+        "The examination of this source ended before its time: it met a limit (--max-memory, --max-time) or crashed. Nobody knows how the source is."
+        => "Verify it by itself, with more --max-memory or --max-time if it is large; if it crashes, report a bug.";
+    BandSector "BAND-PART-UNREADABLE" Damage Place []
+        "Part of a band cannot be read: the server's disk reports an error there."
+        => "Look at the server's disk now; copy the bundle to another one, and restore the band from another copy.";
     BandUnreadable "BAND-UNREADABLE" Damage Place []
         "A band cannot be read: the disk reports an error or access is denied."
         => "Run as a user who may read it; if that is not the cause, look at the server's disk now.";
@@ -183,10 +195,10 @@ codes! {
         "What was kept of earlier runs (the manifest of bands, or the bundle's record) is damaged; it was put aside and begun anew, so what changed since then cannot be told."
         => "Look at the disk that holds the state directory; the next runs compare again.";
     ManifestUnwritten "MANIFEST-UNWRITTEN" Warning Nothing []
-        "The manifest of bands could not be written at the end of the run, so the next run compares with an older one."
+        "What is kept between runs (the manifest of bands, the bundle's record) could not be read or written, so the next run knows less of this one. The bundle itself was checked."
         => "Look whether the disk of the state directory is full or read-only.";
-    BundleUnverified "BUNDLE-UNVERIFIED" Damage Nothing []
-        "The bundle was skipped again, and its last verification is longer ago than --max-unverified allows; nobody knows how it is."
+    BundleUnverified "BUNDLE-UNVERIFIED" Warning Nothing []
+        "The bundle was skipped again, and its last verification is longer ago than --max-unverified allows; nobody knows how it is. The exit code is 1."
         => "Verify it when no Mac is connected, with --if-busy=wait or check, or on a snapshot of the server's file system.";
     DiskUnreadable "DISK-UNREADABLE" Damage Place []
         "The part of the disk that holds the partition map or the start of a volume cannot be read."
@@ -281,8 +293,8 @@ codes! {
     TmBlocked "TM-BLOCKED" Warning Nothing []
         "The user put off the new backup the Mac asked for; until it starts, nothing is backed up."
         => "Answer the Mac's question, after saving what you need.";
-    TmStale "TM-STALE" Damage Nothing []
-        "The last completed backup is older than --max-age allows."
+    TmStale "TM-STALE" Warning Nothing []
+        "The last completed backup is older than --max-age allows. The exit code is 1, but nothing is damaged."
         => "Look at the Mac: whether it is on, whether the share is full, whether its backups are blocked.";
     TmAgeUnknown "TM-AGE-UNKNOWN" Warning Nothing []
         "--max-age was asked for, but nothing that can be read tells when the last backup was completed."
@@ -471,6 +483,14 @@ impl Code {
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Code {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(d)?;
+        let code = Self::ALL.iter().copied().find(|c| c.name() == name);
+        code.ok_or_else(|| serde::de::Error::custom(format!("no code is called {name}")))
     }
 }
 

@@ -1,12 +1,12 @@
 //! A thing that is wrong, and who listens for it.
 
 use super::{Code, Where};
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 /// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Worth knowing, nothing to do.
@@ -29,7 +29,8 @@ impl Severity {
 }
 
 /// What a finding costs, in files and snapshots.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Cost {
     /// How many files are hit.
     pub files: u64,
@@ -62,16 +63,18 @@ fn is_zero(n: &u64) -> bool {
 }
 
 /// A file or folder that a finding hits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Affected {
     /// Its address in the newest snapshot it appears in, if possible a completed one:
     /// `SNAPSHOT:/PATH`, or
     /// `volume:/PATH`.
     pub address: String,
-    /// The snapshots it appears in, oldest first.
-    pub snapshots: Arc<[String]>,
+    /// The snapshots it appears in: which of the outcome's sets they are. `None` where
+    /// there are too many sets to tell.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub set: Option<u32>,
     /// Whether it is a folder, which then takes all that is in it along.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub folder: bool,
     /// The address of another version that is not hit.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,6 +98,25 @@ pub struct Finding {
     /// What it costs, where that was worked out.
     #[serde(skip_serializing_if = "Option::is_none", rename = "costs")]
     pub cost: Option<Cost>,
+}
+
+/// A finding as one process tells another: the remedy follows from the code.
+#[derive(Deserialize)]
+struct Told {
+    code: Code,
+    severity: Severity,
+    #[serde(rename = "where")]
+    place: Where,
+    message: String,
+    #[serde(rename = "costs", default)]
+    cost: Option<Cost>,
+}
+
+impl<'de> Deserialize<'de> for Finding {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let Told { code, severity, place, message, cost } = Told::deserialize(d)?;
+        Ok(Self { severity, cost, ..Self::new(code, place, message) })
+    }
 }
 
 impl Finding {

@@ -2,7 +2,7 @@
 
 use super::{Finding, Reporter};
 use crate::error::Locus;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
 macro_rules! structures {
@@ -69,6 +69,7 @@ structures! {
     BackupStore "Backups.backupdb" "The folder of all backups.";
     Snapshots "snapshots" "The snapshots.";
     MachineId "MachineID.plist" "What the Mac noted in the bundle of itself.";
+    Examination "examination" "The program's own work on a source.";
     SnapshotHistory "SnapshotHistory.plist" "The bundle's list of completed backups.";
 }
 
@@ -92,6 +93,14 @@ impl From<Structure> for String {
     }
 }
 
+impl<'de> Deserialize<'de> for Structure {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(d)?;
+        let found = Self::ALL.iter().copied().find(|s| s.as_str() == name);
+        found.ok_or_else(|| serde::de::Error::custom(format!("no structure is called {name}")))
+    }
+}
+
 impl Serialize for Structure {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.serialize_str(self.as_str())
@@ -99,7 +108,7 @@ impl Serialize for Structure {
 }
 
 /// Where a finding is. Absent parts are not known or do not apply.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Where {
     /// The structure.
     pub structure: Structure,

@@ -3,14 +3,17 @@
 //!
 //! Nothing of this lies in the source. A bundle's state is found by the bundle's own
 //! identity, not by its path, so that a run on a snapshot of the server's file system
-//! continues what a run on the share itself began.
+//! continues what a run on the share itself began. Copies have the identity in common:
+//! the place (`Spot`) tells them apart.
 
 mod atomic;
 mod identity;
 mod place;
 mod record;
+mod spot;
 
 pub use atomic::{folder as folder_of, write_atomically};
 pub use identity::{Identity, Mark};
 pub use place::{Environment, find_dir, refuse_inside};
-pub use record::{Record, Session};
+pub use record::{Record, Session, held_lock, unwritten};
+pub use spot::Spot;

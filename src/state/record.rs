@@ -1,7 +1,7 @@
 //! The record of one bundle, and the lock that lets one run at a time have it.
 
 use super::place::{make_private, refuse_inside};
-use super::{Identity, write_atomically};
+use super::{Identity, Spot, write_atomically};
 use crate::error::{Error, Result};
 use crate::report::words::span;
 use crate::report::{Code, Finding, Structure, Where};
@@ -24,13 +24,17 @@ const MAX_RECORD: u64 = 64 << 10;
 pub struct Record {
     /// By what it is known.
     pub identity: Identity,
-    /// Its path at the last run, for people who look into the folder.
+    /// Its path at the last run.
     pub path: String,
+    /// Where on its file system it lay at the last run.
+    #[serde(default)]
+    pub spot: Option<Spot>,
     /// When it was first met.
     pub first_seen: i64,
     /// When it was last verified.
     pub verified: Option<i64>,
-    /// What that came to: `ok`, `warning`, `damage`.
+    /// What that came to but for the age of the backup: `ok`, `unchecked`, `warning`,
+    /// `damage`.
     pub verdict: Option<String>,
 }
 
@@ -40,7 +44,7 @@ pub struct Session {
     folder: PathBuf,
     name: String,
     record: Record,
-    problem: Option<String>,
+    problems: Vec<Finding>,
     lock: Option<File>,
 }
 
@@ -55,16 +59,33 @@ impl Session {
         let Some(identity) = Identity::of(layout) else { return Ok(None) };
         refuse_inside(dir, disk.path())?;
         make_private(dir)?;
-        let folder = find(dir, &identity)?;
-        make_private(&folder)?;
-        let (mut record, problem) = match read(&folder.join(RECORD)) {
-            Ok(record) => (record, None),
-            Err(why) => (Record { first_seen: now, ..Record::default() }, why),
+        let path = std::path::absolute(disk.path()).unwrap_or_else(|_| disk.path().to_owned());
+        let spot = Spot::of(&path);
+        let found = find(dir, &identity, spot, &path)?;
+        make_private(&found.folder)?;
+        let mut problems = Vec::new();
+        let mut record = match read(&found.folder.join(RECORD)) {
+            Ok(record) => record,
+            Err(why) => {
+                let restarted = |text| {
+                    Finding::new(Code::ManifestRestarted, Where::of(Structure::Record), text)
+                };
+                problems.extend(why.map(restarted));
+                Record { first_seen: now, ..Record::default() }
+            }
         };
         record.identity = identity.with(&record.identity);
-        record.path = disk.path().display().to_string();
-        let session = Self { folder, name: disk.name(), record, problem, lock: None };
-        session.save()?;
+        record.path = path.display().to_string();
+        record.spot = spot;
+        if let Some(twin) = found.twin {
+            let text = format!("{twin} has the same identity; each has a manifest of its own");
+            problems.push(Finding::new(Code::BundleTwice, Where::of(Structure::Bundle), text));
+        }
+        let mut session =
+            Self { folder: found.folder, name: disk.name(), record, problems, lock: None };
+        if let Err(e) = session.save() {
+            session.problems.push(unwritten(&e));
+        }
         Ok(Some(session))
     }
 
@@ -75,13 +96,23 @@ impl Session {
     pub fn lock(&mut self) -> Result<()> {
         let path = self.folder.join(LOCK);
         let failed = |e| Error::io(format!("cannot lock {}", path.display()), e);
-        let file = OpenOptions::new()
+        let opened = OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(false)
             .mode(0o600)
             .open(&path)
-            .map_err(failed)?;
+            // A file system that can only be read can still be locked.
+            .or_else(|e| File::open(&path).map_err(|_| e));
+        let file = match opened {
+            Ok(file) => file,
+            Err(e) => {
+                if self.problems.iter().all(|f| f.code != Code::ManifestUnwritten) {
+                    self.problems.push(unwritten(&failed(e)));
+                }
+                return Ok(());
+            }
+        };
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
                 self.lock = Some(file);
@@ -104,10 +135,15 @@ impl Session {
         &self.record
     }
 
-    /// A finding if the record was damaged and had to be begun anew.
-    pub fn problem(&self) -> Option<Finding> {
-        let text = self.problem.clone()?;
-        Some(Finding::new(Code::ManifestRestarted, Where::of(Structure::Record), text))
+    /// What is wrong with what was remembered: the record was damaged and begun anew, it
+    /// cannot be written, another bundle has the same identity.
+    pub fn problems(&self) -> &[Finding] {
+        &self.problems
+    }
+
+    /// The last verification.
+    pub fn last(&self) -> Option<(i64, &str)> {
+        Some((self.record.verified?, self.record.verdict.as_deref()?))
     }
 
     /// A finding if the last verification, or if there was none the day the bundle was
@@ -140,25 +176,104 @@ impl Session {
     }
 }
 
-/// The folder of the bundle with this identity: one whose record has its marks, else
-/// the one named after its strongest mark.
-fn find(dir: &Path, identity: &Identity) -> Result<PathBuf> {
-    let own = dir.join(identity.id());
-    if own.join(RECORD).exists() {
-        return Ok(own);
+/// Hold the lock of the folder that a bundle's manifest lies in; `None` where there is
+/// none, as beside a file that the user named.
+///
+/// # Errors
+/// [`Error::Busy`] while a run holds it, [`Error::Io`].
+pub fn held_lock(manifest: &Path) -> Result<Option<File>> {
+    let path = super::folder_of(manifest).join(LOCK);
+    let failed = |e| Error::io(format!("cannot lock {}", path.display()), e);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(failed(e)),
+    };
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Busy(path.display().to_string())),
+        Err(e) => Err(failed(e.into())),
     }
-    // A part of the bundle may be damaged today that told its strongest mark before.
+}
+
+/// The finding that something could not be kept for the next run.
+pub fn unwritten(e: &Error) -> Finding {
+    Finding::new(Code::ManifestUnwritten, Where::of(Structure::Record), e.to_string())
+}
+
+/// Where the state of a bundle lies.
+struct Place {
+    folder: PathBuf,
+    /// Another bundle that has the same identity and is there now.
+    twin: Option<String>,
+}
+
+/// The folder of a bundle: of those whose record has its marks the one that lay at this
+/// spot, else the one that had this path, else one whose bundle is no longer where it
+/// was, for it may have been moved; else a new one, beside that of its twin.
+fn find(dir: &Path, identity: &Identity, spot: Option<Spot>, path: &Path) -> Result<Place> {
+    let known = known(dir, identity)?;
+    let is_path = |r: &Record| Path::new(&r.path) == path;
+    let chosen = known
+        .iter()
+        .find(|k| k.record.spot.is_some() && k.record.spot == spot)
+        .or_else(|| known.iter().find(|k| k.is_same_bundle(spot)))
+        .or_else(|| known.iter().find(|k| is_path(&k.record)))
+        .or_else(|| known.iter().find(|k| k.record.spot.is_none() || !k.is_there()));
+    let others = known.iter().filter(|k| chosen.is_none_or(|c| c.folder != k.folder));
+    let twin = others
+        .filter(|k| k.record.spot.is_some() && !k.is_same_bundle(spot) && k.is_there())
+        .map(|k| k.record.path.clone())
+        .next();
+    let folder = match chosen {
+        Some(known) => known.folder.clone(),
+        None => free(dir, identity),
+    };
+    Ok(Place { folder, twin })
+}
+
+/// A folder's name that no other bundle's state has. One whose record cannot be read is
+/// the bundle's own.
+fn free(dir: &Path, identity: &Identity) -> PathBuf {
+    let taken = |folder: &PathBuf| read(&folder.join(RECORD)).is_ok();
+    let own = dir.join(identity.id());
+    let others = (2..u32::MAX).map(|n| dir.join(format!("{}-{n}", identity.id())));
+    std::iter::once(own.clone()).chain(others).find(|f| !taken(f)).unwrap_or(own)
+}
+
+/// A record and its folder.
+struct KnownBundle {
+    folder: PathBuf,
+    record: Record,
+}
+
+impl KnownBundle {
+    fn is_same_bundle(&self, spot: Option<Spot>) -> bool {
+        self.record.spot.zip(spot).is_some_and(|(a, b)| a.is_same_bundle(b))
+    }
+
+    /// Whether it is still where the last run saw it.
+    fn is_there(&self) -> bool {
+        self.record.spot.is_some() && Spot::of(Path::new(&self.record.path)) == self.record.spot
+    }
+}
+
+/// All that is known under an identity. The strongest mark names the folder, but a part
+/// of the bundle may be damaged today that told it before.
+fn known(dir: &Path, identity: &Identity) -> Result<Vec<KnownBundle>> {
     let entries = std::fs::read_dir(dir)
         .map_err(|e| Error::io(format!("cannot list {}", dir.display()), e))?;
-    let mut known: Vec<PathBuf> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|folder| {
-            let record = read(&folder.join(RECORD));
-            record.is_ok_and(|r| r.identity.matches(identity) == Some(true))
+    let mut known: Vec<KnownBundle> = entries
+        .filter_map(|entry| {
+            let folder = entry.ok()?.path();
+            let record = read(&folder.join(RECORD)).ok()?;
+            let same = record.identity.matches(identity) == Some(true)
+                || record.identity == *identity && identity.is_path_only();
+            same.then_some(KnownBundle { folder, record })
         })
         .collect();
-    known.sort_unstable();
-    Ok(known.into_iter().next().unwrap_or(own))
+    known.sort_unstable_by(|a, b| a.folder.cmp(&b.folder));
+    Ok(known)
 }
 
 /// Read a record. The error is `None` where there is none yet.

@@ -325,8 +325,9 @@ fn one_of<'a>(
 ) -> Result<(&'a Computer, &'a Snapshot)> {
     let whole = || candidates.iter().copied().filter(|(_, s)| s.state.is_whole());
     if word == "latest" {
+        let now = jiff::Timestamp::now().as_second();
         return whole()
-            .max_by(|(_, a), (_, b)| a.age_key().cmp(&b.age_key()))
+            .max_by(|(_, a), (_, b)| a.order(now).cmp(&b.order(now)))
             .ok_or_else(|| Error::NotFound("no snapshot was ever completed".into()));
     }
     let exact: Vec<_> = candidates.iter().copied().filter(|(_, s)| s.name == word).collect();

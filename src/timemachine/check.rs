@@ -2,7 +2,7 @@
 //! whether what it recorded agrees (`formats/timemachine-hfs.md` section 5, whose
 //! invariants B1 to B10 are meant below; `formats/sparsebundle.md` 5 and 6).
 
-use super::{Backup, Computer, Snapshot, State, stamp_micros};
+use super::{Backup, Computer, Snapshot, State, has_come, stamp_micros};
 use crate::bundle::TimeMachinePlists;
 use crate::report::words::{bytes, span};
 use crate::report::{Code, Finding, Reporter, Structure, Where};
@@ -13,6 +13,8 @@ const LONG: i64 = 3 * DAY;
 const DAY: i64 = 86_400;
 const HOUR: i64 = 3600;
 const MICROS: i64 = 1_000_000;
+/// Impossible dates of the history that are told one by one.
+const MAX_AHEAD: usize = 3;
 
 /// What is known about a backup, from the bundle and from the volume.
 #[derive(Default)]
@@ -52,15 +54,18 @@ pub fn check(known: &Known<'_>, max_age: Option<i64>, now: i64, reporter: &dyn R
         }
         c.history(backup);
     }
+    c.history_ahead();
     c.age(max_age);
 }
 
 /// Completion of the newest backup, in seconds since 1970, wherever it is recorded.
-pub fn last_completed(known: &Known<'_>) -> Option<i64> {
-    let history = known.plists.and_then(|p| p.history.as_ref()?.last()?.completed);
-    let newest = known.backup.and_then(|b| b.latest());
-    let on_volume = newest.and_then(|(_, s)| Some(s.age_key().0 / MICROS).filter(|t| *t > 0));
-    history.max(on_volume)
+/// What has not come by `now` is no date of a backup.
+pub fn last_completed(known: &Known<'_>, now: i64) -> Option<i64> {
+    let history = known.plists.and_then(|p| p.history.as_ref());
+    let noted = history.and_then(|h| h.last_at(now.saturating_add(DAY))?.completed);
+    let newest = known.backup.and_then(|b| b.latest_at(now));
+    let on_volume = newest.map(|(_, s)| s.age_key().0 / MICROS);
+    noted.max(on_volume.filter(|t| *t > 0 && has_come(*t, now)))
 }
 
 /// Whether a name in the bundle's history is a snapshot's. On APFS it ends in `.backup`.
@@ -125,8 +130,7 @@ impl Check<'_> {
             let text = format!("{} was completed before it was started", s.name);
             self.say(Code::TmDates, Structure::Snapshots, text);
         }
-        // A clock may be a little ahead.
-        if completed / MICROS > self.now.saturating_add(DAY) {
+        if !has_come(completed / MICROS, self.now) {
             let text = format!("{} was completed in the future, says its date", s.name);
             self.say(Code::TmDates, Structure::Snapshots, text);
         }
@@ -195,7 +199,7 @@ impl Check<'_> {
         let names = history.entries.iter().filter_map(|e| e.name.as_deref());
         let gone: Vec<&str> =
             names.filter(|name| !backup.snapshots().any(|(_, s)| is_of(name, s))).collect();
-        let last = history.last().and_then(|e| e.name.as_deref());
+        let last = history.last_at(self.now.saturating_add(DAY)).and_then(|e| e.name.as_deref());
         if self.known.broken {
             return;
         }
@@ -212,15 +216,34 @@ impl Check<'_> {
         }
     }
 
+    /// Dates in the bundle's history that have not come: also without the volume.
+    fn history_ahead(&self) {
+        let history = self.known.plists.and_then(|p| p.history.as_ref());
+        let entries = history.map(|h| h.entries.as_slice()).unwrap_or_default();
+        let ahead = entries.iter().filter(|e| e.completed.is_some_and(|t| !has_come(t, self.now)));
+        let on_volume = |name: Option<&str>| {
+            let mut all = self.known.backup.into_iter().flat_map(Backup::snapshots);
+            name.is_some_and(|name| all.any(|(_, s)| s.name == name && s.is_ahead(self.now)))
+        };
+        // Those on the volume are told there.
+        for e in ahead.filter(|e| !on_volume(e.name.as_deref())).take(MAX_AHEAD) {
+            let name = e.name.as_deref().unwrap_or("a backup");
+            let text = format!("{name} was completed in the future, says the bundle's history");
+            self.say(Code::TmDates, Structure::SnapshotHistory, text);
+        }
+    }
+
     fn age(&self, max_age: Option<i64>) {
         let free = self.known.free.map_or_else(String::new, |free| {
             format!("; {} are free where the bundle lies", bytes(free))
         });
-        let Some(last) = last_completed(self.known) else {
+        let Some(last) = last_completed(self.known, self.now) else {
             // An empty history says so, and so does a volume that was read whole.
             let history = self.known.plists.and_then(|p| p.history.as_ref());
-            let none = history.is_some_and(|h| h.entries.is_empty())
-                || self.known.backup.is_some() && !self.known.broken;
+            let noted = history.is_some_and(|h| !h.entries.is_empty());
+            let kept = |b: &Backup| b.latest_at(self.now).is_some();
+            let none = history.is_some() && !noted
+                || !noted && !self.known.broken && self.known.backup.is_some_and(|b| !kept(b));
             if none {
                 let text = format!("no backup was ever completed{free}");
                 self.say(Code::TmNeverCompleted, Structure::Snapshots, text);

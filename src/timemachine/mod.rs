@@ -130,11 +130,17 @@ pub struct VolumeStore {
 }
 
 impl Backup {
-    /// The newest snapshot that is whole, of all computers, with its computer.
+    /// The newest snapshot that is whole, of all computers, with its computer. One whose
+    /// date lies in the future is it only where there is no other.
     pub fn latest(&self) -> Option<(&Computer, &Snapshot)> {
+        self.latest_at(jiff::Timestamp::now().as_second())
+    }
+
+    /// The same for somebody whose clock says `now`, in seconds since 1970.
+    pub fn latest_at(&self, now: i64) -> Option<(&Computer, &Snapshot)> {
         self.snapshots()
             .filter(|(_, s)| s.state.is_whole())
-            .max_by(|a, b| a.1.age_key().cmp(&b.1.age_key()))
+            .max_by(|a, b| a.1.order(now).cmp(&b.1.order(now)))
     }
 
     /// Every snapshot with its computer.
@@ -143,7 +149,27 @@ impl Backup {
     }
 }
 
+/// Seconds that a date may lie ahead of the clock: clocks differ, and the name of a
+/// snapshot is in the Mac's local time.
+const AHEAD: i64 = 86_400;
+
+/// Whether a date, in seconds since 1970, is one that can have come by `now`.
+pub fn has_come(date: i64, now: i64) -> bool {
+    date <= now.saturating_add(AHEAD)
+}
+
 impl Snapshot {
+    /// Whether its date lies in the future of somebody whose clock says `now` (seconds
+    /// since 1970): then it tells nothing about how old it is.
+    pub fn is_ahead(&self, now: i64) -> bool {
+        !has_come(self.age_key().0 / 1_000_000, now)
+    }
+
+    /// Orders snapshots in time, those before all others whose date is impossible.
+    fn order(&self, now: i64) -> (bool, (i64, i64, &str)) {
+        (!self.is_ahead(now), self.age_key())
+    }
+
     /// Orders snapshots in time: by date where there is one, else by name.
     fn age_key(&self) -> (i64, i64, &str) {
         let date = self.completed.or(self.started).or_else(|| stamp_micros(&self.name));
@@ -171,6 +197,53 @@ fn stamp_micros(name: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn snapshot(name: &str, completed: Option<i64>) -> Snapshot {
+        Snapshot {
+            name: name.into(),
+            view: ViewId::LIVE,
+            top: Top::Folder(NodeId(1)),
+            state: State::Complete,
+            raw_state: None,
+            number: None,
+            started: None,
+            completed,
+            bytes_copied: None,
+            volumes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_date_that_has_not_come_is_never_the_newest() {
+        let day = 86_400;
+        let now = 1_600_000_000;
+        let dated = |name: &str, at: i64| snapshot(name, Some(at * 1_000_000));
+        let mut backup = Backup {
+            computers: vec![Computer {
+                name: "Mac".into(),
+                node: NodeId(1),
+                host_uuid: None,
+                model: None,
+                mac_address: None,
+                latest_link: None,
+                snapshots: vec![
+                    dated("old", now - 9 * day),
+                    dated("true", now - day),
+                    dated("far", now + 400 * day),
+                    snapshot("2099-01-01-000000", None),
+                ],
+            }],
+            ..Backup::default()
+        };
+        let latest = |b: &Backup| b.latest_at(now).map(|(_, s)| s.name.clone());
+        assert_eq!(latest(&backup).as_deref(), Some("true"));
+        // A clock that is a little ahead, or another time zone.
+        backup.computers[0].snapshots.push(dated("ahead", now + day - 1));
+        assert_eq!(latest(&backup).as_deref(), Some("ahead"));
+        // Where there is nothing else, as when the server's clock was reset.
+        backup.computers[0].snapshots.retain(|s| s.is_ahead(now));
+        assert_eq!(latest(&backup).as_deref(), Some("2099-01-01-000000"));
+    }
 
     #[test]
     fn stamps() {

@@ -23,6 +23,7 @@ pub struct Written {
     newest: Option<(i64, i64)>,
     /// Whether a band belongs to another user than ours.
     by_others: bool,
+    stored: u64,
 }
 
 fn modified(stat: &Stat) -> (i64, i64) {
@@ -38,6 +39,11 @@ impl Written {
     /// The oldest and the newest date.
     pub fn span(&self) -> Option<(i64, i64)> {
         Some((self.oldest?, self.newest?.0))
+    }
+
+    /// Bytes that the bands take on the server's disk.
+    pub fn stored(&self) -> u64 {
+        self.stored
     }
 
     /// Whether a band was written since.
@@ -85,6 +91,7 @@ pub fn check(
                 let len = u64::try_from(stat.st_size).unwrap_or(0);
                 let allocated = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512);
                 seen.insert(*index, Seen { len, whole: allocated >= len });
+                written.stored = written.stored.saturating_add(allocated);
                 if len > bands.band_size() {
                     let text = format!("{len} bytes, more than a band's {}", bands.band_size());
                     report(Code::BandTooLong, text);

@@ -1,6 +1,8 @@
 //! What findings cost: from places on the disk to files, and from files to the
 //! snapshots they appear in.
 
+use super::SnapshotSets;
+use super::sets::SetsOf;
 use crate::bundle::Bands;
 use crate::error::Result;
 use crate::fs::{FileSystem, Kind, NodeId, Owned, Owner, Views};
@@ -16,6 +18,8 @@ use std::ops::Range;
 
 /// Files and folders that are listed in all findings together; more are counted.
 const MAX_LISTED: usize = 1_000_000;
+/// Bytes of their addresses, in all findings together.
+const MAX_LETTERS: usize = 64 << 20;
 /// Files for which other versions are looked for.
 const MAX_COMPARED: usize = 20_000;
 /// CNIDs below belong to the volume itself, not to a user's files.
@@ -40,6 +44,7 @@ pub(super) fn attach(
     evidence: &Evidence,
     mut losses: Vec<Loss>,
     findings: &mut Vec<Finding>,
+    sets: &mut SnapshotSets,
     progress: &dyn Progress,
 ) -> Result<()> {
     let bytes = volume.found.range();
@@ -63,7 +68,7 @@ pub(super) fn attach(
         .filter_map(|p| p.finding.place.band.clone())
         .collect();
     losses.retain(|l| l.how == Presence::Hole || !told.contains(&Bands::name(l.band)));
-    let done = work_out(volume, evidence, losses, &mut probes, progress);
+    let done = work_out(volume, evidence, losses, &mut probes, sets, progress);
     for mut probe in probes {
         if probe.loss.is_none() || !probe.nodes.is_empty() {
             describe(&mut probe);
@@ -118,6 +123,7 @@ fn work_out(
     evidence: &Evidence,
     losses: Vec<Loss>,
     probes: &mut Vec<Probe>,
+    sets: &mut SnapshotSets,
     progress: &dyn Progress,
 ) -> Result<()> {
     let of_findings = probes.iter().flat_map(|p| p.ranges.iter().cloned());
@@ -131,7 +137,7 @@ fn work_out(
         probes.extend(judge(losses, volume, evidence, &owned, progress)?);
         give(&owned, probes);
     }
-    price(volume, probes, progress)
+    price(volume, probes, sets, progress)
 }
 
 /// What was lost, judged now that it is known whose it is. What is free of meaning is left
@@ -209,7 +215,12 @@ fn give(owned: &[Owned], probes: &mut [Probe]) {
 }
 
 /// Snapshots and other versions of all files that are hit.
-fn price(volume: &OpenVolume, probes: &mut [Probe], progress: &dyn Progress) -> Result<()> {
+fn price(
+    volume: &OpenVolume,
+    probes: &mut [Probe],
+    sets: &mut SnapshotSets,
+    progress: &dyn Progress,
+) -> Result<()> {
     let fs = volume.fs();
     let mut at = Appearances::new(fs, volume.backup.as_ref());
     let damaged: HashSet<NodeId> = probes
@@ -217,26 +228,28 @@ fn price(volume: &OpenVolume, probes: &mut [Probe], progress: &dyn Progress) -> 
         .filter(|p| p.loss.as_ref().is_none_or(|l| l.1.standing != Standing::Free))
         .flat_map(|p| p.nodes.keys().copied())
         .collect();
-    let mut pricing = Pricing { fs, damaged: &damaged, listed: 0, compared: 0 };
+    let sets = SetsOf::new(sets, &at);
+    let mut pricing = Pricing { fs, damaged: &damaged, sets, listed: 0, letters: 0, compared: 0 };
     for probe in probes {
         let mut cost =
             Cost { of_snapshots: crate::io::bytes::to_u64(at.snapshot_count()), ..Cost::default() };
         let mut snapshots = BTreeSet::new();
-        let mut sets = HashSet::new();
+        let (mut seen_sets, mut affected) = (HashSet::new(), Vec::new());
         for node in probe.nodes.keys() {
             progress.check()?;
             let seen = at.of(*node);
             // What appears alike shares its set: once is enough.
-            if sets.insert(seen.snapshots.as_ptr().addr()) {
+            if seen_sets.insert(seen.snapshots.as_ptr().addr()) {
                 snapshots.extend(seen.snapshots.iter().copied());
             }
-            pricing.add(*node, seen, &mut at, &mut cost);
+            pricing.add(*node, seen, &mut at, &mut cost, &mut affected);
         }
         cost.snapshots = crate::io::bytes::to_u64(snapshots.len());
         let name = |i: Option<&usize>| i.map(|i| at.snapshot_name(*i).to_owned());
         cost.first_snapshot = name(snapshots.first());
         cost.last_snapshot = name(snapshots.last());
-        cost.affected.sort_by_cached_key(telling);
+        affected.sort_by(|a, b| a.0.cmp(&b.0));
+        cost.affected = affected.into_iter().map(|(_, a)| a).collect();
         probe.finding.cost = Some(cost);
     }
     Ok(())
@@ -244,20 +257,27 @@ fn price(volume: &OpenVolume, probes: &mut [Probe], progress: &dyn Progress) -> 
 
 /// Orders what is hit for people: a user's files before Time Machine's own (`/.…`),
 /// those in the newest snapshot first.
-fn telling(a: &Affected) -> (bool, std::cmp::Reverse<Option<String>>, String) {
-    let own = a.address.contains(":/.");
-    (own, std::cmp::Reverse(a.snapshots.last().cloned()), a.address.clone())
-}
+type Telling = (bool, std::cmp::Reverse<Option<usize>>, String);
 
 struct Pricing<'a> {
     fs: &'a dyn FileSystem,
     damaged: &'a HashSet<NodeId>,
+    sets: SetsOf<'a>,
     listed: usize,
+    /// Bytes of all addresses that are listed.
+    letters: usize,
     compared: usize,
 }
 
 impl Pricing<'_> {
-    fn add(&mut self, node: NodeId, seen: Appearance, at: &mut Appearances<'_>, cost: &mut Cost) {
+    fn add(
+        &mut self,
+        node: NodeId,
+        seen: Appearance,
+        at: &mut Appearances<'_>,
+        cost: &mut Cost,
+        affected: &mut Vec<(Telling, Affected)>,
+    ) {
         let folder = self.fs.metadata(node).is_ok_and(|m| m.kind == Kind::Directory);
         *(if folder { &mut cost.folders } else { &mut cost.files }) += 1;
         let mut intact = None;
@@ -266,13 +286,18 @@ impl Pricing<'_> {
             intact = at.other_version(node, &seen, &|n| self.damaged.contains(&n));
             *cost.intact_elsewhere.get_or_insert(0) += u64::from(intact.is_some());
         }
-        if self.listed >= MAX_LISTED {
+        let letters = seen.address.len() + intact.as_ref().map_or(0, String::len);
+        if self.listed >= MAX_LISTED || self.letters + letters > MAX_LETTERS {
             cost.not_listed += 1;
             return;
         }
         self.listed += 1;
-        let snapshots = at.snapshot_names(&seen.snapshots);
-        cost.affected.push(Affected { address: seen.address, snapshots, folder, intact });
+        self.letters += letters;
+        let set = self.sets.number(&seen.snapshots);
+        let own = seen.address.contains(":/.");
+        let newest = std::cmp::Reverse(seen.snapshots.last().copied());
+        let telling = (own, newest, seen.address.clone());
+        affected.push((telling, Affected { address: seen.address, set, folder, intact }));
     }
 }
 

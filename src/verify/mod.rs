@@ -7,24 +7,27 @@ mod costs;
 pub mod manifest;
 mod opened;
 mod outcome;
+mod sets;
 mod subset;
 mod volumes;
 
-pub use outcome::{Layer, LayerState, NotChecked, Outcome, Verdict};
+pub use outcome::{Last, Layer, LayerState, NotChecked, Outcome, Verdict};
+pub use sets::SnapshotSets;
 pub use subset::{Subset, duration};
 
 use crate::bundle::{BandListing, Bundle, Token, busy, mapped};
 use crate::disk::{Container, Disk};
 use crate::error::{Error, Result};
 use crate::io::bytes::to_u64;
-use crate::report::{
-    Code, Collector, Finding, Progress, Reporter, Severity, Silently, Structure, Where, Worst,
-};
+use crate::report::{Code, Collector, Finding, Progress, Reporter, Severity, Structure, Where};
 use crate::timemachine::check::{Known, last_completed};
 use crate::timemachine::{self, Archive, Backup};
 use crate::volume::Layout;
 use bands::Written;
 use manifest::ManifestRun;
+use outcome::Kinds;
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 
 /// What to check.
 #[derive(Debug, Clone, Default)]
@@ -43,6 +46,24 @@ pub struct Options {
     pub manifest: Option<manifest::Options>,
     /// What the caller found before, to be reported with the rest.
     pub before: Vec<Finding>,
+    /// What the caller could not do that was asked for: what, and why not.
+    pub not_checked: Vec<(String, String)>,
+    /// The volume is not to be touched.
+    pub leave: Option<Leave>,
+    /// A password was given, but it did not help; why.
+    pub bad_password: Option<String>,
+    /// Told of the bytes that the bands take, once that is known: the time and memory
+    /// that the rest may need follow from it.
+    pub weighed: Option<fn(u64)>,
+}
+
+/// Why the volume of a bundle is left alone.
+#[derive(Debug, Clone, Default)]
+pub struct Leave {
+    /// What uses it.
+    pub why: String,
+    /// What is known of it.
+    pub last: Option<Last>,
 }
 
 /// A band that was written so many seconds ago is being written.
@@ -67,22 +88,21 @@ pub fn verify(
             let place = Where::of(Structure::InfoPlist);
             collector.report(Finding::new(Code::InfoLost, place, c.to_string()));
             outcome.skip("everything else", "the band size is not known");
+            options.before.into_iter().for_each(|f| collector.report(f));
             let (findings, more) = collector.into_findings();
-            outcome.finish(findings, more, false);
+            outcome.finish(findings, more, false, options.max_age.is_some());
             return Ok(outcome);
         }
         Err(e) => return Err(e),
     };
     let disk = layout.disk();
     outcome.describe(disk);
-    for finding in &options.before {
-        collector.report(finding.clone());
-    }
+    outcome.begin(&options, &collector);
     let before = disk.bundle().map(busy::stamp);
     let mut signs = disk.bundle().map(busy::signs).unwrap_or_default();
-    let quick = options.quick;
-    let silently = &Silently(progress);
-    let job = Job { reporter: &collector, progress, silently, options };
+    let (quick, aged) = (options.quick || options.leave.is_some(), options.max_age.is_some());
+    let beside = &Beside(progress);
+    let job = Job { reporter: &collector, progress, beside, options };
     let (mut listing, mut written) = (None, Written::default());
     if let Container::Bundle(bundle) = disk.container() {
         let bands = bundle.bands().list()?;
@@ -97,14 +117,15 @@ pub fn verify(
         if job.reporter.any(|f| f.code == Code::BandDenied) {
             outcome.skip("some bands", "this user may not read them");
         }
+        if let Some(weighed) = job.options.weighed {
+            weighed(written.stored());
+        }
         listing = Some(bands);
     }
     // Before the long work, so that a wrong file is told at once.
     let manifest = job.open_manifest(&layout, listing.as_ref(), &mut outcome)?;
-    job.disk(&layout, &mut outcome)?;
-    job.foreign_token(disk);
-    if let Some((bundle, listing)) = disk.bundle().zip(listing.as_ref()) {
-        job.token(bundle, listing);
+    if job.options.leave.is_none() {
+        job.volumes_of(&layout, listing.as_ref(), &mut outcome)?;
     }
     let archive = if quick { None } else { Archive::open(&layout).ok() };
     job.time_machine(disk, archive.as_ref(), written, &mut outcome)?;
@@ -119,7 +140,9 @@ pub fn verify(
     let (mut findings, more) = collector.into_findings();
     if let Some(archive) = &archive {
         let gone = outcome.manifest.as_ref().map(|m| m.gone_bands.as_slice()).unwrap_or_default();
-        opened::costs(disk, archive, gone, &mut findings, progress)?;
+        let mut sets = SnapshotSets::default();
+        opened::costs(disk, archive, gone, &mut findings, &mut sets, progress)?;
+        outcome.snapshots = sets;
     }
     let rewritten = match (disk.bundle(), &listing) {
         (Some(bundle), Some(listing)) if !quick => written.since(&bundle.bands(), listing),
@@ -132,32 +155,19 @@ pub fn verify(
     if let Some(bundle) = disk.bundle() {
         bundle.bands().in_place()?;
     }
-    if !signs.is_empty() {
+    if !signs.is_empty() && !outcome.skipped {
         let text = format!("a Mac is using the bundle: {}", signs.join("; "));
         findings.push(Finding::new(Code::BundleBusy, Where::of(Structure::Bundle), text));
     }
-    outcome.finish(findings, more, !signs.is_empty());
+    outcome.finish(findings, more, !signs.is_empty(), aged);
     Ok(outcome)
-}
-
-/// The outcome for a bundle that was left alone because it is in use. `unverified`: that
-/// this goes on for too long.
-pub fn skipped(path: &std::path::Path, why: &str, unverified: Option<Finding>) -> Outcome {
-    let mut outcome = Outcome::new(path);
-    let text = format!("{why}; it was not checked");
-    let mut findings = vec![Finding::new(Code::BundleSkipped, Where::of(Structure::Bundle), text)];
-    findings.extend(unverified);
-    outcome.skip("everything", why);
-    outcome.busy = true;
-    outcome.finish(findings, Vec::new(), false);
-    outcome
 }
 
 /// Compare the bands with what earlier runs read.
 fn finish_manifest(run: ManifestRun<'_>, outcome: &mut Outcome) -> Result<()> {
     let (counts, worst) = run.finish()?;
     let (state, text) = (LayerState::of(worst), counts.text());
-    outcome.layers.push(Layer { name: "manifest", state, text });
+    outcome.layers.push(Layer::new("manifest", state, text));
     outcome.manifest = Some(counts);
     Ok(())
 }
@@ -165,21 +175,26 @@ fn finish_manifest(run: ManifestRun<'_>, outcome: &mut Outcome) -> Result<()> {
 struct Job<'a> {
     reporter: &'a Collector,
     progress: &'a dyn Progress,
-    silently: &'a dyn Progress,
+    beside: &'a dyn Progress,
     options: Options,
 }
 
 impl Job<'_> {
-    /// How bad the worst of what `check` reports is; it all goes on to the collector.
+    /// Add a layer, of which it is noted what `check` reports; it all goes on to the
+    /// collector.
     fn layer(
         &self,
         outcome: &mut Outcome,
         name: &'static str,
         check: impl FnOnce(&dyn Reporter) -> Result<String>,
     ) -> Result<()> {
-        let worst = Worst::of(self.reporter);
-        let text = check(&worst)?;
-        outcome.layers.push(Layer { name, state: LayerState::of(worst.seen()), text });
+        let watch = Watch::new(self.reporter);
+        let text = check(&watch)?;
+        let found = watch.into_found();
+        // How it fared is worked out when all is known.
+        let mut layer = Layer::new(name, LayerState::Ok, text);
+        layer.found = found;
+        outcome.layers.push(layer);
         Ok(())
     }
 
@@ -240,15 +255,50 @@ impl Job<'_> {
     ) -> Result<Option<ManifestRun<'a>>> {
         let Some(options) = &self.options.manifest else { return Ok(None) };
         let Some(listing) = listing else {
-            outcome.skip("manifest", "only a bundle has bands");
+            outcome.skip_as_asked("manifest", "only a bundle has bands");
             return Ok(None);
         };
-        // Beside the reading of the files it has nothing to show of its own.
+        // Beside the reading of the files it has no phase of its own.
         let progress = match self.options.read_data {
-            Some(_) => self.silently,
+            Some(_) => self.beside,
             None => self.progress,
         };
-        ManifestRun::new(layout, listing, options, self.reporter, progress).map(Some)
+        match ManifestRun::new(layout, listing, options, self.reporter, progress) {
+            Ok(run) => Ok(Some(run)),
+            // What the user named and is no manifest is his to see to; that no state can
+            // be kept is no reason to leave the bundle unchecked.
+            Err(e @ (Error::Invalid(_) | Error::Interrupted)) => Err(e),
+            Err(e) => {
+                let place = Where::of(Structure::Manifest);
+                let text = e.to_string();
+                outcome.skip("manifest", &text);
+                self.reporter.report(Finding::new(Code::ManifestUnwritten, place, text));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Encryption, partition map and volumes; then what their loss means.
+    fn volumes_of(
+        &self,
+        layout: &Layout,
+        listing: Option<&BandListing>,
+        outcome: &mut Outcome,
+    ) -> Result<()> {
+        self.disk(layout, outcome)?;
+        let disk = layout.disk();
+        if disk.locked().is_some() {
+            let layer = outcome.layers.iter_mut().find(|l| l.name == "encryption");
+            layer.into_iter().for_each(|l| l.state = LayerState::Unchecked);
+            if let Some(why) = &self.options.bad_password {
+                outcome.explain_skipped("contents", why);
+            }
+        }
+        self.foreign_token(disk);
+        if let Some((bundle, listing)) = disk.bundle().zip(listing) {
+            self.token(bundle, listing);
+        }
+        Ok(())
     }
 
     /// The state of the backups, from the bundle and, if it opens, from the volume.
@@ -270,7 +320,7 @@ impl Job<'_> {
                 .reporter
                 .any(|f| f.severity == Severity::Damage && f.place.partition.is_some()),
         };
-        let last = last_completed(&known);
+        let last = last_completed(&known, self.options.now);
         outcome.last_completed = last;
         let is_backup = backup.is_some() || plists.as_ref().is_some_and(|p| p.machine.is_some());
         if !is_backup && last.is_none() && self.options.max_age.is_none() {
@@ -278,21 +328,68 @@ impl Job<'_> {
         }
         self.layer(outcome, "snapshots", |reporter| {
             timemachine::check::check(&known, self.options.max_age, self.options.now, reporter);
-            Ok(snapshots_text(backup, &known))
-        })
+            Ok(snapshots_text(backup, &known, self.options.now))
+        })?;
+        if self.reporter.any(|f| f.code == Code::TmAgeUnknown) {
+            outcome.skip("age of the last backup", "nothing that can be read tells it");
+        }
+        Ok(())
     }
 }
 
-fn snapshots_text(backup: Option<&Backup>, known: &Known<'_>) -> String {
+/// Shows what is done in somebody else's phase.
+struct Beside<'a>(&'a dyn Progress);
+
+impl Progress for Beside<'_> {
+    fn advance(&self, n: u64) {
+        self.0.advance(n);
+    }
+    fn saving(&self, now: bool) {
+        self.0.saving(now);
+    }
+    fn interrupted(&self) -> bool {
+        self.0.interrupted()
+    }
+}
+
+/// Passes findings on and remembers of what kind they were.
+struct Watch<'a> {
+    inner: &'a Collector,
+    found: Mutex<BTreeSet<Kinds>>,
+}
+
+impl<'a> Watch<'a> {
+    fn new(inner: &'a Collector) -> Self {
+        Self { inner, found: Mutex::default() }
+    }
+
+    fn into_found(self) -> BTreeSet<Kinds> {
+        self.found.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reporter for Watch<'_> {
+    fn report(&self, finding: Finding) {
+        let kind = outcome::kind(&finding);
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(kind);
+        self.inner.report(finding);
+    }
+}
+
+fn snapshots_text(backup: Option<&Backup>, known: &Known<'_>, now: i64) -> String {
     let history = || known.plists.and_then(|p| p.history.as_ref());
     match (backup, history()) {
         (Some(b), _) => {
-            let newest =
-                b.latest().map_or("none completed".into(), |(_, s)| format!("newest {}", s.name));
+            let newest = b
+                .latest_at(now)
+                .map_or("none completed".into(), |(_, s)| format!("newest {}", s.name));
             format!("{}, {newest}", b.snapshots().count())
         }
         (None, Some(h)) => {
-            let newest = h.last().and_then(|e| e.name.as_deref()).unwrap_or("none");
+            let newest = h
+                .last_at(now.saturating_add(86_400))
+                .and_then(|e| e.name.as_deref())
+                .unwrap_or("none");
             format!("{} in the bundle's history, last {newest}", h.entries.len())
         }
         (None, None) => "none seen".into(),

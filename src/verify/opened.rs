@@ -3,19 +3,25 @@
 
 use super::contents::ReadAlong;
 use super::manifest::ManifestRun;
-use super::{Job, Outcome, Subset, contents, costs as pricing};
+use super::{Job, Outcome, SnapshotSets, Subset, contents, costs as pricing};
 use crate::bundle::Bundle;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::losses::{self, Evidence};
 use crate::report::{Finding, Progress, Quality, Scope, Structure, Subject};
 use crate::timemachine::{Appearances, Archive, OpenVolume};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Hashes the bands ahead of who reads the files.
-struct Along<'m>(Mutex<ManifestRun<'m>>);
+struct Along<'m>(Mutex<ManifestRun<'m>>, AtomicU64);
 
 impl ReadAlong for Along<'_> {
+    fn bytes(&self) -> u64 {
+        // Of several volumes the first is told.
+        self.1.swap(0, Ordering::Relaxed)
+    }
+
     fn before(&self, offset: u64) -> Result<()> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).advance_to(offset)
     }
@@ -25,17 +31,22 @@ impl Job<'_> {
     /// Read the files of all volumes, if that was asked for; the run over the bands goes
     /// along, so that what both need is read from the disk once.
     pub(super) fn contents<'m>(
-        &self,
+        &'m self,
         archive: &Archive,
         manifest: Option<ManifestRun<'m>>,
         outcome: &mut Outcome,
     ) -> Result<Option<ManifestRun<'m>>> {
         let Some(subset) = self.options.read_data else { return Ok(manifest) };
-        let along = manifest.map(|run| Along(Mutex::new(run)));
+        let bands = manifest.as_ref().map_or(0, ManifestRun::due);
+        let along = manifest.map(|run| Along(Mutex::new(run), AtomicU64::new(bands)));
         for volume in &archive.open {
             self.contents_of(volume, subset, along.as_ref(), outcome)?;
         }
-        Ok(along.map(|a| a.0.into_inner().unwrap_or_else(PoisonError::into_inner)))
+        let mut run = along.map(|a| a.0.into_inner().unwrap_or_else(PoisonError::into_inner));
+        if let Some(run) = &mut run {
+            run.alone(self.progress);
+        }
+        Ok(run)
     }
 
     fn contents_of(
@@ -80,6 +91,7 @@ pub(super) fn costs(
     archive: &Archive,
     gone: &[u64],
     findings: &mut Vec<Finding>,
+    sets: &mut SnapshotSets,
     progress: &dyn Progress,
 ) -> Result<()> {
     let bands = disk.bundle().map(Bundle::bands);
@@ -94,7 +106,7 @@ pub(super) fn costs(
         };
         // Of a broken volume, what could be read has been used.
         let losses = unless_interrupted(losses)?.unwrap_or_default();
-        let attached = pricing::attach(volume, &evidence, losses, findings, progress);
+        let attached = pricing::attach(volume, &evidence, losses, findings, sets, progress);
         unless_interrupted(attached)?;
     }
     Ok(())

@@ -1,45 +1,63 @@
 //! What a verification came to.
 
+use super::SnapshotSets;
 use super::contents::Contents;
 use crate::disk::Disk;
-use crate::report::{Code, Finding, Quality, Severity};
-use serde::Serialize;
-use std::collections::BTreeMap;
+use crate::report::words::span;
+use crate::report::{Code, Finding, Quality, Reporter, Severity, Structure, Where};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// What the system says where this user may not read.
 const DENIED: &str = "Permission denied (os error 13)";
 
-/// The answer in one word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// The answer in one word, the better before the worse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// Nothing above `info`.
+    /// It was checked, and nothing above `info` was found.
     Ok,
+    /// Nothing was found, but something that should have been checked was not.
+    Unchecked,
     /// Warnings, no damage.
     Warning,
+    /// The last backup is too old; no damage.
+    Stale,
     /// Damage.
     Damage,
 }
 
 /// How one layer fared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
 pub enum LayerState {
     Ok,
+    /// It could not be looked into.
+    Unchecked,
     Warning,
     Damage,
 }
 
 impl Verdict {
-    /// `ok`, `warning` or `damage`.
+    /// `ok`, `unchecked`, `warning`, `stale` or `damage`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
+            Self::Unchecked => "unchecked",
             Self::Warning => "warning",
+            Self::Stale => "stale",
             Self::Damage => "damage",
         }
+    }
+
+    /// The verdict of that word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Ok, Self::Unchecked, Self::Warning, Self::Stale, Self::Damage]
+            .into_iter()
+            .find(|v| v.as_str() == word)
     }
 }
 
@@ -57,6 +75,7 @@ impl LayerState {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
+            Self::Unchecked => "unchecked",
             Self::Warning => "warning",
             Self::Damage => "DAMAGE",
         }
@@ -64,35 +83,73 @@ impl LayerState {
 }
 
 /// A layer that was checked.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Layer {
     /// `bundle`, `partitions`, `volume`.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// How it fared.
     pub state: LayerState,
     /// What was seen.
     pub text: String,
+    /// What was found in it, by code and partition: its state follows from these.
+    #[serde(skip)]
+    pub(super) found: BTreeSet<Kinds>,
+}
+
+/// What kind of finding something is, and on which partition and volume.
+pub(super) type Kinds = (Code, Option<u32>, Option<u32>);
+
+/// The kind of a finding.
+pub(super) fn kind(f: &Finding) -> Kinds {
+    (f.code, f.place.partition, f.place.volume)
+}
+
+impl Layer {
+    /// A layer of which only its state is known.
+    pub(super) fn new(name: &'static str, state: LayerState, text: String) -> Self {
+        Self { name: name.into(), state, text, found: BTreeSet::new() }
+    }
+}
+
+/// What the last verification came to that was not skipped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Last {
+    /// When it ended, seconds since 1970.
+    pub verified: i64,
+    /// What it came to, but for the age of the backup.
+    pub verdict: Verdict,
 }
 
 /// Something that was not checked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotChecked {
     /// What.
     pub what: String,
     /// Why not.
     pub why: String,
     /// The caller asked for just that.
-    #[serde(skip)]
     pub asked: bool,
 }
 
 /// What a verification came to.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Outcome {
     /// The path that was given.
     pub source: String,
-    /// The answer.
+    /// The answer: of a bundle that was skipped, the worse of what was found now and at
+    /// its last verification.
     pub verdict: Verdict,
+    /// Something that should have been checked was not.
+    pub unchecked: bool,
+    /// The last backup is older than the caller allows.
+    pub stale: bool,
+    /// It was in use, and nothing was checked that needs the volume.
+    pub skipped: bool,
+    /// A password was given, and it opens nothing.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub wrong_password: bool,
+    /// The last verification, of a bundle that was skipped.
+    pub last: Option<Last>,
     /// Size of the virtual disk in bytes.
     pub size: u64,
     /// Bytes in a band, of a bundle.
@@ -117,6 +174,9 @@ pub struct Outcome {
     pub manifest: Option<super::manifest::Bands>,
     /// Findings of each severity, those left out of the list included.
     pub counts: Counts,
+    /// The snapshots that findings name, each set of them once.
+    #[serde(default, skip_serializing_if = "SnapshotSets::is_empty")]
+    pub snapshots: SnapshotSets,
     /// The findings, worst first.
     pub findings: Vec<Finding>,
     /// More findings of a code than were kept.
@@ -124,7 +184,7 @@ pub struct Outcome {
 }
 
 /// Findings of each severity.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Counts {
     pub damage: u64,
@@ -133,7 +193,7 @@ pub struct Counts {
 }
 
 /// Findings of one code that were counted but not kept.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct More {
     /// The code.
     pub code: Code,
@@ -146,6 +206,11 @@ impl Outcome {
         Self {
             source: path.display().to_string(),
             verdict: Verdict::Ok,
+            unchecked: false,
+            stale: false,
+            skipped: false,
+            wrong_password: false,
+            last: None,
             size: 0,
             band_size: None,
             bands_present: None,
@@ -157,6 +222,7 @@ impl Outcome {
             not_checked: Vec::new(),
             manifest: None,
             counts: Counts::default(),
+            snapshots: SnapshotSets::default(),
             findings: Vec::new(),
             more: Vec::new(),
         }
@@ -167,8 +233,83 @@ impl Outcome {
         self.band_size = disk.bundle().map(|b| b.info().band_size);
     }
 
+    /// Note what was known before anything was looked at.
+    pub(super) fn begin(&mut self, options: &super::Options, reporter: &dyn Reporter) {
+        options.before.iter().for_each(|f| reporter.report(f.clone()));
+        for (what, why) in &options.not_checked {
+            self.skip(what, why);
+        }
+        if let Some(why) = &options.bad_password {
+            self.wrong_password = true;
+            let place = Where::of(Structure::EncryptionHeader);
+            reporter.report(Finding::new(Code::PasswordWrong, place, why.clone()));
+        }
+        let Some(leave) = &options.leave else { return };
+        (self.skipped, self.busy, self.last) = (true, true, leave.last);
+        let seen = match leave.last {
+            Some(last) => {
+                let ago = span(options.now.saturating_sub(last.verified));
+                format!("it was last verified {ago} ago: {}", last.verdict.as_str())
+            }
+            None => "it was never verified".into(),
+        };
+        let text = format!("{}; its volume was not checked, {seen}", leave.why);
+        reporter.report(Finding::new(Code::BundleSkipped, Where::of(Structure::Bundle), text));
+        self.skip("volume", &leave.why);
+    }
+
     pub(super) fn skip(&mut self, what: &str, why: &str) {
         self.note_skipped(NotChecked { what: what.into(), why: why.into(), asked: false });
+    }
+
+    /// The outcome for a source whose examination ended before its time.
+    pub fn ended(path: &Path, why: &str) -> Self {
+        let mut outcome = Self::new(path);
+        outcome.skip("everything", why);
+        let place = Where::of(Structure::Examination);
+        let finding = Finding::new(Code::ExaminationEnded, place, why);
+        outcome.finish(vec![finding], Vec::new(), false, false);
+        outcome.verdict = Verdict::Unchecked;
+        outcome
+    }
+
+    /// Whether its examination ended before its time.
+    pub fn died(&self) -> bool {
+        self.findings.iter().any(|f| f.code == Code::ExaminationEnded)
+    }
+
+    /// Drop the findings, which may take much memory; what was counted stays.
+    pub fn forget(&mut self) {
+        let brief = |f: &Finding| {
+            let telling = [Code::ExaminationEnded, Code::BundleUnverified, Code::TmStale];
+            telling.contains(&f.code)
+        };
+        self.findings.retain(brief);
+        self.findings.shrink_to_fit();
+        self.more = Vec::new();
+        self.layers = Vec::new();
+        self.snapshots = SnapshotSets::default();
+    }
+
+    /// One finding more, after all was summed up.
+    pub fn add(&mut self, finding: Finding) {
+        let n = match finding.severity {
+            Severity::Damage => &mut self.counts.damage,
+            Severity::Warning => &mut self.counts.warning,
+            Severity::Info => &mut self.counts.info,
+        };
+        *n += 1;
+        self.findings.push(finding);
+        Finding::sort(&mut self.findings);
+        self.verdict = self.verdict.max(self.found());
+    }
+
+    /// Why something could not be checked, where a better reason is known than who
+    /// noted it had.
+    pub(super) fn explain_skipped(&mut self, what: &str, why: &str) {
+        for entry in self.not_checked.iter_mut().filter(|n| n.what == what) {
+            why.clone_into(&mut entry.why);
+        }
     }
 
     /// Leave something out that the caller did not want.
@@ -183,12 +324,14 @@ impl Outcome {
     }
 
     /// Sum up. `busy`: the source changed or was in use, and damage to its contents
-    /// may only be a half-written state.
+    /// may only be a half-written state. `aged`: the caller set a limit to the age of the
+    /// last backup.
     pub(super) fn finish(
         &mut self,
         mut findings: Vec<Finding>,
         more: Vec<(Code, u64)>,
         busy: bool,
+        aged: bool,
     ) {
         self.busy |= busy;
         for f in findings.iter_mut().filter(|f| f.message.contains(DENIED)) {
@@ -198,42 +341,83 @@ impl Outcome {
             }
         }
         if busy {
-            for f in &mut findings {
-                if f.code.is(Quality::Contents) && f.severity == Severity::Damage {
-                    f.severity = Severity::Warning;
-                    f.message.push_str(" (a Mac is at work: this may be a half-written state)");
-                }
-            }
+            findings.iter_mut().for_each(soften);
         }
         Finding::sort(&mut findings);
-        // What was lost under files is known only after the layer was told.
-        let lost = findings.iter().filter(|f| f.code == Code::BandLost).map(|f| f.severity).max();
-        if let Some(layer) = self.layers.iter_mut().find(|l| l.name == "bundle") {
-            layer.state = layer.state.max(LayerState::of(lost));
-        }
+        self.grade_layers(&findings, &more, busy);
+        let mut counts = Counts::default();
         let mut add = |severity, n| match severity {
-            Severity::Damage => self.counts.damage += n,
-            Severity::Warning => self.counts.warning += n,
-            Severity::Info => self.counts.info += n,
+            Severity::Damage => counts.damage += n,
+            Severity::Warning => counts.warning += n,
+            Severity::Info => counts.info += n,
         };
         for f in &findings {
             add(f.severity, 1);
         }
         for (code, n) in &more {
-            add(code.info().severity, *n);
+            add(usual(*code, busy), *n);
         }
+        self.counts = counts;
         self.more = more.into_iter().map(|(code, count)| More { code, count }).collect();
+        self.stale = findings.iter().any(|f| is_stale(f.code, aged));
+        self.unchecked = !self.is_complete();
         self.findings = findings;
-        self.verdict = match self.counts {
+        self.verdict = self.found();
+        if self.stale {
+            self.verdict = self.verdict.max(Verdict::Stale);
+        }
+        if self.skipped {
+            let last = self.last.map_or(Verdict::Unchecked, |last| last.verdict);
+            self.verdict = self.verdict.max(last);
+        }
+    }
+
+    /// The verdict without the age of the last backup, which another run sees anew.
+    pub fn found(&self) -> Verdict {
+        let stale = self.findings.iter().filter(|f| f.code == Code::TmStale).count();
+        let stale = crate::io::bytes::to_u64(stale);
+        match self.counts {
             Counts { damage: 1.., .. } => Verdict::Damage,
-            Counts { warning: 1.., .. } => Verdict::Warning,
+            Counts { warning, .. } if warning > stale => Verdict::Warning,
+            _ if self.unchecked && !self.skipped => Verdict::Unchecked,
             _ => Verdict::Ok,
-        };
+        }
+    }
+
+    /// The state of each layer follows from how its findings are graded in the end: what
+    /// was lost under files, and that a Mac was at work, is known only then.
+    fn grade_layers(&mut self, findings: &[Finding], more: &[(Code, u64)], busy: bool) {
+        for layer in &mut self.layers {
+            let found = &mut layer.found;
+            if layer.name == "bundle" {
+                found.insert((Code::BandLost, None, None));
+            }
+            let kept = findings
+                .iter()
+                .filter(|f| {
+                    let lost = f.code == Code::BandLost;
+                    found.contains(&kind(f)) || lost && found.contains(&(f.code, None, None))
+                })
+                .map(|f| f.severity);
+            let more = more
+                .iter()
+                .filter(|(code, _)| found.iter().any(|(c, ..)| c == code))
+                .map(|(code, _)| usual(*code, busy));
+            let worst = LayerState::of(kept.chain(more).max());
+            let unchecked = layer.state == LayerState::Unchecked && worst == LayerState::Ok;
+            layer.state = if unchecked { layer.state } else { worst };
+        }
     }
 
     /// Whether it was left alone because it was in use.
     pub fn skipped(&self) -> bool {
-        self.findings.iter().any(|f| f.code == Code::BundleSkipped)
+        self.skipped
+    }
+
+    /// Whether something is older than the caller allows: the backup, or of a bundle that
+    /// is always in use its last verification.
+    pub fn overdue(&self) -> bool {
+        self.stale || self.findings.iter().any(|f| f.code == Code::BundleUnverified)
     }
 
     /// How many findings of each code there are, those left out of the list included.
@@ -261,5 +445,25 @@ impl Outcome {
             Counts { info: 1.., .. } => Some(Severity::Info),
             _ => None,
         }
+    }
+}
+
+/// Whether a finding says that the last backup is too old. `aged`: that there is a limit.
+fn is_stale(code: Code, aged: bool) -> bool {
+    code == Code::TmStale || aged && code == Code::TmNeverCompleted
+}
+
+/// How a finding of a code is graded when nothing more is known of it.
+fn usual(code: Code, busy: bool) -> Severity {
+    match code.info().severity {
+        Severity::Damage if busy && code.is(Quality::Contents) => Severity::Warning,
+        other => other,
+    }
+}
+
+fn soften(f: &mut Finding) {
+    if f.severity == Severity::Damage && f.code.is(Quality::Contents) {
+        f.severity = Severity::Warning;
+        f.message.push_str(" (a Mac is at work: this may be a half-written state)");
     }
 }

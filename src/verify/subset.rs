@@ -1,12 +1,13 @@
 //! How much of a whole to read in one run: `--read-data=SUBSET`, `--manifest-read SUBSET`.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
 /// How much to read in one run. Which part that is, is the reader's own choice; it
 /// makes it so that runs one after the other cover the whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Subset {
     /// Everything.
     All,

@@ -1,6 +1,7 @@
 //! What is on the disk: partition map, volumes, and the structure of each.
 
-use super::{Job, Layer, LayerState, Outcome};
+use super::outcome::Kinds;
+use super::{Job, Layer, LayerState, Outcome, Watch};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::io::Presence;
@@ -145,9 +146,14 @@ impl Job<'_> {
             outcome.skip_as_asked("volume", "--quick was asked for");
             return Ok(());
         }
-        let checked = volume::check(v, self.reporter, self.progress)?;
-        for Part { name, text, worst, .. } in checked.parts {
-            outcome.layers.push(Layer { name, state: LayerState::of(worst), text });
+        let watch = Watch::new(self.reporter);
+        let checked = volume::check(v, &watch, self.progress)?;
+        let found = watch.into_found();
+        for Part { name, text, worst, scope } in checked.parts {
+            let mut layer = Layer::new(name, LayerState::of(worst), text);
+            let here = |kind: &&Kinds| (kind.1, kind.2) == (scope.partition, scope.volume);
+            layer.found = found.iter().filter(here).copied().collect();
+            outcome.layers.push(layer);
         }
         for (what, why) in checked.not_checked {
             outcome.skip(&what, &why);

@@ -113,7 +113,7 @@ impl Backups {
     fn verify(&self) -> Value {
         let ran = tmbundle(&["verify", "--json", self.path().to_str().unwrap()]);
         let document: Value = serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("{ran:#?}"));
-        document["sources"][0].clone()
+        expanded(document["sources"][0].clone())
     }
 
     /// The snapshots that hold a version of a file.
@@ -148,6 +148,22 @@ fn marks(bytes: &[u8]) -> (BTreeSet<Version>, bool) {
         }
     }
     (found, other)
+}
+
+/// An outcome whose findings name their snapshots instead of a set of them.
+fn expanded(mut outcome: Value) -> Value {
+    let (names, sets) =
+        (outcome["snapshots"]["names"].clone(), outcome["snapshots"]["sets"].clone());
+    for finding in outcome["findings"].as_array_mut().unwrap() {
+        let Some(affected) = finding["costs"]["affected"].as_array_mut() else { continue };
+        for a in affected {
+            let runs = sets[a["set"].as_u64().unwrap() as usize].as_array().unwrap();
+            let run = |r: &Value| r[0].as_u64().unwrap() as usize..=r[1].as_u64().unwrap() as usize;
+            let all: Vec<Value> = runs.iter().flat_map(run).map(|i| names[i].clone()).collect();
+            a["snapshots"] = Value::Array(all);
+        }
+    }
+    outcome
 }
 
 /// Findings of a code.
@@ -329,7 +345,7 @@ fn rot_names_the_files_in_the_band() {
     };
     b.with_band(&name, flip, || {
         let document: Value = serde_json::from_str(&run().out).unwrap();
-        let outcome = &document["sources"][0];
+        let outcome = &expanded(document["sources"][0].clone());
         let findings = of_code(outcome, "BAND-REWRITTEN");
         assert_eq!(findings.len(), 1, "{outcome:#}");
         assert_none(&compare(&b, &name, &hit, &findings));

@@ -206,7 +206,14 @@ fn other_bytes_with_another_ctime_are_a_warning_once() {
     assert_eq!((bands.rewritten, codes(&findings)), (1, vec![Code::BandRewritten]));
     assert_eq!(findings[0].severity, Severity::Warning);
     assert_eq!(findings[0].place.offset, Some(BAND));
-    f.quiet(Subset::All);
+    // Until somebody was told, whatever is read meanwhile.
+    for read in [SEVENTH, Subset::All, SEVENTH] {
+        let (bands, findings) = f.run(read);
+        assert_eq!((bands.rewritten, codes(&findings)), (1, vec![Code::BandRewritten]));
+        assert!(bands.untold);
+    }
+    tmbundle::verify::manifest::told(&f.file()).unwrap();
+    assert!(!f.quiet(Subset::All).untold);
     // Only the inode changed.
     fs::set_permissions(f.band(2), fs::metadata(f.band(2)).unwrap().permissions()).unwrap();
     assert_eq!(f.quiet(SEVENTH).touched, 1);
@@ -267,6 +274,9 @@ fn a_torn_manifest_is_told_and_put_aside() {
     assert_eq!(codes(&findings), [Code::ManifestRestarted]);
     assert_eq!(bands.new, 3);
     assert_eq!(fs::read(f.dir.path().join("manifest.damaged")).unwrap(), torn);
+    let (bands, findings) = f.run(SEVENTH);
+    assert_eq!((codes(&findings), bands.untold), (vec![Code::ManifestRestarted], true));
+    tmbundle::verify::manifest::told(&f.file()).unwrap();
     f.quiet(SEVENTH);
     // A byte flipped anywhere.
     let mut bad = fs::read(f.file()).unwrap();

@@ -65,7 +65,7 @@ fn every_json_document_parses_and_names_its_schema() {
     for (args, schema) in [
         (&["info"][..], "tmbundle/info/1"),
         (&["snapshots"], "tmbundle/snapshots/1"),
-        (&["verify"], "tmbundle/verify/1"),
+        (&["verify"], "tmbundle/verify/2"),
         (&["ls", "-R"], "tmbundle/ls/1"),
     ] {
         let mut args: Vec<&str> = args.to_vec();

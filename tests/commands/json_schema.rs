@@ -1,4 +1,4 @@
-//! `docs/schema/verify-1.json` describes all that `verify --json` prints, and nothing
+//! `docs/schema/verify-2.json` describes all that `verify --json` prints, and nothing
 //! that it does not. To take in new codes and structures:
 //! `UPDATE_DOCS=1 cargo test --test commands json_schema`.
 
@@ -16,7 +16,7 @@ use tools::damage::Damage;
 use tools::samples;
 
 fn path() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/schema/verify-1.json")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/schema/verify-2.json")
 }
 
 fn schema() -> Value {
@@ -43,17 +43,17 @@ fn the_schema_lists_every_code_and_structure() {
     } else {
         assert!(
             found == wanted,
-            "docs/schema/verify-1.json is out of step: UPDATE_DOCS=1 cargo test --test commands json_schema"
+            "docs/schema/verify-2.json is out of step: UPDATE_DOCS=1 cargo test --test commands json_schema"
         );
     }
 }
 
 #[test]
 fn the_validator_sees_what_is_wrong() {
-    let good = json!({"schema": "tmbundle/verify/1", "sources": [], "errors": []});
+    let good = json!({"schema": "tmbundle/verify/2", "sources": [], "errors": []});
     assert_eq!(validate(&schema(), &good), [""; 0]);
     for (key, value) in [
-        ("schema", json!("tmbundle/verify/2")),
+        ("schema", json!("tmbundle/verify/3")),
         ("sources", json!({})),
         ("sources", json!([{}])),
         ("errors", json!([{"source": 1, "error": "x"}])),
@@ -136,7 +136,7 @@ fn every_run_prints_what_the_schema_says() {
             }
         }
     }
-    assert_eq!(verdicts.len(), 3, "{verdicts:?}");
+    assert_eq!(verdicts.len(), 5, "{verdicts:?}");
     assert!(codes.len() > 20 && errors > 0, "{codes:?}, {errors} errors");
 }
 
@@ -151,4 +151,6 @@ fn a_skipped_bundle_and_a_share_too() {
     let json: Value = serde_json::from_str(&tmbundle(&args).out).unwrap();
     assert_eq!(validate(&schema(), &json), [""; 0], "{json:#}");
     assert_eq!(json["sources"][0]["findings"][0]["code"], "BUNDLE-SKIPPED");
+    assert_eq!(json["sources"][0]["verdict"], "unchecked");
+    assert_eq!(json["sources"][0]["verdict"], "unchecked");
 }

@@ -86,9 +86,10 @@ fn a_run_with_a_manifest_keeps_all_outside_the_bundle_and_for_its_owner_only() {
     let before = listing(&f.bundle());
     f.verify(&["--manifest", "-v"], &f.bundle()).expect(
         0,
-        &["  manifest    ok       4 bands, all read for the first time\n", "No damage."],
+        &["  manifest    ok        4 bands, all read for the first time\n", "No damage."],
     );
-    f.verify(&["--manifest", "-v"], &f.bundle()).expect(0, &["4 bands: 1 read\n"]);
+    // What was hashed right after it was written is read again.
+    f.verify(&["--manifest", "-v"], &f.bundle()).expect(0, &["4 bands: 4 read\n"]);
     f.verify(&["--manifest", "--manifest-read=all", "-v"], &f.bundle())
         .expect(0, &["4 bands: 4 read\n"]);
     assert_eq!(listing(&f.bundle()), before);
@@ -162,13 +163,51 @@ fn a_bundle_is_known_whatever_its_path() {
     std::os::unix::fs::symlink(&moved, f.path("link")).unwrap();
     for path in [&moved, &f.path("link")] {
         assert_eq!(identity(path).id(), id.id());
-        f.verify(&["--manifest", "-v"], path).expect(0, &["4 bands: 1 read\n"]);
+        let ran = f.verify(&["--manifest", "-v"], path);
+        assert!(ran.out.contains("4 bands: ") && !ran.out.contains("first time"), "{ran:?}");
     }
     assert_eq!(f.folders().len(), 1);
-    // A copy has other inodes, but the same bytes.
+    // A copy has the same identity and a manifest of its own; both are told of.
     copy(&moved, &f.path("copy"));
     assert_eq!(identity(&f.path("copy")).id(), id.id());
-    f.verify(&["--manifest", "-v"], &f.path("copy")).expect(0, &["4 bands: 4 read\n"]);
+    let first = "4 bands, all read for the first time";
+    f.verify(&["--manifest", "-v"], &f.path("copy")).expect(0, &[first, "BUNDLE-TWICE"]);
+    assert_eq!(f.folders().len(), 2);
+    // Both ways round, and neither takes the other's place.
+    for path in [&moved, &f.path("copy")] {
+        let ran = f.verify(&["--manifest", "-v"], path);
+        ran.expect(0, &["4 bands: ", "BUNDLE-TWICE", "has the same identity"]);
+        assert!(!ran.out.contains("changed"), "{ran:?}");
+    }
+    // What is no longer there is no twin; its successor at the same path continues it.
+    fs::remove_dir_all(f.path("copy")).unwrap();
+    assert_eq!(f.verify(&["--manifest"], &moved).out, "");
+    copy(&moved, &f.path("copy"));
+    f.verify(&["--manifest", "-v"], &f.path("copy")).expect(0, &["4 bands: 4 read"]);
+    assert_eq!(f.folders().len(), 2);
+}
+
+/// A hostile user gives his bundle the identity of somebody else's: her rot is found all
+/// the same.
+#[test]
+fn a_borrowed_identity_hides_nothing() {
+    let f = Fixture::new();
+    f.verify(&["--manifest"], &f.bundle()).expect(0, &[]);
+    copy(&f.bundle(), &f.path("Mallory.sparsebundle"));
+    let other = f.path("Mallory.sparsebundle");
+    fs::write(other.join("bands/8"), vec![7; 1 << 20]).unwrap();
+    let ran = f.verify(&["--manifest"], &other);
+    assert!(ran.out.contains("BUNDLE-TWICE"), "{ran:?}");
+    let band = f.bundle().join("bands/8");
+    fs::set_permissions(&band, fs::Permissions::from_mode(0o644)).unwrap();
+    let modified = fs::metadata(&band).unwrap().modified().unwrap();
+    let mut bytes = fs::read(&band).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&band, bytes).unwrap();
+    let file = fs::File::options().write(true).open(&band).unwrap();
+    file.set_times(fs::FileTimes::new().set_modified(modified)).unwrap();
+    let ran = f.verify(&["--manifest"], &f.bundle());
+    assert!(ran.out.contains("BAND-REWRITTEN") && ran.out.contains("BUNDLE-TWICE"), "{ran:?}");
 }
 
 #[test]
@@ -220,10 +259,10 @@ fn two_runs_on_one_bundle_do_not_collide() {
     let f = Fixture::new();
     let mut other = f.session(now());
     other.lock().unwrap();
-    let words = ["another tmbundle verifies it", "everything not checked"];
+    let words = ["another tmbundle verifies it", "volume was not checked"];
     f.verify(&["--manifest"], &f.bundle()).expect(0, &words);
     // Under another name it is the same bundle; who keeps no manifest disturbs nobody.
-    copy(&f.bundle(), &f.path("B"));
+    std::os::unix::fs::symlink(f.bundle(), f.path("B")).unwrap();
     f.verify(&["--manifest"], &f.path("B")).expect(0, &words);
     f.verify(&["-v"], &f.bundle()).expect(0, &["No damage."]);
     f.verify(&["--quick", "-v"], &f.bundle()).expect(0, &["--quick was asked for"]);
@@ -298,7 +337,7 @@ fn the_state_directory_is_found_without_home() {
 }
 
 #[test]
-fn without_a_usable_state_directory_only_what_needs_it_fails() {
+fn without_a_usable_state_directory_the_rest_is_checked() {
     let f = Fixture::new();
     fs::write(f.path("file"), "").unwrap();
     let state = f.path("file");
@@ -308,7 +347,12 @@ fn without_a_usable_state_directory_only_what_needs_it_fails() {
     let ran = tmbundle_with(&state, &["verify", bundle]);
     ran.expect(0, &[]);
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", ""));
-    tmbundle_with(&state, &["verify", "--manifest", bundle]).expect(3, &["cannot make the folder"]);
+    // The bundle is verified, and that nothing can be kept is one finding more.
+    let words = ["cannot make the folder", "MANIFEST-UNWRITTEN", "manifest not checked"];
+    let ran = tmbundle_with(&state, &["verify", "--manifest", "-v", bundle]);
+    ran.expect(0, &words).expect(0, &["HFSX: 295 files"]);
+    let args = ["verify", "--manifest", "--fail-on", "unchecked", bundle];
+    tmbundle_with(&state, &args).expect(1, &words);
     let named = format!("--manifest={}", f.path("bands").display());
     tmbundle_with(&state, &["verify", &named, bundle]).expect(0, &[]);
     assert!(f.path("bands").is_file());

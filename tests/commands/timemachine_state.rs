@@ -207,3 +207,32 @@ fn an_age_that_nothing_tells_is_said() {
     assert!(!ran.out.contains("TM-NEVER"), "{ran:#?}");
     assert_eq!(tmbundle(&["verify", "--quick", path]).out, "");
 }
+
+/// A Mac whose clock was wrong once must not silence `--max-age` for years.
+#[test]
+fn a_date_in_the_future_is_no_date_of_a_backup() {
+    let mut made = healthy();
+    let (path, dir) = ("Mac.sparsebundle", tempfile::tempdir().unwrap());
+    let path = dir.path().join(path);
+    // On the volume, and in the bundle's history.
+    made.set(2, "com.apple.backupd.SnapshotCompletionDate", "4102444800000000");
+    made.history.backups.push(("2099-12-31T00:00:00Z".into(), "2099-12-31-010000".into(), None));
+    made.write(&path);
+    let path = path.to_str().unwrap();
+    let second = START + DAY + 600;
+    for more in [&[][..], &["--quick"]] {
+        let file = dir.path().join("tm.prom");
+        let args = ["verify", "--max-age", "3d", "--metrics", file.to_str().unwrap(), path];
+        tmbundle(&[&args, more].concat()).expect(1, &["TM-STALE", "TM-DATES", "in the future"]);
+        let metrics = std::fs::read_to_string(&file).unwrap();
+        let sample = metrics.lines().find(|l| l.starts_with("tmbundle_last_backup_timestamp"));
+        let seconds: i64 = sample.unwrap().rsplit_once(' ').unwrap().1.parse().unwrap();
+        // With --quick by the history alone, which has the third backup right.
+        let right = if more.is_empty() { [second, second + DAY] } else { [second + DAY; 2] };
+        assert!(right.contains(&seconds), "{seconds}, not {right:?}");
+    }
+    let ls = tmbundle(&["ls", path, "latest:/"]);
+    ls.expect(0, &[]);
+    let words = tmbundle(&["verify", "-v", path]);
+    assert!(words.out.contains("newest 2019-11-0"), "{words:?}");
+}

@@ -15,7 +15,7 @@ use crate::report::{Progress, Reporter, Unit};
 use plan::Plan;
 use queue::Queue;
 use read::{Names, Reader};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
 use tally::Tally;
 
@@ -23,6 +23,11 @@ use tally::Tally;
 pub trait ReadAlong: Sync {
     /// A new pass over the disk begins; offsets start low again.
     fn sweep(&self) {}
+
+    /// Bytes that it will read on the way, for the progress.
+    fn bytes(&self) -> u64 {
+        0
+    }
 
     /// The disk is about to be read from this byte on. Offsets only rise within a
     /// sweep, but a little behind them may still be read, too: files in pieces lead
@@ -49,7 +54,7 @@ pub struct Pass<'a> {
 }
 
 /// What was read, and what the checksums said.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contents {
     /// Regular files on the volume, each counted once however many names it has.
     pub files: u64,
@@ -132,7 +137,8 @@ struct Counters {
 pub fn read(pass: &Pass<'_>, reporter: &dyn Reporter, progress: &dyn Progress) -> Result<Done> {
     let bytes = pass.volume.bytes();
     let plan = Plan::new(pass.volume, pass.subset, pass.day, progress)?;
-    progress.phase("reading the files' contents", plan.chosen.bytes, Unit::Bytes);
+    let total = plan.chosen.bytes.saturating_add(pass.along.map_or(0, ReadAlong::bytes));
+    progress.phase("reading the files' contents", total, Unit::Bytes);
     let threads = threads(pass.jobs).min(plan.items.len().max(1));
     let queue = Queue::new(&plan, &**bytes, pass.along, progress, threads);
     let (tally, counters, names) = (Tally::default(), Counters::default(), Names::new(pass.name));
@@ -147,6 +153,7 @@ pub fn read(pass: &Pass<'_>, reporter: &dyn Reporter, progress: &dyn Progress) -
         reporter,
         progress,
         buf: Vec::new(),
+        cut: false,
     };
     std::thread::scope(|scope| {
         for thread in 1..threads {

@@ -60,8 +60,7 @@ impl<'a> Queue<'a> {
         let mut state = self.lock();
         loop {
             self.check(&state)?;
-            let late = self.deadline.is_some_and(|end| Instant::now() >= end);
-            let Some(item) = self.plan.items.get(state.next).filter(|_| !late) else {
+            let Some(item) = self.plan.items.get(state.next).filter(|_| !self.is_late()) else {
                 return Ok(None);
             };
             if self.may_begin(&state, item) {
@@ -73,6 +72,11 @@ impl<'a> Queue<'a> {
             let waited = self.moved.wait_timeout(state, PATIENCE);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Whether the time that reading may take is up.
+    pub fn is_late(&self) -> bool {
+        self.deadline.is_some_and(|end| Instant::now() >= end)
     }
 
     fn may_begin(&self, state: &State, item: &Item) -> bool {

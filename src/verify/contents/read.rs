@@ -11,10 +11,15 @@ use crate::io::bytes::{to_u64, to_usize};
 use crate::io::{Presence, ReadAt};
 use crate::report::{Code, Collector, Finding, Progress, Reporter, Severity, Structure, Where};
 use crate::timemachine::checksum::{self, Cksum};
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes that are read at a time.
 const PIECE: u64 = 1 << 20;
+/// In files of this size it is looked whether they are stored at all, so much at a time:
+/// a hostile or odd one may claim more than any disk has.
+const LARGE: u64 = 1 << 30;
+const WINDOW: u64 = 64 << 20;
 
 /// Finds paths for findings, for as many as anybody will see: each may cost reads.
 pub(super) struct Names<'a> {
@@ -46,6 +51,8 @@ pub(super) struct Reader<'a> {
     pub reporter: &'a dyn Reporter,
     pub progress: &'a dyn Progress,
     pub buf: Vec<u8>,
+    /// The time was up before the stream at hand was read whole.
+    pub cut: bool,
 }
 
 /// Why a stream could not be read to its end.
@@ -91,6 +98,7 @@ impl Reader<'_> {
 
     /// Read one stream; whether nothing was wrong with it.
     fn item(&mut self, item: &Item) -> Result<bool> {
+        self.cut = false;
         let (recorded, mut sound) = match item.has_xattrs {
             true => self.attributes(item)?,
             false => (Recorded::default(), true),
@@ -101,6 +109,9 @@ impl Reader<'_> {
             What::Link => self.link(item)?,
             What::Attributes => true,
         };
+        if self.cut {
+            return Ok(sound);
+        }
         let files = u64::from(item.what == What::Contents);
         self.counters.files.fetch_add(files, Ordering::Relaxed);
         self.counters.bytes.fetch_add(item.bytes, Ordering::Relaxed);
@@ -147,6 +158,9 @@ impl Reader<'_> {
         if let Some(failure) = self.through(&*source, item, sum.as_mut())? {
             return self.bad_contents(item, failure);
         }
+        if self.cut {
+            return Ok(true);
+        }
         let stored = if item.compressed { self.marked_only(item, source.len())? } else { true };
         let shown = self.header_unused(item, recorded, source.len());
         if let (Some(value), Some(sum)) = (&recorded.checksum, sum) {
@@ -158,6 +172,9 @@ impl Reader<'_> {
                 }
                 Some(recorded) => self.compare(item, &*source, recorded, sum.finish())?,
             };
+            if self.cut {
+                return Ok(true);
+            }
             self.tally.add(item.node(), item.compressed, compared);
         }
         Ok(stored && shown)
@@ -270,6 +287,18 @@ impl Reader<'_> {
         let (mut at, mut told, mut failure) = (0, 0, None);
         while at < len {
             self.progress.check()?;
+            if self.queue.is_late() {
+                self.cut = true;
+                break;
+            }
+            if at.is_multiple_of(WINDOW) && len - at >= WINDOW && len >= LARGE {
+                let absent = absent(source, at..at + WINDOW);
+                if absent > 0 {
+                    sum.iter_mut().for_each(|sum| sum.zeros(absent));
+                    at += absent;
+                    continue;
+                }
+            }
             let n = (len - at).min(PIECE);
             // The queue knows where the first piece is.
             if at > 0 && item.first != u64::MAX {
@@ -341,6 +370,14 @@ impl Reader<'_> {
         let finding = Finding::new(code, place, format!("{name}: {text}"));
         self.reporter.report(finding.severity(severity));
     }
+}
+
+/// How many bytes of a stream from the start of `range` on are not stored: all of the
+/// range or none. That they should be is found by the look for lost bands.
+fn absent(source: &dyn ReadAt, range: Range<u64>) -> u64 {
+    let mut stored = false;
+    let told = source.presence(range.clone(), &mut |_, how| stored |= how == Presence::Stored);
+    if stored || told.is_err() { 0 } else { range.end - range.start }
 }
 
 /// `part` of `of`, as a share of `bytes`.

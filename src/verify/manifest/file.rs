@@ -47,7 +47,7 @@ pub struct Entry {
     pub read: i64,
     /// In which run it was last read.
     pub run: u32,
-    /// [`Entry::ROTTEN`], [`Entry::YOUNG`].
+    /// [`Entry::ROTTEN`], [`Entry::YOUNG`], [`Entry::UNTOLD`].
     pub flags: u32,
     /// BLAKE3 of its bytes; of a rotten band, of what they were.
     pub hash: [u8; 32],
@@ -59,6 +59,8 @@ impl Entry {
     /// It was hashed so soon after its last change that another one might have left
     /// the same times.
     pub const YOUNG: u32 = 2;
+    /// It was found rewritten, and nobody was told yet.
+    pub const UNTOLD: u32 = 4;
 
     /// Whether a flag is set.
     pub fn is(&self, flag: u32) -> bool {
@@ -98,6 +100,9 @@ pub struct Header {
     pub band_size: u64,
     /// Number of the last run, from 1.
     pub run: u32,
+    /// Why it was begun anew, until somebody was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restarted: Option<String>,
 }
 
 /// All that is kept of a bundle's bands.

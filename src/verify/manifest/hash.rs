@@ -1,18 +1,26 @@
 //! Reading and hashing bands, several at a time, in the order they are given.
 
+use super::bad::bad_ranges;
 use super::file::Stamp;
 use crate::bundle::Bands;
 use crate::error::{Error, Result};
-use crate::io::bytes::to_u64;
+use crate::io::bytes::{all_zero, to_u64, to_usize};
+use crate::io::{Presence, visit_holes};
 use crate::report::Progress;
 use rustix::fs::{Advice, Stat, fadvise, fstat};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
 /// Bytes read at once: few calls, yet the wish to stop is heeded at once, and what was
 /// read is still in the processor's cache when it is hashed.
-const PIECE: usize = 256 << 10;
+pub(super) const PIECE: usize = 256 << 10;
+/// From this size on the holes of a band are not hashed.
+const LARGE: u64 = (1 << 30) + 1;
+/// Runs of data in such a band that are looked at.
+const MOST_RUNS: usize = 1 << 20;
 /// Copying and hashing are faster where pages and cache lines begin.
 const PAGE: usize = 4096;
 
@@ -59,8 +67,8 @@ pub(super) enum Read {
     Moved,
     /// It cannot be opened.
     Unopened,
-    /// A part of it cannot be read.
-    Failed(Error),
+    /// Parts of it cannot be read: which bytes of it, as far as that was found out.
+    Failed(Error, Vec<Range<u64>>),
 }
 
 /// Reads bands and hashes them.
@@ -122,7 +130,7 @@ impl Hasher<'_> {
             Err(_) => return Ok(Read::Unopened),
         };
         let failed = |e: rustix::io::Errno| {
-            Ok(Read::Failed(Error::io(format!("cannot read band {index:x}"), e)))
+            Ok(Read::Failed(Error::io(format!("cannot read band {index:x}"), e), Vec::new()))
         };
         let before = match fstat(&file) {
             Ok(stat) => stamp(&stat),
@@ -132,22 +140,33 @@ impl Hasher<'_> {
         let len = before.size.min(self.bands.band_size());
         // Advice only: without it, it is a little slower.
         let _ = fadvise(&file, 0, None, Advice::Sequential);
-        let mut hasher = blake3::Hasher::new();
-        let streamed = self.bands.stream(&file, len, buf, &mut |piece| {
+        let (mut hasher, mut at) = (blake3::Hasher::new(), 0);
+        let mut take = |piece: &[u8]| {
             if stop.load(Ordering::Relaxed) {
                 return Err(Error::Interrupted);
             }
             self.progress.check()?;
             hasher.update(piece);
+            if len < LARGE {
+                self.bands.kept().put(index, at, piece);
+            }
+            at += to_u64(piece.len());
             self.progress.advance(to_u64(piece.len()));
             Ok(())
-        });
+        };
+        let streamed = match len {
+            LARGE.. => self.stored_only(&file, len, buf, &mut take),
+            _ => self.bands.stream(&file, len, buf, &mut take),
+        };
         match streamed {
-            Ok(n) if n == len => {}
+            Ok(n) if n == len => self.bands.kept().end(index, len),
             // Shorter than it was.
             Ok(_) => return Ok(Read::Moved),
             Err(Error::Interrupted) => return Err(Error::Interrupted),
-            Err(e) => return Ok(Read::Failed(e.within(&format!("band {index:x}")))),
+            Err(e) => {
+                let bad = bad_ranges(at..len, &|buf, at| file.read_at(buf, at), self.progress)?;
+                return Ok(Read::Failed(e.within(&format!("band {index:x}")), bad));
+            }
         }
         match fstat(&file) {
             Ok(after) if stamp(&after) == before => {
@@ -157,5 +176,42 @@ impl Hasher<'_> {
             Ok(_) => Ok(Read::Moved),
             Err(e) => failed(e),
         }
+    }
+
+    /// Show `take` what of a very large band is stored and not zero, each run behind its
+    /// place. Such a band is one of a hostile or odd bundle (a Mac makes none above 1 GiB)
+    /// and may be a hole of any size; what it holds is the same whether its zeros are
+    /// stored or not.
+    fn stored_only(
+        &self,
+        file: &std::fs::File,
+        len: u64,
+        buf: &mut [u8],
+        take: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> Result<u64> {
+        let mut runs = Vec::new();
+        visit_holes(file, 0..len, &mut |range, how| {
+            if how == Presence::Stored && runs.len() < MOST_RUNS {
+                runs.push(range);
+            }
+        })?;
+        let size = to_u64(buf.len()).max(1);
+        for run in runs {
+            // Pieces that begin at multiples of their size, wherever holes are.
+            let mut at = run.start - run.start % size;
+            while at < run.end.min(len) {
+                self.progress.check()?;
+                let wanted = to_usize(size.min(len - at));
+                let piece = buf.get_mut(..wanted).unwrap_or_default();
+                file.read_exact_at(piece, at).map_err(|e| Error::io("cannot read the band", e))?;
+                self.bands.meter().take(wanted)?;
+                if !all_zero(piece) {
+                    take(&at.to_le_bytes())?;
+                    take(piece)?;
+                }
+                at += size;
+            }
+        }
+        Ok(len)
     }
 }

@@ -77,6 +77,11 @@ pub(super) fn judge(old: Option<&Entry>, now: Reading) -> (Change, Entry) {
     match change {
         // What the bytes were is kept, so that the finding comes again.
         Change::Rotten => (change, Entry { flags: Entry::ROTTEN, hash: old.hash, ..fresh }),
+        // The new hash hides it from the next run.
+        Change::Rewritten => (change, Entry { flags: fresh.flags | Entry::UNTOLD, ..fresh }),
+        Change::Same | Change::Touched => {
+            (change, Entry { flags: fresh.flags | old.flags & Entry::UNTOLD, ..fresh })
+        }
         _ => (change, fresh),
     }
 }

@@ -5,18 +5,21 @@
 //! says what a hash means, `plan` which bands are read, `hash` reads them, `file` keeps
 //! the result, and `run` puts them together.
 
+mod bad;
 mod file;
 mod hash;
 mod judge;
 mod plan;
 mod run;
+mod told;
 
 pub use file::{Entry, Found, Header, Manifest, Stamp};
 pub use run::ManifestRun;
+pub use told::told;
 
 use crate::report::words::{count, plural};
 use crate::verify::Subset;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// How to keep the manifest of a bundle.
@@ -37,7 +40,7 @@ pub struct Options {
 }
 
 /// What a run over the bands came to.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bands {
     /// The manifest's file.
     pub file: String,
@@ -65,12 +68,15 @@ pub struct Bands {
     /// Bands that are no longer there.
     pub gone: u64,
     /// Which these are.
-    #[serde(skip)]
+    #[serde(skip, default)]
     pub gone_bands: Vec<u64>,
     /// Bands that could not be read.
     pub unreadable: u64,
     /// Bands that changed each time they were read; left for the next run.
     pub moving: u64,
+    /// Findings are kept with the bands until [`told`].
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub untold: bool,
     /// When the band that was unread for longest was read, seconds since 1970; `None`
     /// while there is a band that was never read.
     pub oldest_read: Option<i64>,

@@ -16,8 +16,8 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Choose from the bands that are there: those that are new, that changed or that
-    /// were rotten, and of the rest those unread for longest, as much as `read` says.
+    /// Choose from the bands that are there: those that are new, that changed, that
+    /// were rotten or were hashed too soon after a change, and of the rest those unread for longest, as much as `read` says.
     ///
     /// A share is one of all bands, so that as many runs as there are parts read each:
     /// a band that is left out by a run has as many others before it in the next as
@@ -27,7 +27,11 @@ impl Plan {
         let mut rest = Vec::new();
         for (&index, &stamp) in present {
             match kept.get(&index) {
-                Some(old) if old.stamp == stamp && !old.is(Entry::ROTTEN) => {
+                // One that was hashed within a tick of its change, or by a clock that
+                // lags behind the bundle's, may have changed since under the same times.
+                Some(old)
+                    if old.stamp == stamp && !old.is(Entry::ROTTEN) && !old.is(Entry::YOUNG) =>
+                {
                     rest.push((old.run, index, stamp.size));
                 }
                 Some(old) => {

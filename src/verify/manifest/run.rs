@@ -1,20 +1,22 @@
 //! One run over the bands.
 
 use super::file::{Entry, Found, Header, Manifest, Stamp, put_aside};
-use super::hash::{Clock, Hasher, Read, stamp};
+use super::hash::{Clock, Hasher, PIECE, Read, stamp};
 use super::judge::{Change, Reading, judge};
 use super::plan::Plan;
 use super::{Bands as Counts, Options};
 use crate::bundle::{BandListing, Bands};
 use crate::error::{Error, Result};
-use crate::io::bytes::to_u64;
+use crate::io::bytes::{to_u64, to_usize};
 use crate::io::threads;
+use crate::report::words::plural;
 use crate::report::{Code, Finding, Progress, Reporter, Severity, Structure, Unit, Where};
 use crate::state::{Identity, refuse_inside};
 use crate::verify::Subset;
 use crate::volume::Layout;
 use rustix::fs::{AtFlags, FileType, statat};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -23,6 +25,10 @@ const KEEP: Duration = Duration::from_secs(30);
 /// Bytes of bands that are read together, so that several threads have work, when
 /// somebody else's reading sets the pace; and between two looks at the clock.
 const TOGETHER: u64 = 128 << 20;
+/// As far behind the bands somebody may read who goes along.
+const BEHIND: u64 = 64 << 20;
+/// Larger bands than this are not kept whole for him.
+const MOST_KEPT: u64 = 256 << 20;
 /// How often a band is read that changes meanwhile.
 const ATTEMPTS: u32 = 3;
 /// Between two attempts.
@@ -54,6 +60,8 @@ pub struct ManifestRun<'a> {
     kept: Instant,
     counts: Counts,
     worst: Option<Severity>,
+    /// Somebody who reads files goes along.
+    along: bool,
 }
 
 impl<'a> ManifestRun<'a> {
@@ -78,7 +86,7 @@ impl<'a> ManifestRun<'a> {
         refuse_inside(&path, bundle.path())?;
         let bands = bundle.bands();
         let path_only = identity.is_path_only();
-        let head = Header { identity, band_size: bands.band_size(), run: 0 };
+        let head = Header { identity, band_size: bands.band_size(), ..Header::default() };
         let (mut manifest, opened) = open(&path, options.ours, head)?;
         manifest.header.run = manifest.header.run.saturating_add(1);
         let (present, odd) = look(&bands, listing, progress)?;
@@ -112,16 +120,26 @@ impl<'a> ManifestRun<'a> {
             kept: started,
             counts,
             worst: None,
+            along: false,
         };
-        match opened {
-            Opened::Known => {}
+        if matches!(opened, Opened::New) {
             // Better now than after hours that it cannot be written.
-            Opened::New => run.keep()?,
-            Opened::Restarted(why) => {
-                run.report(Code::ManifestRestarted, Where::of(Structure::Manifest), why)
-            }
+            run.keep()?;
         }
+        if let Some(why) = run.header.restarted.clone() {
+            run.report(Code::ManifestRestarted, Where::of(Structure::Manifest), why);
+        }
+        run.tell_again();
         Ok(run)
+    }
+
+    /// Report once more what an earlier run found and was ended before it told.
+    fn tell_again(&mut self) {
+        let untold = |e: &&Entry| e.is(Entry::UNTOLD) && self.present.contains_key(&e.index);
+        let untold: Vec<u64> = self.entries.values().filter(untold).map(|e| e.index).collect();
+        for index in untold {
+            self.rewritten(index);
+        }
     }
 
     /// Read the bands that are due up to the one that holds the byte at `offset` of the
@@ -130,6 +148,12 @@ impl<'a> ManifestRun<'a> {
     /// # Errors
     /// [`Error::Interrupted`]; what was read by then is kept.
     pub fn advance_to(&mut self, offset: u64) -> Result<()> {
+        if !std::mem::replace(&mut self.along, true) {
+            // Who goes along reads at most so far behind.
+            let whole = self.hasher.bands.band_size().min(MOST_KEPT);
+            let most = TOGETHER.max(whole).saturating_add(BEHIND);
+            self.hasher.bands.kept().begin(to_usize(most), PIECE);
+        }
         let size = self.hasher.bands.band_size();
         let left = self.plan.due.get(self.done..).unwrap_or_default();
         let Some(first) = left.first().filter(|first| **first <= offset / size) else {
@@ -139,6 +163,19 @@ impl<'a> ManifestRun<'a> {
         let batch: Vec<u64> = left.iter().copied().take_while(|i| *i <= last).collect();
         self.done += batch.len();
         self.read(&batch)
+    }
+
+    /// From now on nobody goes along: what is left has its own progress.
+    pub fn alone(&mut self, progress: &'a dyn Progress) {
+        self.hasher.bands.kept().begin(0, PIECE);
+        (self.hasher.progress, self.reading_since) = (progress, None);
+    }
+
+    /// Bytes that are to be read.
+    pub fn due(&self) -> u64 {
+        let left = self.plan.due.get(self.done..).unwrap_or_default();
+        let sizes = left.iter().filter_map(|i| self.present.get(i)).map(|stamp| stamp.size);
+        sizes.fold(0, u64::saturating_add)
     }
 
     /// Read what is left, judge what is gone, and keep the result. Given with it is how
@@ -155,6 +192,8 @@ impl<'a> ManifestRun<'a> {
         if let Err(e) = self.keep() {
             self.report(Code::ManifestUnwritten, Where::of(Structure::Manifest), e.to_string());
         }
+        let untold = self.entries.values().any(|e| e.is(Entry::UNTOLD));
+        self.counts.untold = untold || self.header.restarted.is_some();
         let known = self.present.keys().map(|i| self.entries.get(i).map(|e| e.read));
         self.counts.oldest_read = known.min().flatten();
         Ok((self.counts, self.worst))
@@ -181,8 +220,8 @@ impl<'a> ManifestRun<'a> {
         }
         if self.reading_since.is_none() {
             self.reading_since = Some(Instant::now());
-            let due = self.plan.due.iter().filter_map(|i| self.present.get(i));
-            let bytes = due.map(|stamp| stamp.size).fold(0, u64::saturating_add);
+            let batch = batch.iter().filter_map(|i| self.present.get(i));
+            let bytes = batch.map(|stamp| stamp.size).fold(self.due(), u64::saturating_add);
             self.hasher.progress.phase("hashing the bands", bytes, Unit::Bytes);
         }
         let hasher = self.hasher.clone();
@@ -256,11 +295,9 @@ impl<'a> ManifestRun<'a> {
             Read::Moved => self.moved.push(index),
             // The check of the bundle opens every band, too, and reports it.
             Read::Unopened => self.counts.unreadable += 1,
-            Read::Failed(e) => {
+            Read::Failed(e, bad) => {
                 self.counts.unreadable += 1;
-                let denied = e.is_denied();
-                let code = if denied { Code::BandDenied } else { Code::BandUnreadable };
-                self.report_band(code, index, e.to_string());
+                self.unreadable(index, &e, &bad);
             }
         }
         if self.kept.elapsed() >= KEEP {
@@ -278,12 +315,7 @@ impl<'a> ManifestRun<'a> {
             Change::Touched => counts.touched += 1,
             Change::Changed => counts.changed += 1,
             Change::Healed => counts.healed += 1,
-            Change::Rewritten => {
-                counts.rewritten += 1;
-                let text = "other bytes under the same size and modification time, but its time of \
-                            change differs: it was rewritten";
-                self.report_band(Code::BandRewritten, index, format!("band {index:x}: {text}"));
-            }
+            Change::Rewritten => self.rewritten(index),
             Change::Rotten => {
                 counts.rotten += 1;
                 let text = "its bytes differ from those read before, though nobody wrote to it: \
@@ -291,6 +323,29 @@ impl<'a> ManifestRun<'a> {
                 self.report_band(Code::BandRot, index, format!("band {index:x}: {text}"));
             }
         }
+    }
+
+    /// Tell which bytes cannot be read: what they cost is less than what the band costs.
+    fn unreadable(&mut self, index: u64, e: &Error, bad: &[Range<u64>]) {
+        if bad.is_empty() {
+            let denied = e.is_denied();
+            let code = if denied { Code::BandDenied } else { Code::BandUnreadable };
+            self.report_band(code, index, e.to_string());
+        }
+        let band = self.hasher.bands.range(index);
+        for part in bad {
+            let (start, len) = (band.start.saturating_add(part.start), part.end - part.start);
+            let place = Where::of(Structure::Band).band(Bands::name(index)).length(len);
+            let text = format!("{} from byte {} on: {e}", plural(len, "byte", "bytes"), part.start);
+            self.report(Code::BandSector, Where { offset: Some(start), ..place }, text);
+        }
+    }
+
+    fn rewritten(&mut self, index: u64) {
+        self.counts.rewritten += 1;
+        let text = "other bytes under the same size and modification time, but its time of change \
+                    differs: it was rewritten";
+        self.report_band(Code::BandRewritten, index, format!("band {index:x}: {text}"));
     }
 
     /// Forget the bands that are no longer there, unless nothing else changed: a Mac
@@ -333,8 +388,6 @@ impl<'a> ManifestRun<'a> {
 enum Opened {
     Known,
     New,
-    /// It could not be used; why, and what became of it.
-    Restarted(String),
 }
 
 /// Size and times of every band that is a regular file; and the others, which are the
@@ -385,13 +438,12 @@ fn open(path: &Path, ours: bool, head: Header) -> Result<(Manifest, Opened)> {
             Some(format!("it is of bands of {had} bytes, and the bundle now has {has}"))
         }
     };
-    let opened = match why {
-        None => Opened::New,
-        Some(why) => {
-            let aside = put_aside(path)?;
-            let aside = aside.display();
-            Opened::Restarted(format!("{shown}: {why}; it was put aside as {aside} and begun anew"))
-        }
-    };
-    Ok((Manifest { header: head, entries: BTreeMap::new() }, opened))
+    let mut header = head;
+    if let Some(why) = why {
+        let aside = put_aside(path)?;
+        let aside = aside.display();
+        let text = format!("{shown}: {why}; it was put aside as {aside} and begun anew");
+        header.restarted = Some(text);
+    }
+    Ok((Manifest { header, entries: BTreeMap::new() }, Opened::New))
 }
