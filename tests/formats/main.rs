@@ -2,6 +2,7 @@
 #![allow(clippy::print_stderr)]
 
 mod apfs;
+mod apfs_written;
 #[path = "../common/mod.rs"]
 mod common;
 mod containers;

@@ -33,6 +33,9 @@ impl Volume {
         }
         let bs = core.block_size;
         let end = at + content.len();
+        if end > self.streams[&id].size {
+            self.drop_tail(core, id);
+        }
         let stream = self.streams.get_mut(&id).expect("a stream");
         if at == 0 && end >= stream.size {
             stream.data.clear();
@@ -52,6 +55,15 @@ impl Volume {
                 core.space.skip(1);
             }
             first = next;
+        }
+    }
+
+    /// Gives up blocks behind the end: as part of the data they would show what was there before.
+    fn drop_tail(&mut self, core: &mut Core, id: u64) {
+        let stream = &self.streams[&id];
+        let (end, allocated) = (stream.size.next_multiple_of(core.block_size), stream.allocated());
+        if end < allocated {
+            self.punch(core, id, end, allocated);
         }
     }
 
@@ -141,15 +153,23 @@ impl Volume {
 
     /// Cuts or grows a stream.
     pub(crate) fn resize_stream(&mut self, core: &mut Core, id: u64, size: u64) {
-        let end = size.next_multiple_of(core.block_size);
+        let bs = core.block_size;
+        let shrinks = size < self.streams[&id].size;
+        if !shrinks {
+            self.drop_tail(core, id);
+        }
         let stream = self.streams.get_mut(&id).expect("a stream");
         stream.size = size;
         stream.cut_data(size);
-        let allocated = stream.allocated();
-        if end < allocated {
-            self.punch(core, id, end, allocated);
-        } else {
-            self.extend_with_hole(id, end);
+        self.drop_tail(core, id);
+        self.extend_with_hole(id, size.next_multiple_of(bs));
+        let last = size / bs * bs;
+        let hole =
+            self.streams[&id].runs.range(..=last).next_back().is_some_and(|r| r.1.address == 0);
+        if shrinks && last < size && !hole {
+            // What was behind the new end must not come back when the file grows again.
+            self.punch(core, id, last, last + bs);
+            self.write_run(core, id, last, 1);
         }
     }
 

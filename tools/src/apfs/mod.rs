@@ -1,6 +1,7 @@
 //! APFS containers with volumes, snapshots and everything that macOS puts there, written from
 //! the format's description alone.
 
+mod audit;
 pub mod big;
 mod btree;
 mod bulk;
@@ -14,6 +15,7 @@ pub mod demo;
 mod device;
 mod encode;
 mod flush;
+pub mod history;
 mod keys;
 mod layout;
 mod manifest;

@@ -85,7 +85,7 @@ pub fn sample(kind: &str) -> Option<Built> {
         "empty" => {}
         "long-names" => {
             let mut vol = c.volume(v);
-            for (i, c) in ["\u{65e5}", "\u{e9}", "e\u{301}", "\u{1f600}"].into_iter().enumerate() {
+            for (i, c) in ["\u{65e5}", "\u{e9}", "o\u{301}", "\u{1f600}"].into_iter().enumerate() {
                 let content = format!("long name {i}\n");
                 vol.file(ROOT, &c.repeat(255), content.as_str(), Meta::file());
             }

@@ -49,6 +49,9 @@ pub struct Volume {
     pub(crate) now: i64,
     /// Manifest lines by view: snapshots in order.
     pub(crate) views: BTreeMap<u64, Vec<String>>,
+    /// References to blocks by snapshot, for `audit`.
+    pub(crate) counted: BTreeMap<u64, HashMap<u64, i32>>,
+    pub(crate) block_size: u64,
     /// The volume key and its cipher.
     pub(crate) key: Option<Xts>,
     pub(crate) keybag: u64,
@@ -84,6 +87,8 @@ impl Volume {
             dirty: true,
             now: options.created,
             views: BTreeMap::new(),
+            counted: BTreeMap::new(),
+            block_size: core.block_size,
             key: None,
             keybag: 0,
             vek: [0; 32],
@@ -167,6 +172,7 @@ impl Volume {
         if self.options.keep_views {
             let lines = self.manifest_lines();
             self.views.insert(core.xid, lines);
+            self.counted.insert(core.xid, self.references());
         }
     }
 
