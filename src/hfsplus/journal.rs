@@ -11,7 +11,7 @@ use super::format::{VOL_JOURNALED, decode, decode_endian};
 use super::overlay::{Overlay, Segments, insert};
 use crate::error::{Error, Result};
 use crate::io::bytes::{all_zero, to_u64, to_usize, usize32};
-use crate::io::{ReadAt, Source, check_range, read_vec};
+use crate::io::{Presence, ReadAt, Source, check_range, read_vec};
 use binrw::Endian;
 use std::ops::Range;
 
@@ -310,6 +310,9 @@ impl Ring<'_> {
         let mut sum = 0;
         for (start, len) in self.pieces(g, pos, len) {
             let (mut at, end) = (start, start + len);
+            if sum == 0 {
+                at = self.first_stored(at..end);
+            }
             while at < end {
                 let n = PIECE.min(end - at);
                 let bytes = read_vec(self.volume, at, to_usize(n))?;
@@ -321,6 +324,18 @@ impl Ring<'_> {
             }
         }
         Ok(!sum)
+    }
+
+    /// The first byte of a range that is stored, as far as that can be told: those before
+    /// it are zeros that nobody need read.
+    fn first_stored(&self, range: Range<u64>) -> u64 {
+        let mut first = None;
+        let told = self.volume.presence(range.clone(), &mut |r, p| {
+            if p == Presence::Stored {
+                first.get_or_insert(r.start);
+            }
+        });
+        if told.is_ok() { first.unwrap_or(range.end) } else { range.start }
     }
 
     /// Volume offsets and lengths of `len` bytes of the ring from `pos` on.

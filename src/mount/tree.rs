@@ -476,7 +476,9 @@ impl Tree {
     fn list_stored(&self, space: Space, id: NodeId, from: u64, visit: Visit<'_>) -> Result<()> {
         let mut skip_sidecar = from & 1 == 1;
         let mut at = from >> 1;
-        self.fs(space)?.read_dir(id, Cursor(at), &mut |DirEntry { name, node, next }| {
+        let mut taken = false;
+        let fs = self.fs(space)?;
+        let read = fs.read_dir(id, Cursor(at), &mut |DirEntry { name, node, next }| {
             // Only a damaged or hostile volume holds such names; they mean
             // something else to the kernel.
             if matches!(name.as_str(), "" | "." | "..") {
@@ -498,8 +500,11 @@ impl Tree {
             };
             visit(&name, listed, next.0 << 1)?;
             at = next.0;
+            taken = true;
             ControlFlow::Continue(())
-        })
+        });
+        // What was listed is handed over; who asks for more is told what is missing.
+        if taken { Ok(()) } else { read }
     }
 
     /// A name in the form that was asked for.

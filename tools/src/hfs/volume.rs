@@ -330,11 +330,11 @@ impl VolumeBuilder {
         out.be64(catalog::encodings(self));
         out.zeros(24);
         out.be64(splitmix(o.seed));
-        put_special_fork(&mut out, &layout.bitmap, o.block_size);
-        put_special_fork(&mut out, &layout.extents.extents, o.block_size);
-        put_special_fork(&mut out, &layout.catalog.extents, o.block_size);
+        put_special_fork(&mut out, &layout.bitmap, o);
+        put_special_fork(&mut out, &layout.extents.extents, o);
+        put_special_fork(&mut out, &layout.catalog.extents, o);
         let attributes = layout.attributes.as_ref().map_or(&[][..], |t| &t.extents);
-        put_special_fork(&mut out, attributes, o.block_size);
+        put_special_fork(&mut out, attributes, o);
         out.zeros(80);
         out
     }
@@ -350,11 +350,16 @@ fn catalog_kind(options: &super::options::VolumeOptions) -> super::btree::TreeKi
     super::btree::TreeKind { max_key: 516, compare, attributes: 6 }
 }
 
-fn put_special_fork(out: &mut Vec<u8>, extents: &[Extent], block_size: u32) {
+/// The clump is the file's length, but as Apple wants it at most a quarter of the volume.
+fn put_special_fork(
+    out: &mut Vec<u8>,
+    extents: &[Extent],
+    options: &super::options::VolumeOptions,
+) {
     let blocks: u32 = extents.iter().map(|e| e.count).sum();
-    let len = u64::from(blocks) * u64::from(block_size);
-    out.be64(len);
-    out.be32(len as u32);
+    let clump = blocks.min(options.total_blocks() / 4);
+    out.be64(u64::from(blocks) * u64::from(options.block_size));
+    out.be32((u64::from(clump) * u64::from(options.block_size)) as u32);
     out.be32(blocks);
     super::attributes::put_eight(extents, 0, out);
 }
