@@ -202,6 +202,6 @@ mod tests {
         let mut kept = Kept(Vec::new());
         let (end, missing) = Reader::default().salvage(&torn, &mut kept).ok().unwrap();
         assert_eq!(end, 300_000);
-        assert_eq!(missing, [266_240..282_624]);
+        assert_eq!((missing.len(), &missing[0]), (1, &(266_240..282_624)));
     }
 }

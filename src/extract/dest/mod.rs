@@ -59,13 +59,11 @@ impl Root {
         let what = || format!("cannot use {}", path.display());
         std::fs::create_dir_all(path).map_err(|e| refused_io(what(), e))?;
         let dir = rustix::fs::open(path, DIR, Mode::empty()).map_err(|e| refused(what(), e))?;
-        match rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive) {
-            Err(rustix::io::Errno::AGAIN) => {
-                let text = format!("{}: another restore into it is running", path.display());
-                return Err(super::failure::Failure::Fatal(Error::Invalid(text)));
-            }
-            // Some file systems do not lock folders.
-            _ => {}
+        let locked = rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive);
+        // Some file systems do not lock folders; that is no reason not to go on.
+        if locked == Err(rustix::io::Errno::AGAIN) {
+            let text = format!("{}: another restore into it is running", path.display());
+            return Err(super::failure::Failure::Fatal(Error::Invalid(text)));
         }
         folder::remove_leftovers(&dir);
         let can = Abilities::probe(&dir);

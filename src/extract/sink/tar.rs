@@ -234,7 +234,7 @@ impl<'a, W: Write> Archiver<'a, W> {
         self.header(&entry)?;
         self.raw(header)?;
         if let Some(fork) = fork {
-            self.stream(fork, &[0..fork.len()], None)?;
+            self.stream(fork, std::slice::from_ref(&(0..fork.len())), None)?;
         }
         Ok(self.pad(size)?)
     }
