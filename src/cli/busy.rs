@@ -1,5 +1,6 @@
 //! What to do when a Mac is using the bundle.
 
+use super::output;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
@@ -31,6 +32,17 @@ impl FromStr for IfBusy {
             ("wait", Some(time)) => duration(time).map(Self::Wait),
             _ => Err("expected check, skip or wait[=DURATION]".into()),
         }
+    }
+}
+
+/// Say that a Mac is using the source: what is read may be in the midst of a change.
+pub fn tell(disk: &Disk) {
+    let signs = disk.bundle().map(busy::signs).unwrap_or_default();
+    if !signs.is_empty() {
+        let (name, signs) = (disk.name(), signs.join("; "));
+        output::warn(&format!(
+            "a Mac is using {name} ({signs}); what it changes meanwhile may be read half"
+        ));
     }
 }
 

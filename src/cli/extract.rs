@@ -124,6 +124,7 @@ impl PlanCounts {
 pub fn run(args: &ExtractArgs) -> anyhow::Result<Exit> {
     super::limits::raise_descriptors();
     let layout = args.password.open_how(&args.source, Prompt::Yes, &args.access.access())?;
+    super::busy::tell(layout.disk());
     let archive = SalvageArgs { salvage: args.damage.salvage }.open(&layout)?;
     let places = select::places(args, &archive)?;
     let evidence = Arc::new(Evidence::of(layout.disk(), Vec::new()));

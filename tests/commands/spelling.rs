@@ -132,3 +132,19 @@ fn every_page_of_the_manual_is_whole() {
         tmbundle(&[command, "--help"]).expect(0, &["Example", "tmbundle "]);
     }
 }
+
+#[test]
+fn info_and_extract_say_that_a_mac_is_using_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let bundle = dir.path().join("Mac.sparsebundle");
+    common::copy_demo(&bundle);
+    let (path, to) = (bundle.to_str().unwrap(), dir.path().join("to"));
+    let at_rest = tmbundle(&["info", path]);
+    assert!(!at_rest.out.contains("in use"), "{at_rest:#?}");
+    let token = fs::File::options().read(true).write(true).open(bundle.join("token")).unwrap();
+    rustix::fs::fcntl_lock(&token, rustix::fs::FlockOperation::NonBlockingLockExclusive).unwrap();
+    tmbundle(&["info", path]).expect(0, &["in use", "lock"]);
+    let address = "latest:/Macintosh HD/private";
+    tmbundle(&["extract", path, address, "--to", to.to_str().unwrap()])
+        .expect(0, &["warning: a Mac is using Mac.sparsebundle"]);
+}
