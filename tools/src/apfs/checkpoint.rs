@@ -73,9 +73,9 @@ impl Rings {
             for (i, block) in object.bytes.chunks(bs as usize).enumerate() {
                 let at = self.data_base + (self.data_next + i as u64) % self.data_blocks;
                 core.device.write(at, block);
-                newest.push((at, 1, what(object)));
             }
             let blocks = object.bytes.len() as u64 / bs;
+            newest.push((address, blocks, what(object)));
             self.data_next = (self.data_next + blocks) % self.data_blocks;
         }
         let data_len = objects.iter().map(|o| o.bytes.len() as u64 / bs).sum::<u64>();

@@ -14,6 +14,7 @@ mod data;
 pub mod demo;
 mod device;
 mod encode;
+pub mod fields;
 mod flush;
 pub mod history;
 mod keys;
