@@ -2,10 +2,10 @@
 
 use super::format::{EPOCH_OFFSET, VOL_INCONSISTENT, VOL_JOURNALED, VOL_UNMOUNTED, VolumeHeader};
 use super::journal::{Journal, JournalState};
-use super::{HeaderSource, HfsPlus, owners, parse_header};
+use super::{HeaderSource, HfsPlus, owners};
 use crate::error::{Error, Result};
 use crate::fs::{About, Details, FileSystem, Owned, Stored, Time, View, ViewId, Views, Volume};
-use crate::io::{Ranges, ReadAt, Source, read_vec};
+use crate::io::{Ranges, Source};
 use crate::report::Progress;
 use std::ops::Range;
 use std::sync::Arc;
@@ -45,17 +45,6 @@ pub(super) fn about(
             alternate_header: matches!(source, HeaderSource::Alternate(_)),
         },
     }
-}
-
-/// Unique id of the volume in `source`: the last two words of the header's Finder
-/// information (TN1150), from the header or its alternate. `None` where it has none.
-pub fn unique_id(source: &dyn ReadAt) -> Option<u64> {
-    let read = |at: u64| {
-        let header = parse_header(&read_vec(source, at, 512).ok()?, source.len()).ok()?;
-        let [.., high, low] = header.finder_info;
-        Some(u64::from(high) << 32 | u64::from(low)).filter(|id| *id != 0)
-    };
-    read(VOLUME_HEADER).or_else(|| read(source.len().checked_sub(1024)?))
 }
 
 fn notes(source: &HeaderSource, journal: &Journal) -> Vec<String> {

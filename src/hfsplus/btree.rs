@@ -46,7 +46,8 @@ pub struct Position {
     pub record: usize,
 }
 
-/// A B-tree file.
+/// A B-tree file. A copy shares its cache.
+#[derive(Clone)]
 pub struct BTree {
     file: Arc<dyn ReadAt>,
     cnid: u32,

@@ -8,6 +8,7 @@
 //! program sees; `check` finds what is wrong.
 
 mod about;
+mod absent;
 pub mod attributes;
 pub mod btree;
 pub mod catalog;
@@ -17,6 +18,7 @@ pub mod extents;
 mod filesystem;
 pub mod fork;
 pub mod format;
+mod headers;
 pub mod journal;
 mod metadata;
 mod names;
@@ -27,8 +29,9 @@ mod owners;
 mod private;
 mod salvage;
 mod scan;
+mod shared;
 pub mod unicode;
 mod volume;
 
-pub use about::unique_id;
+pub use shared::Shared;
 pub use volume::{HeaderSource, HfsPlus, parse_header};

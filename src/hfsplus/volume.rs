@@ -2,18 +2,17 @@
 
 use super::about::about;
 use super::attributes::{self, Attributes};
-use super::btree::{BTree, CompareKeys, NodeCache, node_cache};
+use super::btree::{BTree, CompareKeys, NodeCache};
 use super::catalog::{self, Catalog, Record};
 use super::entries::{Listings, listings};
 use super::extents::{self, ForkType, runs_of};
 use super::fork::{ForkReader, Runs};
-use super::format::{
-    ATTRIBUTES_FILE, BTreeHeader, CATALOG_FILE, EXTENTS_FILE, ForkData, VolumeHeader, decode,
-};
+use super::format::{ATTRIBUTES_FILE, BTreeHeader, EXTENTS_FILE, ForkData, VolumeHeader, decode};
 use super::journal::Journal;
 use super::names::NameTable;
 use super::private::Folders;
 use super::salvage;
+use super::shared::Shared;
 use crate::error::{Error, Result};
 use crate::fs::About;
 use crate::io::{ReadAt, Source, read_vec};
@@ -116,21 +115,28 @@ impl HfsPlus {
     /// # Errors
     /// [`Error::Corrupt`] when neither header, or no catalog, can be used.
     pub fn open(source: Source) -> Result<Self> {
-        let (header, _) = read_volume_header(&*source)?;
-        let journal = Journal::read(&*source, &header);
-        let volume = journal.overlay(source);
+        Self::of_shared(&Shared::of(source))
+    }
+
+    /// Open a volume with what its checker has read of it, or will.
+    ///
+    /// # Errors
+    /// As for [`HfsPlus::open`].
+    pub fn of_shared(shared: &Shared) -> Result<Self> {
+        shared.stored().chosen(&**shared.source())?;
+        let seen = shared.seen();
+        let volume = seen.volume.clone();
         // The replay may have brought a newer header.
-        let (header, header_source) = read_volume_header(&*volume)?;
-        let cache = Arc::new(node_cache(NODE_CACHE));
-        let extents = open_extents(&volume, &header, &cache).ok();
-        let tree = |cnid, name, fork: &ForkData| {
-            open_tree(&volume, &header, extents.as_ref(), &cache, cnid, name, fork)
+        let (header, header_source) = seen.headers.chosen(&*volume)?;
+        let header = header.clone();
+        let (Some(journal), Some(trees)) = (seen.journal.clone(), shared.trees()) else {
+            return Err(Error::corrupt("volume header", "neither can be used"));
         };
-        let catalog = tree(CATALOG_FILE, "catalog", &header.catalog_file)?;
-        let attributes = (header.attributes_file.total_blocks != 0).then(|| {
-            let tree = tree(ATTRIBUTES_FILE, "attributes", &header.attributes_file);
-            tree.map(|t| Attributes::new(t, volume.clone(), header.block_size))
-                .map_err(|e| e.to_string())
+        let extents = trees.extents.clone();
+        let catalog = trees.catalog.as_ref().map_err(Error::again)?.clone();
+        let attributes = trees.attributes.as_ref().map(|tree| match tree {
+            Ok(tree) => Ok(Attributes::new(tree.clone(), volume.clone(), header.block_size)),
+            Err(e) => Err(e.to_string()),
         });
         let notes = Vec::new();
         Ok(Self::from_parts(Parts {
@@ -259,23 +265,6 @@ pub(super) fn open_extents(
     let file = special_file(volume, header, runs, fork.logical_size, "extents file");
     let order = |_: &BTreeHeader| extents::compare_keys as CompareKeys;
     BTree::open(Arc::new(file), EXTENTS_FILE, "extents", order, cache.clone())
-}
-
-/// The extents overflow tree with a cache of its own; `None` if it is unusable.
-pub(super) fn open_extents_plain(volume: &Source, header: &VolumeHeader) -> Option<BTree> {
-    open_extents(volume, header, &Arc::new(node_cache(1 << 20))).ok()
-}
-
-/// One of the other trees with a small cache of its own.
-pub(super) fn open_tree_plain(
-    volume: &Source,
-    header: &VolumeHeader,
-    extents: Option<&BTree>,
-    cnid: u32,
-    name: &'static str,
-    fork: &ForkData,
-) -> Result<BTree> {
-    open_tree(volume, header, extents, &Arc::new(node_cache(1 << 20)), cnid, name, fork)
 }
 
 /// Open one of the other trees.

@@ -1,6 +1,6 @@
 //! Check what is in a partition, by the rules of its format.
 
-use super::{Found, Kind};
+use super::Found;
 use crate::error::Result;
 use crate::hfsplus;
 use crate::report::{Progress, Reporter, Scope, Severity, Worst};
@@ -34,12 +34,12 @@ pub struct Part {
 /// Only [`crate::Error::Interrupted`]; everything else becomes a finding.
 pub fn check(found: &Found, reporter: &dyn Reporter, progress: &dyn Progress) -> Result<Checked> {
     let mut checked = Checked::default();
-    match found.kind {
-        Kind::HfsPlus { .. } => {
+    match (&found.kind, &found.hfs) {
+        (_, Some(shared)) => {
             let scope = Scope::partition(found.partition.number);
             let stamp = scope.stamp(reporter);
             let worst = Worst::of(&stamp);
-            let done = hfsplus::check::check(&found.source, &worst, progress)?;
+            let done = hfsplus::check::check_shared(shared, &worst, progress)?;
             let text = format!("{}: {}", found.kind.name(), done.text());
             checked.parts.push(Part { scope, name: "volume", text, worst: worst.seen() });
             checked.not_checked = done.not_checked;

@@ -84,6 +84,8 @@ pub struct Found {
     pub source: Source,
     /// How many of them are not there, since the disk ends before the volume does.
     pub missing: u64,
+    /// Of an HFS+ volume, what its reader and its checker share.
+    hfs: Option<Arc<hfsplus::Shared>>,
 }
 
 /// Probe every partition that may hold a volume.
@@ -108,7 +110,9 @@ pub fn volumes(disk: &Source, map: &PartitionMap) -> Result<Vec<Found>> {
         };
         let at_end = p.start.saturating_add(p.len) >= disk.len();
         let (source, missing) = if at_end { lengthened(source) } else { (source, 0) };
-        found.push(Found { partition: p.clone(), kind, source, missing });
+        let hfs = matches!(kind, Kind::HfsPlus { .. })
+            .then(|| Arc::new(hfsplus::Shared::of(source.clone())));
+        found.push(Found { partition: p.clone(), kind, source, missing, hfs });
     }
     Ok(found)
 }
@@ -204,10 +208,7 @@ impl Found {
     /// A number that tells the volume from all others and that it keeps for good, if it
     /// has one.
     pub fn unique_id(&self) -> Option<u64> {
-        match self.kind {
-            Kind::HfsPlus { .. } => hfsplus::unique_id(&*self.source),
-            _ => None,
-        }
+        self.hfs.as_ref()?.unique_id()
     }
 
     /// Why nothing in it can be opened, in words.
@@ -249,11 +250,11 @@ pub struct OpenOptions {
 /// Open all volumes in a partition: of most formats one, of an APFS container as many as
 /// it has. One that cannot be opened says why in its place.
 pub fn open(found: &Found, options: &OpenOptions) -> Vec<Result<Arc<dyn Volume>>> {
-    match found.kind {
-        Kind::HfsPlus { .. } => {
+    match (&found.kind, &found.hfs) {
+        (_, Some(shared)) => {
             let opened = match options.salvage {
                 true => HfsPlus::salvage(found.source.clone(), &NoProgress),
-                false => HfsPlus::open(found.source.clone()),
+                false => HfsPlus::of_shared(shared),
             };
             let shown = opened.map(|hfs| match options.private {
                 true => hfs.with_private_folders(),
@@ -261,8 +262,8 @@ pub fn open(found: &Found, options: &OpenOptions) -> Vec<Result<Arc<dyn Volume>>
             });
             vec![shown.map(|hfs| Arc::new(hfs) as Arc<dyn Volume>)]
         }
-        Kind::Apfs => apfs_volumes(found, options),
-        Kind::Empty | Kind::Unknown if options.salvage => {
+        (Kind::Apfs, _) => apfs_volumes(found, options),
+        (Kind::Empty | Kind::Unknown, _) if options.salvage => {
             let opened = HfsPlus::salvage(found.source.clone(), &NoProgress);
             vec![opened.map(|hfs| Arc::new(hfs) as Arc<dyn Volume>)]
         }

@@ -12,6 +12,7 @@ mod findings;
 mod fsck_agreement;
 mod layering;
 mod losses;
+mod once;
 mod provoke;
 mod provoking;
 mod salvage;

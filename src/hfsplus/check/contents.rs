@@ -8,7 +8,7 @@ use super::spec::TreeSpec;
 use super::tree::{self, LeafVisitor};
 use super::{Checked, hierarchy, straddle, totals, unused};
 use crate::error::{Error, Locus, Result};
-use crate::hfsplus::btree::{BTree, read_header};
+use crate::hfsplus::btree::BTree;
 use crate::hfsplus::catalog::{Catalog, Record};
 use crate::hfsplus::extents::{ForkType, Key, runs_of};
 use crate::hfsplus::fork::ForkReader;
@@ -17,8 +17,9 @@ use crate::hfsplus::format::{
     FILE_INODES_DIR, ForkData, ROOT, STARTUP_FILE, VOL_UNUSED_NODES_ZERO, VolumeHeader, decode,
 };
 use crate::hfsplus::node::split;
+use crate::hfsplus::shared::Trees;
 use crate::hfsplus::unicode::stored_verbatim;
-use crate::hfsplus::volume::{folds_case, open_extents_plain, open_tree_plain, special_file};
+use crate::hfsplus::volume::special_file;
 use crate::io::{ReadAt, Source};
 use crate::report::{Code, Finding, Progress, Reporter, Structure, Where};
 
@@ -31,19 +32,19 @@ pub(super) struct Contents<'a> {
     header: &'a VolumeHeader,
     reporter: &'a dyn Reporter,
     progress: &'a dyn Progress,
-    /// For finding the special files' own overflow extents.
-    extents: Option<BTree>,
+    /// As a reader opens them; the extents tree finds the special files' own overflow.
+    trees: &'a Trees,
 }
 
 impl<'a> Contents<'a> {
     pub(super) fn new(
         volume: &'a Source,
         header: &'a VolumeHeader,
+        trees: &'a Trees,
         reporter: &'a dyn Reporter,
         progress: &'a dyn Progress,
     ) -> Self {
-        let extents = open_extents_plain(volume, header);
-        Self { volume, header, reporter, progress, extents }
+        Self { volume, header, trees, reporter, progress }
     }
 
     pub(super) fn check(&self, done: &mut Checked) -> Result<()> {
@@ -61,7 +62,7 @@ impl<'a> Contents<'a> {
         let mut blocks = Blocks::new(h, &**self.volume, self.reporter);
         self.special_files(&mut blocks, &mut overflow);
 
-        let locate = self.node_places(CATALOG_FILE, &h.catalog_file);
+        let locate = Self::node_places(self.trees.catalog.as_ref().ok());
         let mut c = Collected {
             objects: Vec::new(),
             threads: Vec::new(),
@@ -85,7 +86,8 @@ impl<'a> Contents<'a> {
 
         let mut attributes = AttributeFacts::default();
         let attributes_whole = h.attributes_file.total_blocks == 0 || {
-            let place = self.node_places(ATTRIBUTES_FILE, &h.attributes_file);
+            let place =
+                Self::node_places(self.trees.attributes.as_ref().and_then(|t| t.as_ref().ok()));
             self.tree(
                 &TreeSpec::attributes(),
                 ATTRIBUTES_FILE,
@@ -146,24 +148,13 @@ impl<'a> Contents<'a> {
     }
 
     fn folds(&self) -> bool {
-        let file = self.file(CATALOG_FILE, &self.header.catalog_file);
-        let tree = file.ok().and_then(|f| read_header(&f, "catalog").ok());
-        tree.is_none_or(|tree| folds_case(self.header, &tree))
+        self.trees.folds_case(self.header)
     }
 
     /// The private folders, found as a reader finds them.
     fn private(&self) -> Private {
-        let h = self.header;
-        let tree = open_tree_plain(
-            self.volume,
-            h,
-            self.extents.as_ref(),
-            CATALOG_FILE,
-            "catalog",
-            &h.catalog_file,
-        );
-        let Ok(tree) = tree else { return Private::default() };
-        let catalog = Catalog::new(tree, self.folds());
+        let Ok(tree) = &self.trees.catalog else { return Private::default() };
+        let catalog = Catalog::new(tree.clone(), self.folds());
         let folder = |name: &str| match catalog.find(ROOT, &stored_verbatim(name)) {
             Ok(Some(Record::Folder(f))) => Some(f.id),
             _ => None,
@@ -172,14 +163,13 @@ impl<'a> Contents<'a> {
     }
 
     /// Tells where the nodes of a tree lie on the disk.
-    fn node_places(&self, cnid: u32, fork: &ForkData) -> impl Fn(u32) -> Option<Locus> + use<> {
-        let file = self.file(cnid, fork).ok();
-        let size = file.as_ref().and_then(|f| Some(read_header(f, "tree").ok()?.node_size));
-        move |node| file.as_ref()?.locate(u64::from(node) * u64::from(size?))
+    fn node_places(tree: Option<&BTree>) -> impl Fn(u32) -> Option<Locus> + use<> {
+        let tree = tree.cloned();
+        move |node| tree.as_ref()?.locate(node)
     }
 
     fn file(&self, cnid: u32, fork: &ForkData) -> Result<ForkReader> {
-        let runs = runs_of(self.extents.as_ref(), cnid, ForkType::Data, fork)?;
+        let runs = runs_of(self.trees.extents.as_ref(), cnid, ForkType::Data, fork)?;
         Ok(special_file(self.volume, self.header, runs, fork.logical_size, "special file"))
     }
 
@@ -225,7 +215,8 @@ impl<'a> Contents<'a> {
 
     /// Nodes must not straddle two extents.
     fn straddle(&self, name: Structure, cnid: u32, fork: &ForkData, node_size: u16) {
-        let runs = runs_of(self.extents.as_ref(), cnid, ForkType::Data, fork).unwrap_or_default();
+        let runs =
+            runs_of(self.trees.extents.as_ref(), cnid, ForkType::Data, fork).unwrap_or_default();
         if let Some(block) = straddle::first(self.header, fork, &runs, node_size) {
             let at = self.volume.locate(u64::from(block) * u64::from(self.header.block_size));
             let text = format!("{name} file: the extent at block {block} cuts a node in two");

@@ -1,63 +1,13 @@
 //! The two volume headers (sections 1 and 16).
 
-use super::tree::absent_at;
 use crate::hfsplus::format::{ForkData, VOL_INCONSISTENT, VOL_UNMOUNTED, VolumeHeader};
-use crate::hfsplus::parse_header;
-use crate::io::{ReadAt, Source, read_vec};
+use crate::hfsplus::headers::{HeaderCopy, Headers};
+use crate::io::{ReadAt, Source};
 use crate::report::{Code, Finding, Reporter, Severity, Structure, Where};
 
-struct Copy {
-    name: Structure,
-    offset: Option<u64>,
-    header: Result<VolumeHeader, String>,
-}
-
-fn read(volume: &dyn ReadAt, name: Structure, offset: Option<u64>) -> Copy {
-    let header = match offset {
-        None => Err("the volume is too small for one".into()),
-        Some(at) => read_vec(volume, at, 512)
-            .map_err(|e| e.to_string())
-            .and_then(|bytes| parse_header(&bytes, volume.len()))
-            .map_err(|why| match absent_at(volume, at, 512) {
-                Some(how) => format!("{why}: {how} where it lies"),
-                None => why,
-            }),
-    };
-    Copy { name, offset, header }
-}
-
-fn both(volume: &dyn ReadAt) -> (Copy, Copy) {
-    let primary = read(volume, Structure::VolumeHeader, Some(1024));
-    // The alternate lies in the last but one sector of the partition; a volume
-    // that was not grown with its partition keeps it at its own end.
-    let mut alternate =
-        read(volume, Structure::AlternateVolumeHeader, volume.len().checked_sub(1024));
-    if alternate.header.is_err()
-        && let Ok(h) = &primary.header
-    {
-        let end = u64::from(h.total_blocks) * u64::from(h.block_size);
-        let own = read(volume, Structure::AlternateVolumeHeader, end.checked_sub(1024));
-        if own.header.is_ok() {
-            alternate = own;
-        }
-    }
-    (primary, alternate)
-}
-
-/// The header a reader would use, without a word on it.
-pub(super) fn usable(volume: &Source) -> Option<VolumeHeader> {
-    let (primary, alternate) = both(&**volume);
-    primary.header.ok().or(alternate.header.ok())
-}
-
-/// Whether the first header is usable.
-pub(super) fn is_whole(volume: &Source) -> bool {
-    both(&**volume).0.header.is_ok()
-}
-
 /// Report a volume header that only the journal made good again.
-pub(super) fn check_before_replay(source: &Source, reporter: &dyn Reporter) {
-    let (primary, alternate) = both(&**source);
+pub(super) fn check_before_replay(headers: &Headers, source: &Source, reporter: &dyn Reporter) {
+    let Headers { primary, alternate } = headers;
     if let (Err(why), Ok(_)) = (&primary.header, &alternate.header) {
         let place = Where::of(primary.name).at(primary.offset.and_then(|o| source.locate(o)));
         let text = format!("volume header: {why}, before the journal was replayed");
@@ -67,42 +17,51 @@ pub(super) fn check_before_replay(source: &Source, reporter: &dyn Reporter) {
 }
 
 /// Check both headers; the one to go on with.
-pub(super) fn check(volume: &Source, reporter: &dyn Reporter) -> Option<VolumeHeader> {
-    let (primary, alternate) = both(&**volume);
-    let say = |copy: &Copy, code, text: String| {
+pub(super) fn check(
+    headers: &Headers,
+    volume: &Source,
+    reporter: &dyn Reporter,
+) -> Option<VolumeHeader> {
+    let Headers { primary, alternate } = headers;
+    let say = |copy: &HeaderCopy, code, text: String| {
         let place = Where::of(copy.name).at(copy.offset.and_then(|o| volume.locate(o)));
         reporter.report(Finding::new(code, place, text));
     };
     match (&primary.header, &alternate.header) {
         (Err(a), Err(b)) => {
             let text = format!("volume header: {a}; alternate: {b}");
-            say(&primary, Code::HeaderLost, text);
+            say(primary, Code::HeaderLost, text);
             None
         }
         (Err(why), Ok(header)) => {
             let text = format!("volume header: {why}; the alternate was used");
-            say(&primary, Code::HeaderPrimary, text);
+            say(primary, Code::HeaderPrimary, text);
             Some(header.clone())
         }
         (Ok(header), Err(why)) => {
-            say(&alternate, Code::HeaderAlternate, format!("alternate volume header: {why}"));
-            fields(&primary, header, &**volume, &say);
+            say(alternate, Code::HeaderAlternate, format!("alternate volume header: {why}"));
+            fields(primary, header, &**volume, &say);
             Some(header.clone())
         }
         (Ok(header), Ok(other)) => {
-            compare(&alternate, header, other, &|copy, text| {
+            compare(alternate, header, other, &|copy, text| {
                 let place = Where::of(copy.name).at(copy.offset.and_then(|o| volume.locate(o)));
                 let finding = Finding::new(Code::HeaderAlternate, place, text);
                 reporter.report(finding.severity(Severity::Warning));
             });
-            fields(&primary, header, &**volume, &say);
+            fields(primary, header, &**volume, &say);
             Some(header.clone())
         }
     }
 }
 
 /// What the two copies must share: the rest of the alternate is stale by design.
-fn compare(copy: &Copy, a: &VolumeHeader, b: &VolumeHeader, say: &dyn Fn(&Copy, String)) {
+fn compare(
+    copy: &HeaderCopy,
+    a: &VolumeHeader,
+    b: &VolumeHeader,
+    say: &dyn Fn(&HeaderCopy, String),
+) {
     let differ = |what: &str, a: String, b: String| {
         if a != b {
             let text = format!("alternate volume header: {what} is {b}, the first has {a}");
@@ -185,7 +144,12 @@ pub(super) fn hints(h: &VolumeHeader, reporter: &dyn Reporter) {
     }
 }
 
-fn fields(copy: &Copy, h: &VolumeHeader, volume: &dyn ReadAt, say: &dyn Fn(&Copy, Code, String)) {
+fn fields(
+    copy: &HeaderCopy,
+    h: &VolumeHeader,
+    volume: &dyn ReadAt,
+    say: &dyn Fn(&HeaderCopy, Code, String),
+) {
     let wrong = |text: String| say(copy, Code::HeaderField, format!("volume header: {text}"));
     if !h.block_size.is_power_of_two() {
         wrong(format!("block size {} is not a power of two", h.block_size));

@@ -25,6 +25,7 @@ use super::HfsPlus;
 use super::btree::BTree;
 use super::format::VolumeHeader;
 use super::journal::{Journal, JournalState};
+use super::shared::{Seen, Shared};
 use crate::error::{Error, Result};
 use crate::io::Source;
 use crate::report::words::{count, plural};
@@ -76,38 +77,51 @@ impl Checked {
 /// # Errors
 /// Only [`crate::Error::Interrupted`]; everything else becomes a finding.
 pub fn check(source: &Source, reporter: &dyn Reporter, progress: &dyn Progress) -> Result<Checked> {
+    check_shared(&Shared::of(source.clone()), reporter, progress)
+}
+
+/// Check a volume with what its reader has read of it, or will.
+///
+/// # Errors
+/// As for [`check`].
+pub fn check_shared(
+    shared: &Shared,
+    reporter: &dyn Reporter,
+    progress: &dyn Progress,
+) -> Result<Checked> {
     let mut done = Checked::default();
-    let Some(first) = header::usable(source) else {
-        header::check(source, reporter);
+    let (source, Seen { journal, volume, headers }) = (shared.source(), shared.seen());
+    let (Some(first), Some(journal)) = (shared.stored().usable(), journal) else {
+        header::check(shared.stored(), source, reporter);
         done.not_checked.push(("volume".into(), "neither volume header is usable".into()));
         return Ok(done);
     };
-    let volume = check_journal(source, &first, reporter, &mut done);
-    if matches!(done.journal, Some(JournalState::Replayed { .. })) && header::is_whole(&volume) {
-        header::check_before_replay(source, reporter);
+    check_journal(source, first, journal, reporter);
+    let replayed = matches!(journal.state, JournalState::Replayed { .. });
+    done.journal = Some(journal.state.clone());
+    if replayed && headers.primary.header.is_ok() {
+        header::check_before_replay(shared.stored(), source, reporter);
     }
     // Everything after this, the header included, is seen through the journal.
-    let Some(header) = header::check(&volume, reporter) else {
+    let header = header::check(headers, volume, reporter);
+    let Some((header, trees)) = header.zip(shared.trees()) else {
         done.not_checked.push(("volume".into(), "neither volume header is usable".into()));
         return Ok(done);
     };
-    let replayed = matches!(done.journal, Some(JournalState::Replayed { .. }));
     header::state(&header, replayed, reporter);
     header::hints(&header, reporter);
-    let contents = contents::Contents::new(&volume, &header, reporter, progress);
-    contents.check(&mut done)?;
+    contents::Contents::new(volume, &header, trees, reporter, progress).check(&mut done)?;
     done.header = Some(header);
     Ok(done)
 }
 
-/// Read the journal, report on it, and lay it over the volume.
+/// Report on the journal.
 fn check_journal(
     source: &Source,
     header: &VolumeHeader,
+    journal: &Journal,
     reporter: &dyn Reporter,
-    done: &mut Checked,
-) -> Source {
-    let journal = Journal::read(&**source, header);
+) {
     let place =
         |at: Option<u64>| Where::of(Structure::Journal).at(at.and_then(|o| source.locate(o)));
     let start = journal.range.as_ref().map(|r| r.start);
@@ -132,10 +146,7 @@ fn check_journal(
         }
         JournalState::None | JournalState::Empty | JournalState::NeedsInit => {}
     }
-    ring::check(source, header, &journal, reporter);
-    let volume = journal.overlay(source.clone());
-    done.journal = Some(journal.state);
-    volume
+    ring::check(source, header, journal, reporter);
 }
 
 impl HfsPlus {

@@ -3,7 +3,7 @@
 
 use super::bits::CHUNK_BYTES;
 use super::objects::Collected;
-use super::tree::absent;
+use crate::hfsplus::absent::absent;
 use crate::hfsplus::format::{VOL_CNIDS_REUSED, VolumeHeader};
 use crate::io::bytes::{to_u64, to_usize, usize32};
 use crate::io::{ReadAt, read_vec};

@@ -4,11 +4,12 @@
 use super::bits::Bits;
 use super::spec::TreeSpec;
 use crate::error::{Error, Result};
+use crate::hfsplus::absent::absent;
 use crate::hfsplus::btree::{nodes_in, read_header};
 use crate::hfsplus::format::BTreeHeader;
 use crate::hfsplus::node::{Node, kind, split};
 use crate::io::bytes::{be32, to_u64, to_usize};
-use crate::io::{Presence, ReadAt, read_vec};
+use crate::io::{ReadAt, read_vec};
 use crate::report::{Code, Finding, Progress, Reporter, Severity, Structure, Unit, Where};
 use std::cmp::Ordering;
 
@@ -111,26 +112,6 @@ pub fn check(
     c.used_and_unused()?;
     c.summary.map = std::mem::take(&mut c.map);
     Ok(c.summary)
-}
-
-/// How the bytes of a node are absent on the server, if they are.
-pub(super) fn absent(file: &dyn ReadAt, n: u32, size: u64) -> Option<&'static str> {
-    absent_at(file, u64::from(n) * size, size)
-}
-
-/// How `size` bytes from `start` on are absent on the server, if they are.
-pub(super) fn absent_at(file: &dyn ReadAt, start: u64, size: u64) -> Option<&'static str> {
-    let mut absent = None;
-    let visit = &mut |_, presence| {
-        absent = absent.or(match presence {
-            Presence::Stored | Presence::Unwritten => None,
-            Presence::Missing => Some("the band is missing"),
-            Presence::Short => Some("the band ends before it"),
-            Presence::Hole => Some("the band has a hole"),
-        });
-    };
-    file.presence(start..start + size, visit).ok()?;
-    absent
 }
 
 impl Checker<'_> {
