@@ -4,18 +4,19 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use tmbundle::apfs::{self, Apfs, Container};
 use tmbundle::bundle::Info;
 use tmbundle::disk::check::{check as check_image, check_chunks};
 use tmbundle::disk::{Disk, Secret};
 use tmbundle::fs::acl::Acl;
-use tmbundle::fs::{FileSystem, Kind, Step, Stream, walk};
+use tmbundle::fs::{FileSystem, Kind, Step, Stream, Views, Volume, walk};
 use tmbundle::hfsplus::attributes::{Key as AttributeKey, Value};
 use tmbundle::hfsplus::catalog::{Key as CatalogKey, Record};
 use tmbundle::hfsplus::format::{VOL_JOURNALED, VolumeHeader, decode};
 use tmbundle::hfsplus::journal::Journal;
 use tmbundle::hfsplus::node::{Node, split};
 use tmbundle::hfsplus::{HfsPlus, check, unicode};
-use tmbundle::io::{Memory, ReadAt, Source, read_vec};
+use tmbundle::io::{Memory, Ranges, ReadAt, Source, read_vec};
 use tmbundle::report::{Collector, NoProgress};
 use tmbundle::{decmpfs, partition, volume};
 
@@ -187,4 +188,120 @@ fn look_at(fs: &HfsPlus, meta: &tmbundle::fs::Metadata) {
     for x in fs.xattrs(meta.id).unwrap_or_default().iter().take(20) {
         let _ = fs.xattr(meta.id, &x.name);
     }
+}
+
+/// An APFS container, with the password `password`: every volume and some views of it.
+pub fn apfs(data: &[u8]) {
+    apfs_source(memory(data));
+}
+
+/// The same, from any source.
+pub fn apfs_source(source: Source) {
+    let reporter = Collector::new(100);
+    let ask = |_: &str| Ok(vec![Secret::new(b"password".to_vec())]);
+    let _ = apfs::check::check(&source, &ask, &reporter);
+    let Ok(container) = Container::open(source) else { return };
+    let container = Arc::new(container);
+    for oid in container.superblock().volumes.iter().take(4) {
+        if let Ok(volume) = Apfs::open(container.clone(), *oid, &ask) {
+            apfs_volume(&(Arc::new(volume) as Arc<dyn Volume>));
+        }
+    }
+}
+
+fn apfs_volume(volume: &Arc<dyn Volume>) {
+    let views = volume.views().unwrap();
+    let last = views.len().saturating_sub(1);
+    for (n, view) in views.iter().enumerate() {
+        if n > 1 && n < last {
+            continue;
+        }
+        if let Ok(fs) = volume.clone().open(view.id) {
+            browse(&*fs, 300);
+        }
+    }
+    let inside: Views = views.iter().take(2).map(|v| v.id).collect();
+    let whole = Ranges::one(0..volume.bytes().len());
+    let mut owned = 0u64;
+    let _ = volume.owners(&whole, &inside, &NoProgress, &mut |o| {
+        assert!(o.range.start < o.range.end && o.range.end <= volume.bytes().len());
+        owned += 1;
+    });
+    let _ = volume.allocated(&whole);
+    let _ = volume.objects(&inside, &NoProgress, &mut |_| {});
+    let _ = volume.pulse();
+}
+
+/// Walk a view and read what is met.
+fn browse(fs: &dyn FileSystem, most: usize) {
+    let Ok(root) = fs.metadata(fs.root()) else { return };
+    let mut left = most;
+    let _ = walk(
+        fs,
+        &root,
+        &mut |e| {
+            left = left.saturating_sub(1);
+            if let Ok(meta) = &e.entry.node {
+                if meta.kind == Kind::File {
+                    for stream in [Stream::Data, Stream::Resource] {
+                        if let Ok(source) = fs.open(meta.id, &stream) {
+                            read_all(&*source);
+                        }
+                        let _ = fs.extents(meta.id, &stream);
+                    }
+                }
+                let _ = fs.read_link(meta.id);
+                for x in fs.xattrs(meta.id).unwrap_or_default().iter().take(20) {
+                    let _ = fs.open(meta.id, &Stream::attribute(&x.name)).map(|s| read_all(&*s));
+                }
+                let _ = fs.names(meta.id);
+                let _ = fs.same(meta.id);
+            }
+            match left {
+                0 => Err(tmbundle::Error::Interrupted),
+                _ => Ok(Step::Into),
+            }
+        },
+        &mut |_, _| Ok(()),
+    );
+}
+
+/// A node of any APFS tree, and its entries as records.
+pub fn apfs_node(data: &[u8]) {
+    for hashed in [false, true] {
+        let shape = apfs::records::shape(hashed);
+        if let Ok(node) = apfs::node::Node::new(data.to_vec(), 1, &shape) {
+            for i in 0..node.count {
+                let entry = node.entry(i).expect("proved when it was read");
+                record(entry.key, entry.value.unwrap_or_default(), hashed);
+            }
+            let _ = node.footer();
+        }
+    }
+}
+
+/// Key and value of a record: the first byte tells where the key ends.
+pub fn apfs_record(data: &[u8]) {
+    let Some((&len, rest)) = data.split_first() else { return };
+    let (key, value) = rest.split_at(usize::from(len).min(rest.len()));
+    record(key, value, true);
+    record(key, value, false);
+}
+
+fn record(key: &[u8], value: &[u8], hashed: bool) {
+    use apfs::records::{
+        Extent, Inode, Link, XattrValue, entry_name, primary_name, sibling, split, xattr_name,
+    };
+    let _ = (split(key), entry_name(key, hashed), xattr_name(key));
+    let _ = (Inode::parse(value), primary_name(value), Link::parse(value), sibling(value));
+    let _ = (XattrValue::parse(value), Extent::parse(key, value), Extent::parse_sealed(key, value));
+    let _ = apfs::names::display(value);
+}
+
+/// Superblocks of containers and volumes, wrapped keys.
+pub fn apfs_structure(data: &[u8]) {
+    let _ = apfs::NxSuperblock::parse(data).map(|nx| nx.problem());
+    let _ = apfs::Superblock::parse(data);
+    let _ = apfs::keybag::Wrapped::parse(data, "fuzz");
+    let _ = apfs::fletcher::checksum(data);
 }

@@ -7,7 +7,8 @@ use super::password::Prompt;
 use super::text;
 use std::io::{self, Write};
 use tmbundle::bundle::busy;
-use tmbundle::query::{self, BundleInfo, HfsInfo, Info, PartitionInfo};
+use tmbundle::io::bytes::to_u64;
+use tmbundle::query::{self, ApfsInfo, BundleInfo, HfsInfo, Info, PartitionInfo};
 
 pub fn run(args: &InfoArgs) -> anyhow::Result<Exit> {
     let layout = args.password.open(&args.source, Prompt::No)?;
@@ -142,10 +143,31 @@ fn print_partition(out: &mut Page<impl Write>, p: &PartitionInfo) -> io::Result<
     if let Some(problem) = &p.problem {
         line(out, "", &format!("  cannot be opened: {problem}"))?;
     }
+    for volume in &p.apfs {
+        print_apfs(out, volume)?;
+    }
     match &p.hfs {
         Some(hfs) => print_hfs(out, hfs),
         None => Ok(()),
     }
+}
+
+fn print_apfs(out: &mut Page<impl Write>, v: &ApfsInfo) -> io::Result<()> {
+    let case = if v.case_sensitive { "case-sensitive" } else { "case-insensitive" };
+    let role = v.role.map(|r| format!(", role {r}")).unwrap_or_default();
+    let encrypted = if v.encrypted { ", encrypted" } else { "" };
+    let sealed = if v.sealed { ", sealed" } else { "" };
+    let value = format!(
+        "'{}'{role}, {case}{encrypted}{sealed}, {} files, {} folders, {} snapshots, {} of {} free, blocks of {}",
+        v.name,
+        text::count(v.files),
+        text::count(v.folders),
+        text::count(to_u64(v.snapshots)),
+        text::bytes(v.free_bytes),
+        text::bytes(v.total_bytes),
+        v.block_size
+    );
+    line(out, "volume", &value)
 }
 
 fn print_hfs(out: &mut Page<impl Write>, h: &HfsInfo) -> io::Result<()> {

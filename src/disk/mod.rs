@@ -454,6 +454,10 @@ fn unpack(file: Source, unread: &mut Vec<String>) -> Result<Option<Unpacked>> {
         };
         return Ok(Some(Unpacked { kind: "sparse image", disk: Arc::new(image), cut }));
     }
+    if head == b"shdw" {
+        let text = "it is an ASIF image (.asif, macOS 26), which tmbundle cannot read";
+        return Err(Error::Unsupported(text.into()));
+    }
     if file.len() >= 512 && probe(&*file, file.len() - 512, 4, unread) == b"koly" {
         let disk = udif::open(file)?;
         return Ok(Some(Unpacked { kind: PACKED, disk, cut: None }));

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::fs::{About, Details};
 use crate::io::bytes::to_u64;
 use crate::report::{Collector, Finding};
-use crate::timemachine::{Archive, Backup};
+use crate::timemachine::{Archive, Backup, OpenVolume};
 use crate::volume::{Found, Layout};
 use serde::Serialize;
 
@@ -119,8 +119,43 @@ pub struct PartitionInfo {
     pub contents: &'static str,
     /// The volume, if it is HFS+.
     pub hfs: Option<HfsInfo>,
+    /// The volumes of an APFS container that could be opened.
+    pub apfs: Vec<ApfsInfo>,
     /// Why it could not be opened, if not.
     pub problem: Option<String>,
+}
+
+/// A volume of an APFS container.
+#[derive(Debug, Serialize)]
+pub struct ApfsInfo {
+    /// Name of the volume.
+    pub name: String,
+    /// Its role, such as `Backup`.
+    pub role: Option<&'static str>,
+    /// Whether names that differ in case are different.
+    pub case_sensitive: bool,
+    /// Whether its files are encrypted.
+    pub encrypted: bool,
+    /// Whether it is a sealed system volume.
+    pub sealed: bool,
+    /// UUID of the container.
+    pub container: String,
+    /// The transaction that is seen.
+    pub xid: u64,
+    /// Its snapshots, of any kind.
+    pub snapshots: usize,
+    /// Bytes in a block.
+    pub block_size: u32,
+    /// Bytes it may take of its container.
+    pub total_bytes: u64,
+    /// Bytes of the container that are free.
+    pub free_bytes: u64,
+    /// Files as it counts them.
+    pub files: u64,
+    /// Folders as it counts them.
+    pub folders: u64,
+    /// Last modification, seconds since 1970.
+    pub modified: i64,
 }
 
 /// An HFS+ volume.
@@ -303,12 +338,38 @@ fn archive_info(archive: &Archive, info: &mut Info) {
             len: p.len,
             contents: kind.unwrap_or("service"),
             hfs: opened.and_then(|v| hfs_info(v.volume.about())),
+            apfs: archive.open.iter().filter(|v| same(&v.found)).filter_map(apfs_info).collect(),
             problem: corrupt
                 .map(|(_, e)| e.to_string())
                 .or_else(|| opened.and_then(|v| v.unread.clone())),
         });
     }
     info.backup = archive.backup().map(|(_, b)| backup_info(b));
+}
+
+/// What is told of an APFS volume; `None` for other formats.
+fn apfs_info(open: &OpenVolume) -> Option<ApfsInfo> {
+    let about = open.volume.about();
+    let Details::Apfs { role, encrypted, sealed, container, xid } = about.details else {
+        return None;
+    };
+    let bytes = |blocks: u64| blocks.saturating_mul(about.block_size.into());
+    Some(ApfsInfo {
+        name: about.name.clone(),
+        role,
+        case_sensitive: about.case_sensitive,
+        encrypted,
+        sealed,
+        container: container.to_string(),
+        xid,
+        snapshots: open.volume.views().map_or(0, |v| v.len().saturating_sub(1)),
+        block_size: about.block_size,
+        total_bytes: bytes(about.blocks),
+        free_bytes: bytes(about.free),
+        files: about.files,
+        folders: about.folders,
+        modified: about.modified.map_or(0, |t| t.seconds),
+    })
 }
 
 /// What is told of an HFS+ volume; `None` for other formats.

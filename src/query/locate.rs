@@ -4,14 +4,15 @@
 use crate::bundle::Bands;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
-use crate::fs::{NodeId, Owned, Owner, Stream, Views};
+use crate::fs::{FileSystem, NodeId, Owned, Owner, Stream, ViewId, Views};
 use crate::io::bytes::to_u64;
 use crate::io::{Presence, Ranges, ReadAt};
 use crate::partition::{PartitionMap, Scheme};
 use crate::report::Progress;
-use crate::timemachine::{Appearances, Archive, OpenVolume};
+use crate::timemachine::{Appearances, Archive, OpenVolume, Snapshot, Top};
 use crate::volume::Layout;
 use serde::Serialize;
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -258,15 +259,23 @@ impl Job<'_> {
         let start = volumes.first().map_or(0, |v| v.found.range().start);
         let wanted = Ranges::one(part.start.saturating_sub(start)..part.end.saturating_sub(start));
         let (mut all, mut rest) = (Vec::new(), wanted.clone());
-        let mut used = wanted.clone();
+        let mut used = Vec::new();
+        let mut structures = HashSet::new();
         for volume in volumes {
             let mut owned = Vec::new();
-            volume.volume.owners(&wanted, &Views::live(), progress, &mut |o| owned.push(o))?;
+            volume.volume.owners(&wanted, &volume.all_views(), progress, &mut |o| owned.push(o))?;
             rest = rest.without(&Ranges::new(owned.iter().map(|o| o.range.clone()).collect()));
             // Without its bitmap nothing can be said of the rest.
-            used = volume.volume.allocated(&rest).unwrap_or_else(|_| rest.clone());
+            let allocated = volume.volume.allocated(&rest).unwrap_or_else(|_| rest.clone());
+            used.extend(allocated.iter().cloned());
+            // What volumes share, their container's structures, each of them tells of.
+            owned.retain(|o| match &o.owner {
+                Owner::Structure { name, .. } => structures.insert((o.range.clone(), name.clone())),
+                _ => true,
+            });
             all.push((volume, owned));
         }
+        let used = Ranges::new(used.into_iter().flat_map(|r| rest.meet(r)).collect());
         let on_disk = |r: &Range<u64>| r.start + start..r.end + start;
         for r in used.iter() {
             self.pieces.push(self.piece(on_disk(r), What::Unowned, ""));
@@ -279,17 +288,24 @@ impl Job<'_> {
             for o in owned {
                 progress.check()?;
                 let range = on_disk(&o.range);
-                let piece = self.owned(o, range, &mut at);
+                let piece = self.owned(o, range, volume, &mut at);
                 self.pieces.push(piece);
             }
         }
         Ok(())
     }
 
-    fn owned(&self, owned: Owned, range: Range<u64>, at: &mut Appearances<'_>) -> Piece {
+    fn owned(
+        &self,
+        owned: Owned,
+        range: Range<u64>,
+        volume: &OpenVolume,
+        at: &mut Appearances<'_>,
+    ) -> Piece {
+        let views = owned.views;
         let piece = |what, name: String, nodes: &[NodeId], at: &mut Appearances<'_>| {
             let mut piece = self.piece(range.clone(), what, name);
-            piece.objects = nodes.iter().map(|n| object(*n, at)).collect();
+            piece.objects = nodes.iter().map(|n| object(*n, volume, &views, at)).collect();
             piece
         };
         match owned.owner {
@@ -309,10 +325,50 @@ impl Job<'_> {
     }
 }
 
-fn object(node: NodeId, at: &mut Appearances<'_>) -> Object {
+/// An object that lies in some views. Of a volume with one view, its folders tell in
+/// which snapshots it appears; else the views do.
+fn object(node: NodeId, volume: &OpenVolume, views: &Views, at: &mut Appearances<'_>) -> Object {
+    let snapshots = volume.backup.iter().flat_map(|b| b.snapshots()).map(|(_, s)| s);
+    let of_views: Vec<&Snapshot> =
+        snapshots.filter(|s| s.view != ViewId::LIVE && views.contains(s.view)).collect();
+    let first = views.iter().next().unwrap_or(ViewId::LIVE);
+    if first != ViewId::LIVE || !of_views.is_empty() {
+        let address = of_views.iter().rev().find_map(|s| address_in(node, volume, s));
+        let address = address.unwrap_or_else(|| raw_address(node, volume, first));
+        let snapshots = of_views.iter().map(|s| s.name.clone()).collect();
+        return Object { id: node.0, address, snapshots };
+    }
     let seen = at.of(node);
     let snapshots = at.snapshot_names(&seen.snapshots);
     Object { id: node.0, address: seen.address, snapshots }
+}
+
+/// The address of an object in a snapshot that is a view of its own.
+fn address_in(node: NodeId, volume: &OpenVolume, snapshot: &Snapshot) -> Option<String> {
+    let (fs, _) = volume.enter(snapshot).ok()?;
+    let path = path_in(node, &*fs)?;
+    let Top::Named(top) = &snapshot.top else { return None };
+    let inside = path.strip_prefix('/')?.strip_prefix(top.as_str())?;
+    (inside.is_empty() || inside.starts_with('/')).then(|| format!("{}:{inside}", snapshot.name))
+}
+
+/// The address of an object in a view, by the view's own name.
+fn raw_address(node: NodeId, volume: &OpenVolume, view: ViewId) -> String {
+    let path = volume.view(view).ok().and_then(|fs| path_in(node, &*fs));
+    let path = path.unwrap_or_else(|| format!("/(object {}, whose name is lost)", node.0));
+    let views = volume.volume.views().unwrap_or_default();
+    let name = views.into_iter().find(|v| v.id == view).and_then(|v| v.name);
+    match name {
+        Some(name) => format!("volume@{name}:{path}"),
+        None => format!("volume:{path}"),
+    }
+}
+
+/// The path of an object in a view; `None` if its number stands for nothing there.
+fn path_in(node: NodeId, fs: &dyn FileSystem) -> Option<String> {
+    fs.names(node).ok().filter(|names| !names.is_empty() || node == fs.root())?;
+    let address = Appearances::new(fs, None).of(node).address;
+    address.split_once(':').map(|(_, path)| path.to_owned())
 }
 
 /// What lies outside of all partitions.

@@ -4,7 +4,7 @@ mod info;
 mod locate;
 
 pub use info::{
-    BackupInfo, BandsInfo, BundleInfo, ComputerInfo, HfsInfo, Info, MachineInfo, PartitionInfo,
-    info,
+    ApfsInfo, BackupInfo, BandsInfo, BundleInfo, ComputerInfo, HfsInfo, Info, MachineInfo,
+    PartitionInfo, info,
 };
 pub use locate::{Located, Object, Piece, Place, Stored, What, locate};

@@ -233,6 +233,15 @@ codes! {
     VolumeNone "VOLUME-NONE" Damage Nothing []
         "No volume was found on the disk."
         => "The image was never formatted, or its first band is lost.";
+    ApfsUnreadable "APFS-UNREADABLE" Damage Place + Contents []
+        "An APFS container or one of its volumes cannot be opened: a structure that leads to it is wrong."
+        => "Nothing of it can be read; if a band is lost or rotten, restore that band from elsewhere.";
+    ApfsCheckpoint "APFS-CHECKPOINT" Damage Nothing + Contents []
+        "The newest state of an APFS container is lost or cut off: an older checkpoint was read, the superblock in block 0 replaced, or the container is longer than what there is of it."
+        => "What is shown may be old, and parts of it overwritten since; copy out what you need and let a Mac check the original.";
+    ApfsState "APFS-VOLUME-STATE" Info Nothing + Contents []
+        "An APFS volume was left in the middle of something: a restore, a return to a snapshot, its encryption; or a snapshot has given up its data."
+        => "Nothing to do here; a Mac goes on with it when it next mounts the volume.";
     HeaderPrimary "HFS-HEADER" Damage Nothing + Contents [555, 561, 564]
         "The volume header is broken; the alternate was used."
         => "Let a Mac repair the volume (fsck_hfs).";

@@ -2,7 +2,7 @@
 
 use super::{Backup, Snapshot, Top, apfs, backupdb};
 use crate::error::{Error, Result};
-use crate::fs::{FileSystem, NodeId, ViewId, Volume};
+use crate::fs::{FileSystem, NodeId, ViewId, Views, Volume};
 use crate::partition::{self, PartitionMap};
 use crate::volume::{Found, Layout, OpenOptions};
 use std::sync::Arc;
@@ -38,6 +38,12 @@ impl OpenVolume {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.volume.about().name
+    }
+
+    /// All of its views.
+    pub fn all_views(&self) -> Views {
+        let last = self.volume.views().map_or(0, |v| v.len().saturating_sub(1));
+        Views::run(ViewId::LIVE..=ViewId(crate::io::bytes::to_u32(last)))
     }
 
     /// A view of it.

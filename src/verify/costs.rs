@@ -5,7 +5,7 @@ use super::SnapshotSets;
 use super::sets::SetsOf;
 use crate::bundle::Bands;
 use crate::error::Result;
-use crate::fs::{FileSystem, Kind, NodeId, Owned, Owner, Views};
+use crate::fs::{FileSystem, Kind, NodeId, Owned, Owner};
 use crate::io::{Presence, RangeSums, Ranges};
 use crate::losses::{self, Evidence, Judged, Loss, Standing};
 use crate::report::words;
@@ -132,7 +132,7 @@ fn work_out(
     if !wanted.is_empty() {
         progress.phase("finding the files that are hit", 0, Unit::Items);
         let mut owned = Vec::new();
-        volume.volume.owners(&wanted, &Views::live(), progress, &mut |o| owned.push(o))?;
+        volume.volume.owners(&wanted, &volume.all_views(), progress, &mut |o| owned.push(o))?;
         owned.sort_by_key(|o| o.range.start);
         probes.extend(judge(losses, volume, evidence, &owned, progress)?);
         give(&owned, probes);

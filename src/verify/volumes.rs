@@ -73,7 +73,7 @@ impl Job<'_> {
             match v.kind {
                 _ if v.kind.can_be_checked() => {
                     known += 1;
-                    self.volume(v, outcome)?;
+                    self.volume(v, disk, outcome)?;
                 }
                 Kind::Empty | Kind::Unknown if v.partition.purpose == Purpose::Hfs => {
                     known += 1;
@@ -141,13 +141,13 @@ impl Job<'_> {
         self.reporter.report(finding.severity(severity));
     }
 
-    fn volume(&self, v: &Found, outcome: &mut Outcome) -> Result<()> {
+    fn volume(&self, v: &Found, disk: &Disk, outcome: &mut Outcome) -> Result<()> {
         if self.options.quick {
             outcome.skip_as_asked("volume", "--quick was asked for");
             return Ok(());
         }
         let watch = Watch::new(self.reporter);
-        let checked = volume::check(v, &watch, self.progress)?;
+        let checked = volume::check(v, disk.asker(), &watch, self.progress)?;
         let found = watch.into_found();
         for Part { name, text, worst, scope } in checked.parts {
             let mut layer = Layer::new(name, LayerState::of(worst), text);

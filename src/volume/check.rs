@@ -1,6 +1,7 @@
 //! Check what is in a partition, by the rules of its format.
 
-use super::Found;
+use super::{Found, Kind};
+use crate::disk::Asker;
 use crate::error::Result;
 use crate::hfsplus;
 use crate::report::{Progress, Reporter, Scope, Severity, Worst};
@@ -28,11 +29,17 @@ pub struct Part {
     pub worst: Option<Severity>,
 }
 
-/// Check a partition whose format is supported; of others nothing is checked.
+/// Check a partition whose format is supported; of others nothing is checked. `asker` is
+/// asked for the passwords of encrypted volumes.
 ///
 /// # Errors
 /// Only [`crate::Error::Interrupted`]; everything else becomes a finding.
-pub fn check(found: &Found, reporter: &dyn Reporter, progress: &dyn Progress) -> Result<Checked> {
+pub fn check(
+    found: &Found,
+    asker: Option<&Asker>,
+    reporter: &dyn Reporter,
+    progress: &dyn Progress,
+) -> Result<Checked> {
     let mut checked = Checked::default();
     match (&found.kind, &found.hfs) {
         (_, Some(shared)) => {
@@ -43,6 +50,19 @@ pub fn check(found: &Found, reporter: &dyn Reporter, progress: &dyn Progress) ->
             let text = format!("{}: {}", found.kind.name(), done.text());
             checked.parts.push(Part { scope, name: "volume", text, worst: worst.seen() });
             checked.not_checked = done.not_checked;
+        }
+        (Kind::Apfs, _) => {
+            let scope = Scope::partition(found.partition.number);
+            let stamp = scope.stamp(reporter);
+            let worst = Worst::of(&stamp);
+            let ask = |name: &str| asker.map_or(Ok(Vec::new()), |ask| ask(name));
+            let seen = crate::apfs::check::check(&found.source, &ask, &worst)?;
+            // A part that is not wrong would be called sound.
+            if let Some(severity) = worst.seen() {
+                let worst = Some(severity);
+                checked.parts.push(Part { scope, name: "container", text: seen.text, worst });
+            }
+            checked.not_checked = seen.not_checked;
         }
         _ => {
             let text = format!("{} cannot be checked yet", found.kind.name());

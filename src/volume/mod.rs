@@ -52,7 +52,7 @@ pub enum Kind {
 impl Kind {
     /// Whether [`check`] has rules for it.
     pub fn can_be_checked(&self) -> bool {
-        matches!(self, Self::HfsPlus { .. })
+        matches!(self, Self::HfsPlus { .. } | Self::Apfs)
     }
 
     /// Its name for people.

@@ -1,0 +1,95 @@
+//! What opening a container and its volumes shows to be wrong. The structures
+//! themselves are not walked: nothing here says that they are sound.
+
+use super::container::{Container, Note};
+use super::volume::Apfs;
+use crate::disk::AskPassword;
+use crate::error::{Error, Result};
+use crate::io::Source;
+use crate::report::words::plural;
+use crate::report::{Code, Finding, Reporter, Severity, Structure, Where};
+use std::sync::Arc;
+
+/// What was looked at.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// What was seen, in a line for people; empty if the container cannot be opened.
+    pub text: String,
+    /// What was not checked, and why.
+    pub not_checked: Vec<(String, String)>,
+}
+
+/// Why the structures of a volume are not called sound.
+const UNCHECKED: &str =
+    "the structures of APFS are not checked yet, only what opening the volume reads";
+
+/// Open the container and each of its volumes, and report what is wrong with that.
+///
+/// # Errors
+/// [`Error::Interrupted`].
+pub fn check(source: &Source, ask: AskPassword<'_>, reporter: &dyn Reporter) -> Result<Seen> {
+    let mut seen = Seen::default();
+    let container = match Container::open(source.clone()) {
+        Ok(container) => Arc::new(container),
+        Err(e) => {
+            say_unreadable(source, "the container", e, reporter, &mut seen)?;
+            return Ok(seen);
+        }
+    };
+    for note in container.notes() {
+        say_note(source, note, reporter);
+    }
+    let (mut volumes, mut snapshots) = (0, 0);
+    for oid in &container.superblock().volumes {
+        volumes += 1;
+        match Apfs::open(container.clone(), *oid, ask).and_then(|v| v.live().map(|_| v)) {
+            Ok(volume) => {
+                snapshots += crate::io::bytes::to_u64(volume.snapshots().len());
+                for note in volume.notes() {
+                    let name = &volume.superblock().name;
+                    let text = format!("volume '{name}': {note}");
+                    let place = Where::of(Structure::Volume).at(source.locate(0));
+                    reporter.report(Finding::new(Code::ApfsState, place, text));
+                }
+            }
+            Err(e) => say_unreadable(source, &format!("volume {oid}"), e, reporter, &mut seen)?,
+        }
+    }
+    let volumes = plural(volumes, "volume", "volumes");
+    let snapshots = plural(snapshots, "snapshot", "snapshots");
+    let xid = container.superblock().xid;
+    seen.text = format!("APFS: {volumes}, {snapshots}, read at transaction {xid}");
+    seen.not_checked.push(("structures".into(), UNCHECKED.into()));
+    Ok(seen)
+}
+
+fn say_note(source: &Source, note: &Note, reporter: &dyn Reporter) {
+    let place = Where::of(Structure::Checkpoint).at(source.locate(note.offset));
+    let severity = if note.damage { Severity::Damage } else { Severity::Info };
+    reporter
+        .report(Finding::new(Code::ApfsCheckpoint, place, note.text.clone()).severity(severity));
+}
+
+/// Damage is a finding; what cannot be opened for another reason is not checked.
+fn say_unreadable(
+    source: &Source,
+    what: &str,
+    e: Error,
+    reporter: &dyn Reporter,
+    seen: &mut Seen,
+) -> Result<()> {
+    match e {
+        Error::Interrupted => return Err(e),
+        Error::Corrupt(_) | Error::Io { .. } => {
+            let at = match &e {
+                Error::Corrupt(c) => c.place.clone().or_else(|| source.locate(0)),
+                _ => source.locate(0),
+            };
+            let place = Where::of(Structure::Container).at(at);
+            let text = format!("{what} cannot be opened: {e}");
+            reporter.report(Finding::new(Code::ApfsUnreadable, place, text));
+        }
+        other => seen.not_checked.push((what.into(), other.to_string())),
+    }
+    Ok(())
+}
