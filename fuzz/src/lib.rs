@@ -2,6 +2,8 @@
 //! memory are bugs. `tests/fuzz_seeded.rs` drives the same functions with a
 //! seeded mutator, for machines without cargo-fuzz.
 
+mod sums;
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use tmbundle::apfs::{self, Apfs, Container};
@@ -38,16 +40,27 @@ fn read_all(source: &dyn ReadAt) {
     }
 }
 
-/// A property list as `Info.plist`.
+/// A property list as `Info.plist`: the bytes themselves, then as a graph of objects.
 pub fn plist(data: &[u8]) {
+    info(data);
+    info(&sums::plist_graph(data));
+}
+
+fn info(data: &[u8]) {
     if let Ok(info) = Info::parse(data) {
         assert!(info.band_size >= 512);
         let _ = info.band_count();
     }
 }
 
-/// A whole disk: map, then what the partitions hold.
+/// A whole disk: map, then what the partitions hold; with its checksums as they are,
+/// then made right.
 pub fn partition(data: &[u8]) {
+    map(data);
+    map(&sums::gpt(data));
+}
+
+fn map(data: &[u8]) {
     let disk = memory(data);
     let reporter = Collector::new(100);
     if let Ok(map) = partition::scan(&*disk, &reporter) {
@@ -133,8 +146,16 @@ pub fn decmpfs(data: &[u8]) {
 }
 
 /// A volume of which only the journal matters: 512-byte blocks, the journal info
-/// block is block 1.
+/// block is block 1. With its checksums as they are, then made right.
 pub fn journal(data: &[u8]) {
+    replay(data);
+    // The offset of the journal, as the info block has it.
+    let ring = data.get(512 + 36..).and_then(|b| b.first_chunk());
+    let ring = ring.map_or(1024, |b| usize::try_from(u64::from_be_bytes(*b)).unwrap_or(1024));
+    replay(&sums::journal(data, ring.min(data.len())));
+}
+
+fn replay(data: &[u8]) {
     let Some(mut header) = decode::<VolumeHeader>(&[0; 512]) else { return };
     header.attributes = VOL_JOURNALED;
     header.block_size = 512;
