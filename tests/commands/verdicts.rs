@@ -122,7 +122,7 @@ fn a_wrong_password_costs_only_what_needs_one_and_is_never_exit_code_0() {
     let words = [
         "PASSWORD-WRONG",
         "bands present",
-        "BAND-STRAY",
+        "BAND-NAME",
         "contents not checked: the password does not open",
     ];
     let ran = f.run(&wrong, &["-v", "--all"], &bundle);
