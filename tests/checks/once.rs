@@ -45,7 +45,7 @@ fn headers_journal_and_trees_are_opened_once_for_reader_and_checker() {
     // What probing and the map needed is not asked about here.
     counting.reads.lock().unwrap().clear();
     assert!(hfs.unique_id().is_some());
-    check(hfs, &Ignore, &NoProgress).unwrap();
+    check(hfs, None, &Ignore, &NoProgress).unwrap();
     let after_check: u32 = counting.reads.lock().unwrap().values().sum();
     let opened = open(hfs, &OpenOptions::default());
     assert!(opened.iter().all(|v| v.is_ok()));
