@@ -222,8 +222,8 @@ impl Node {
         })
     }
 
-    /// Bytes of the node.
-    pub fn len(&self) -> usize {
+    /// Size of the node in bytes.
+    pub fn size(&self) -> usize {
         self.bytes.len()
     }
 }

@@ -24,7 +24,7 @@ struct Weight;
 
 impl Weighter<u64, SharedNode> for Weight {
     fn weight(&self, _: &u64, node: &SharedNode) -> u64 {
-        to_u64(node.len()) + 192
+        to_u64(node.size()) + 192
     }
 }
 

@@ -42,7 +42,8 @@ pub(crate) fn parse_plist(bytes: &[u8]) -> Result<Value, String> {
 
 /// XML text as UTF-8 without a mark of the byte order, if it is not that already.
 fn utf8(bytes: &[u8]) -> Option<Vec<u8>> {
-    let (unit, body): (fn([u8; 2]) -> u16, &[u8]) = match bytes {
+    type Unit = fn([u8; 2]) -> u16;
+    let (unit, body): (Unit, &[u8]) = match bytes {
         [0xEF, 0xBB, 0xBF, body @ ..] => return Some(body.to_vec()),
         [0xFE, 0xFF, body @ ..] => (u16::from_be_bytes, body),
         [0xFF, 0xFE, body @ ..] => (u16::from_le_bytes, body),

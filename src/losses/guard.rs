@@ -67,6 +67,10 @@ struct Survey {
     of: Ranges,
 }
 
+/// Called with an absent part of a stream: its first byte on the volume, its bytes in the
+/// stream, the run they are in, and what is thought of it.
+type AbsentVisitor<'a> = &'a mut dyn FnMut(u64, Range<u64>, &Run, &Judged) -> Result<()>;
+
 impl Guard {
     /// Watch over a volume's live view, with what is known of its bundle.
     pub fn new(volume: &OpenVolume, evidence: Arc<Evidence>, policy: Policy) -> Arc<Self> {
@@ -296,11 +300,7 @@ impl Guarded {
 
     /// Visit the absent parts of a range of the stream: first byte on the volume, bytes of
     /// the stream, the run they are in, and what is thought of it.
-    fn absent_parts(
-        &self,
-        range: Range<u64>,
-        visit: &mut dyn FnMut(u64, Range<u64>, &Run, &Judged) -> Result<()>,
-    ) -> Result<()> {
+    fn absent_parts(&self, range: Range<u64>, visit: AbsentVisitor<'_>) -> Result<()> {
         for extent in &self.extents {
             let end = extent.offset.saturating_add(extent.length).min(range.end).min(self.stored);
             let from = extent.offset.max(range.start);

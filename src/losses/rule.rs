@@ -151,7 +151,9 @@ mod tests {
     fn who_lies_there_decides() {
         use Presence::{Hole, Missing, Short};
         use Standing::{Doubtful, Free, Lost};
-        let cases: &[(&[(u64, bool)], Presence, Standing)] = &[
+        /// Who lies there (number, whether nothing else does), how it is absent, what follows.
+        type Case = (&'static [(u64, bool)], Presence, Standing);
+        let cases: &[Case] = &[
             (&[], Missing, Free),
             (&[(20, false)], Missing, Doubtful),
             (&[(20, false)], Short, Doubtful),

@@ -243,9 +243,14 @@ fn take_away(dir: &Path, lazy: bool) -> Result<()> {
 /// [`Error::Invalid`] when none is mounted there, [`Error::Busy`] while one is used.
 pub fn unmount(dir: &Path, lazy: bool) -> Result<()> {
     // What is not there needs no advice on how to make it.
-    let nothing = || Error::Invalid(format!("nothing is mounted on {}", dir.display()));
-    let dir = std::fs::symlink_metadata(dir).is_ok().then(|| check::absolute(dir));
-    let dir = dir.ok_or_else(nothing)??;
+    let shown = dir.display();
+    let nothing = || Error::Invalid(format!("nothing is mounted on {shown}"));
+    // A mount whose server is gone is there, though it cannot be asked anything.
+    let absent = |e: &std::io::Error| e.kind() == std::io::ErrorKind::NotFound;
+    if std::fs::symlink_metadata(dir).is_err_and(|e| absent(&e)) {
+        return Err(nothing());
+    }
+    let dir = check::absolute(dir)?;
     match mount_at(&dir) {
         Some(mount) if mount.is_ours() => take_away(&dir, lazy),
         Some(mount) => {
@@ -253,6 +258,6 @@ pub fn unmount(dir: &Path, lazy: bool) -> Result<()> {
                 format!("{} is not a backup but a mount of type {}", dir.display(), mount.fs_type);
             Err(Error::Invalid(text))
         }
-        None => Err(Error::Invalid(format!("nothing is mounted on {}", dir.display()))),
+        None => Err(nothing()),
     }
 }

@@ -74,11 +74,20 @@ mod tests {
         for code in Code::ALL.iter().filter(|code| {
             // These are found in bundles only.
             let name = code.name();
-            let only = ["BUNDLE-", "BAND-", "TOKEN-MISSING", "TOKEN-LOST", "TM-", "MANIFEST"];
+            let only = [
+                "BUNDLE-",
+                "BAND-",
+                "TOKEN-MISSING",
+                "TOKEN-LOST",
+                "TOKEN-STRAY",
+                "TOKEN-FOREIGN",
+                "TM-",
+                "MANIFEST",
+            ];
             !only.iter().any(|begin| name.starts_with(begin))
                 || matches!(code, Code::BandLost | Code::BandMapped | Code::TmAgeUnknown)
         }) {
-            let remedy = code.remedy(KeptIn::One).to_lowercase();
+            let remedy = code.remedy(KeptIn::One).to_lowercase().replace("tmbundle", "");
             for word in ["bundle", "band", "token"] {
                 assert!(!remedy.contains(word), "{code}: {remedy}");
             }

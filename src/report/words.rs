@@ -61,9 +61,9 @@ pub fn span(seconds: i64) -> String {
     const MONTH: u64 = YEAR / 12;
     let s = u64::try_from(seconds).unwrap_or(0);
     match s {
-        ..MINUTE => plural(s, "second", "seconds"),
-        ..7200 => plural(s / MINUTE, "minute", "minutes"),
-        ..172_800 => plural(s / HOUR, "hour", "hours"),
+        _ if s < MINUTE => plural(s, "second", "seconds"),
+        _ if s < 2 * HOUR => plural(s / MINUTE, "minute", "minutes"),
+        _ if s < 2 * DAY => plural(s / HOUR, "hour", "hours"),
         _ if s < 61 * DAY => plural(s / DAY, "day", "days"),
         _ if s < 2 * YEAR => plural(s / MONTH, "month", "months"),
         _ => plural(s / YEAR, "year", "years"),

@@ -394,7 +394,8 @@ fn unreadable_nodes_never_make_files_empty() {
     bad.extend(layout.journal.map(|(at, _)| (at, 512)));
     bad.extend(layout.journal_info.map(|at| (at, 512)));
     for (at, len) in bad {
-        let disk: Source = Arc::new(Faulty::new(source(&volume.image), vec![at..at + len]));
+        let disk: Source =
+            Arc::new(Faulty::new(source(&volume.image), std::iter::once(at..at + len).collect()));
         let Ok(fs) = HfsPlus::open(disk) else { continue };
         let Ok(root) = fs.metadata(fs.root()) else { continue };
         let mut wrong = Vec::new();
@@ -426,7 +427,7 @@ fn a_journal_that_cannot_be_read_costs_only_itself() {
     let places = [volume.layout.journal_info.unwrap(), at, at + 512, at + 512 + 8192 + 4096];
     for place in places {
         let faulty = |image: &Image| -> Source {
-            Arc::new(Faulty::new(source(image), vec![place..place + 512]))
+            Arc::new(Faulty::new(source(image), std::iter::once(place..place + 512).collect()))
         };
         // Nothing to replay: all is there.
         let fs = HfsPlus::open(faulty(&volume.image)).unwrap();

@@ -37,7 +37,8 @@ fn our_own_bundles_look_as_their_manifests_say() {
     for manifest in common::files_ending(&testdata, ".manifest.jsonl") {
         let name =
             manifest.file_name().unwrap().to_str().unwrap().trim_end_matches(".manifest.jsonl");
-        let bundle = testdata.join(format!("{name}.sparsebundle"));
+        let kinds = ["sparsebundle", "backupbundle"].map(|k| testdata.join(format!("{name}.{k}")));
+        let bundle = kinds.into_iter().find(|b| b.exists()).unwrap();
         wrong.extend(compare_all(&bundle, &std::fs::read_to_string(&manifest).unwrap()));
     }
     assert_none(&wrong);
@@ -385,7 +386,10 @@ fn refusals_are_sentences() {
     };
     refused(&temp.path().join("nowhere"), "does not exist");
     refused(temp.path(), "not empty");
-    refused(&source, "not a folder");
+    let file = temp.path().join("file");
+    std::fs::write(&file, b"").unwrap();
+    refused(&file, "not a folder");
+    refused(&source, "the backup itself");
     let empty = tempfile::tempdir().unwrap();
     let output = run(PROGRAM, &[&"umount", &empty.path()]);
     assert!(text(&output.stderr).contains("nothing is mounted on"), "{}", text(&output.stderr));

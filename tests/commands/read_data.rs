@@ -61,7 +61,7 @@ const DAMAGE: &[(&str, &str, Severity)] = {
         ("decmpfs-lzvn-data", "FILE-DECMPFS", Damage),
         ("decmpfs-lzfse-data", "FILE-DECMPFS", Damage),
         ("decmpfs-flag", "FILE-DECMPFS", Damage),
-        ("decmpfs-no-header", "FILE-DECMPFS", Warning),
+        ("decmpfs-no-header", "FILE-DECMPFS", Info),
         ("checksum-data", "FILE-CHECKSUM", Damage),
         ("checksum-value", "FILE-CHECKSUM", Damage),
         ("checksum-length", "FILE-CHECKSUM-ODD", Warning),

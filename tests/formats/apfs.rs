@@ -321,7 +321,7 @@ fn injure(object: &mut [u8], state: &mut u64) {
             }
         }
     }
-    if random(state) % 4 != 0 {
+    if !random(state).is_multiple_of(4) {
         tools::apfs::object::reseal(object);
     }
 }

@@ -64,7 +64,7 @@ impl Bits {
     /// Whether a bit is set; bits that do not exist are not.
     pub fn get(&self, n: u64) -> bool {
         match self.chunks.get(to_usize(n / CHUNK)) {
-            Some(Chunk::Full) => true,
+            Some(Chunk::Full) => n < self.len,
             Some(Chunk::Bits(bytes)) => bit(bytes, to_usize(n % CHUNK)).unwrap_or(false),
             _ => false,
         }

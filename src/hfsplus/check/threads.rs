@@ -94,7 +94,7 @@ fn lone(mut objects: Vec<&Object>, mut threads: Vec<&Thread>, reporter: &dyn Rep
             }
         });
     }
-    told.extend(objects.map(|o| without(o)));
+    told.extend(objects.map(without));
     told.sort_unstable();
     for (cnid, severity, text) in told {
         say(reporter, severity, cnid, text);

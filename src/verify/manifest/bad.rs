@@ -93,6 +93,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::single_range_in_vec_init)]
     fn no_more_than_the_blocks_that_are_bad() {
         let k = 1024;
         assert_eq!(found(0..8192 * k, &[]), []);

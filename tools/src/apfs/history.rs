@@ -11,7 +11,7 @@ pub struct Dice(u64);
 impl Dice {
     /// Choices that follow from `seed`.
     pub fn new(seed: u64) -> Self {
-        Dice(splitmix(seed ^ 0x41_5046_53))
+        Dice(splitmix(seed ^ 0x4150_4653))
     }
 
     /// A number below `n`.
