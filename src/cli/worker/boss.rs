@@ -185,6 +185,7 @@ impl Boss {
                     meter.take(usize::try_from(read).unwrap_or(usize::MAX))?;
                 }
                 Ok(Message::Saving(_)) => {}
+                Ok(Message::Waiting) => begun = None,
                 Ok(Message::Begun) => begun = Some(Instant::now()),
                 Ok(Message::Ask(name, wrong)) => {
                     let waiting = Instant::now();

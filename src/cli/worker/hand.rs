@@ -37,10 +37,11 @@ pub fn run() -> ExitCode {
         return 2.into();
     };
     limits::begin(&task);
-    die(task.die.as_deref());
     // What a share named leads there without links.
     let access = Access { links: task.links, ..task.geometry.access(&task.access.access()) };
     let teller = Arc::new(Teller::new(access.meter.clone()));
+    teller.tell(&Message::Begun);
+    die(task.die.as_deref());
     let hand = Hand { task, access, teller };
     let message = match hand.examine() {
         Ok((outcome, bundle)) => Message::Outcome(Box::new(outcome), bundle),
@@ -63,6 +64,7 @@ impl Hand {
         // Opened once; a password is asked for only when it is to be read.
         let mut opened = Disk::open_how(path, &|_| Ok(Vec::new()), &self.access).map(Layout::from);
         let mut remembered = Memory::new(task).of(opened.as_ref().ok())?;
+        self.teller.tell(&Message::Waiting);
         let free = remembered.lock().and_then(|()| match &opened {
             Ok(layout) => busy::settle(layout.disk(), task.if_busy, &*self.teller),
             Err(_) => Ok(()),

@@ -32,8 +32,10 @@ enum Message {
     Done(u64, u64, u64),
     /// State is being saved, or no longer.
     Saving(bool),
-    /// Looking whether it is in use is over: from now on time counts.
+    /// From now on time counts.
     Begun,
+    /// It waits for a Mac or for another run, which takes none of its time.
+    Waiting,
     /// A password is needed for this; how often one was wrong already.
     Ask(String, u32),
     /// What it came to, and whether it is a bundle.
