@@ -220,7 +220,7 @@ pub fn apfs(data: &[u8]) {
 pub fn apfs_source(source: Source) {
     let reporter = Collector::new(100);
     let ask = |_: &str| Ok(vec![Secret::new(b"password".to_vec())]);
-    let _ = apfs::check::check(&source, &ask, &reporter);
+    let _ = apfs::check::check(&source, &ask, &reporter, &tmbundle::report::NoProgress);
     let Ok(container) = Container::open(source) else { return };
     let container = Arc::new(container);
     for oid in container.superblock().volumes.iter().take(4) {

@@ -1,5 +1,5 @@
-//! What opening a container and its volumes shows to be wrong. The structures
-//! themselves are not walked: nothing here says that they are sound.
+//! What is wrong with a container and its volumes: what opening them shows, and every node
+//! of a volume's trees that cannot be read. Nothing here says that the nodes fit together.
 
 use super::container::{Container, Note};
 use super::volume::Apfs;
@@ -7,7 +7,7 @@ use crate::disk::AskPassword;
 use crate::error::{Error, Result};
 use crate::io::Source;
 use crate::report::words::plural;
-use crate::report::{Code, Finding, Reporter, Severity, Structure, Where};
+use crate::report::{Code, Finding, Progress, Reporter, Severity, Structure, Where};
 use std::sync::Arc;
 
 /// What was looked at.
@@ -21,13 +21,19 @@ pub struct Seen {
 
 /// Why the structures of a volume are not called sound.
 const UNCHECKED: &str =
-    "the structures of APFS are not checked yet, only what opening the volume reads";
+    "the structures of APFS are read and their sums proved, but not compared with each other yet";
 
-/// Open the container and each of its volumes, and report what is wrong with that.
+/// Open the container and each of its volumes, read all nodes of all snapshots, and report
+/// what is wrong with that.
 ///
 /// # Errors
 /// [`Error::Interrupted`].
-pub fn check(source: &Source, ask: AskPassword<'_>, reporter: &dyn Reporter) -> Result<Seen> {
+pub fn check(
+    source: &Source,
+    ask: AskPassword<'_>,
+    reporter: &dyn Reporter,
+    progress: &dyn Progress,
+) -> Result<Seen> {
     let mut seen = Seen::default();
     let container = match Container::open(source.clone()) {
         Ok(container) => Arc::new(container),
@@ -39,10 +45,10 @@ pub fn check(source: &Source, ask: AskPassword<'_>, reporter: &dyn Reporter) -> 
     for note in container.notes() {
         say_note(source, note, reporter);
     }
-    let (mut volumes, mut snapshots) = (0, 0);
+    let (mut volumes, mut snapshots) = (0u32, 0);
     for oid in &container.superblock().volumes {
         volumes += 1;
-        match Apfs::open(container.clone(), *oid, ask).and_then(|v| v.live().map(|_| v)) {
+        match Apfs::open(container.clone(), *oid, ask) {
             Ok(volume) => {
                 snapshots += crate::io::bytes::to_u64(volume.snapshots().len());
                 for note in volume.notes() {
@@ -51,11 +57,12 @@ pub fn check(source: &Source, ask: AskPassword<'_>, reporter: &dyn Reporter) -> 
                     let place = Where::of(Structure::Volume).at(source.locate(0));
                     reporter.report(Finding::new(Code::ApfsState, place, text));
                 }
+                super::walk::volume(&volume, volumes, reporter, progress)?;
             }
             Err(e) => say_unreadable(source, &format!("volume {oid}"), e, reporter, &mut seen)?,
         }
     }
-    let volumes = plural(volumes, "volume", "volumes");
+    let volumes = plural(volumes.into(), "volume", "volumes");
     let snapshots = plural(snapshots, "snapshot", "snapshots");
     let xid = container.superblock().xid;
     seen.text = format!("APFS: {volumes}, {snapshots}, read at transaction {xid}");

@@ -38,6 +38,7 @@ pub mod superblock;
 mod unlock;
 mod view;
 mod volume;
+mod walk;
 
 pub use container::{Container, Note, NxSuperblock};
 pub use snapshots::Snapshot;

@@ -162,10 +162,22 @@ impl Tree {
         seen: &mut HashSet<u64>,
         visit: &mut dyn FnMut(&SharedNode) -> Result<()>,
     ) -> Result<bool> {
-        let (mut whole, mut stack) = (true, Vec::new());
+        let mut whole = true;
+        self.walk_telling(seen, &mut |_| whole = false, visit)?;
+        Ok(whole)
+    }
+
+    /// The same; every error of reading a node is told to `failed`.
+    pub fn walk_telling(
+        &self,
+        seen: &mut HashSet<u64>,
+        failed: &mut dyn FnMut(crate::Error),
+        visit: &mut dyn FnMut(&SharedNode) -> Result<()>,
+    ) -> Result<()> {
+        let mut stack = Vec::new();
         match self.root() {
             Ok(root) => self.enter(root, seen, &mut stack, visit)?,
-            Err(_) => return Ok(false),
+            Err(e) => failed(e),
         }
         while let Some((node, at)) = stack.last_mut() {
             let (node, i) = (node.clone(), *at);
@@ -176,10 +188,10 @@ impl Tree {
             };
             match self.child(&node, &entry) {
                 Ok(child) => self.enter(child, seen, &mut stack, visit)?,
-                Err(_) => whole = false,
+                Err(e) => failed(e),
             }
         }
-        Ok(whole)
+        Ok(())
     }
 
     fn enter(

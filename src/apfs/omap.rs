@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::io::bytes::{le32, le64};
 use quick_cache::sync::Cache;
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -46,6 +47,11 @@ impl Mapping {
     /// Whether the object is a node without header (sealed volumes).
     pub fn no_header(&self) -> bool {
         self.flags & MAP_NO_HEADER != 0
+    }
+
+    /// Whether it says that the object was deleted.
+    pub fn deleted(&self) -> bool {
+        self.flags & MAP_DELETED != 0
     }
 
     /// Whether the object is encrypted.
@@ -126,6 +132,27 @@ impl Omap {
         ) {
             Some((oid, m)) => visit(oid, m),
             None => Ok(ControlFlow::Continue(())),
+        })
+    }
+}
+
+impl Omap {
+    /// Visit all mappings that can be read, in order; what cannot be read is told to `failed`.
+    pub fn walk(
+        &self,
+        failed: &mut dyn FnMut(crate::Error),
+        visit: &mut dyn FnMut(u64, Mapping) -> Result<()>,
+    ) -> Result<()> {
+        self.tree.walk_telling(&mut HashSet::new(), failed, &mut |node| {
+            if node.level > 0 {
+                return Ok(());
+            }
+            for entry in (0..node.count).map_while(|i| node.entry(i)) {
+                if let Some((oid, m)) = mapping(entry.key, entry.value.unwrap_or_default()) {
+                    visit(oid, m)?;
+                }
+            }
+            Ok(())
         })
     }
 }

@@ -212,7 +212,7 @@ impl Pass<'_> {
 
 impl Apfs {
     /// The views that show what is valid from one transaction up to another.
-    fn views_between(&self, from: u64, until: u64) -> Views {
+    pub(super) fn views_between(&self, from: u64, until: u64) -> Views {
         let number = |i: usize| ViewId(u32::try_from(i + 1).unwrap_or(u32::MAX));
         let first = self.snapshots.partition_point(|s| s.xid < from);
         let past = self.snapshots.partition_point(|s| s.xid < until);

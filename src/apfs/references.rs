@@ -96,6 +96,11 @@ pub fn nodes(store: &Arc<Store>, root: u64, visit: &mut dyn FnMut(u64)) {
     }
 }
 
+/// The tree with this root.
+pub(super) fn tree_at(store: &Arc<Store>, root: u64) -> Tree {
+    Tree::new(store.clone(), SHAPE, Children::Physical, root)
+}
+
 /// Blocks that hold contents, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {

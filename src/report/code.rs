@@ -234,8 +234,8 @@ codes! {
         "No volume was found on the disk."
         => "The image was never formatted, or its first band is lost.";
     ApfsUnreadable "APFS-UNREADABLE" Damage Place + Contents []
-        "An APFS container or one of its volumes cannot be opened: a structure that leads to it is wrong."
-        => "Nothing of it can be read; if a band is lost or rotten, restore that band from elsewhere.";
+        "A structure of an APFS container, of one of its volumes or of a snapshot cannot be read: it is lost or wrong."
+        => "What it leads to cannot be read; if a band is lost or rotten, restore that band from elsewhere.";
     ApfsCheckpoint "APFS-CHECKPOINT" Damage Nothing + Contents []
         "The newest state of an APFS container is lost or cut off: an older checkpoint was read, the superblock in block 0 replaced, or the container is longer than what there is of it."
         => "What is shown may be old, and parts of it overwritten since; copy out what you need and let a Mac check the original.";

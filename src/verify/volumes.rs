@@ -151,7 +151,9 @@ impl Job<'_> {
         let found = watch.into_found();
         for Part { name, text, worst, scope } in checked.parts {
             let mut layer = Layer::new(name, LayerState::of(worst), text);
-            let here = |kind: &&Kinds| (kind.1, kind.2) == (scope.partition, scope.volume);
+            let here = |kind: &&Kinds| {
+                kind.1 == scope.partition && (scope.volume.is_none() || kind.2 == scope.volume)
+            };
             layer.found = found.iter().filter(here).copied().collect();
             outcome.layers.push(layer);
         }

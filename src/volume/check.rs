@@ -56,7 +56,7 @@ pub fn check(
             let stamp = scope.stamp(reporter);
             let worst = Worst::of(&stamp);
             let ask = |name: &str| asker.map_or(Ok(Vec::new()), |ask| ask(name));
-            let seen = crate::apfs::check::check(&found.source, &ask, &worst)?;
+            let seen = crate::apfs::check::check(&found.source, &ask, &worst, progress)?;
             // A part that is not wrong would be called sound.
             if let Some(severity) = worst.seen() {
                 let worst = Some(severity);

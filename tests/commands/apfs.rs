@@ -159,3 +159,39 @@ fn the_mount_shows_other_snapshots() {
         assert_eq!(text.unwrap(), format!("{name}\n"));
     }
 }
+
+/// A copy of the bundle that may be written.
+fn writable() -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let copy = dir.path().join("A.backupbundle");
+    let ran = std::process::Command::new("cp").arg("-r").args([&demo(), &copy]).status();
+    assert!(ran.unwrap().success());
+    let ran = std::process::Command::new("chmod").args(["-R", "u+w"]).arg(&copy).status();
+    assert!(ran.unwrap().success());
+    (dir, copy)
+}
+
+#[test]
+fn a_lost_band_under_the_trees_of_a_volume_is_damage() {
+    let (_dir, copy) = writable();
+    std::fs::remove_file(copy.join("bands/5")).unwrap();
+    let ran = tmbundle(&["verify", copy.to_str().unwrap(), "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let found = json["sources"][0]["findings"].as_array().unwrap();
+    let unreadable = found.iter().filter(|f| f["code"] == "APFS-UNREADABLE");
+    assert!(unreadable.clone().count() > 10, "{}", ran.out);
+    assert!(unreadable.clone().all(|f| f["severity"] == "damage"), "{}", ran.out);
+    assert!(unreadable.clone().any(|f| f["where"]["band"] == "5"), "{}", ran.out);
+    tmbundle(&["verify", copy.to_str().unwrap()]).expect(1, &["2024-03-02-102040", "band 5"]);
+}
+
+#[test]
+fn a_hole_in_a_node_that_only_a_snapshot_has_is_damage() {
+    use std::os::unix::fs::FileExt;
+    let (_dir, copy) = writable();
+    tmbundle(&["verify", copy.to_str().unwrap()]).expect(0, &["No damage"]);
+    let band = std::fs::File::options().write(true).open(copy.join("bands/5")).unwrap();
+    band.write_all_at(&[0; 4096], 0xE4000).unwrap();
+    let ran = tmbundle(&["verify", copy.to_str().unwrap()]);
+    ran.expect(1, &["snapshot 'com.apple.TimeMachine.2024-03-03-102141.backup'", "block 1503"]);
+}

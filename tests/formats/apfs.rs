@@ -392,7 +392,7 @@ fn newest(base: &Source, magic: &[u8; 4]) -> (u64, Vec<u8>) {
 fn told(base: &Source, at: u64, bytes: Vec<u8>) -> Vec<(Code, String)> {
     let source: Source = Arc::new(Patched { base: base.clone(), patches: vec![(at, bytes)] });
     let reporter = Collector::default();
-    check::check(&source, &|_| Ok(Vec::new()), &reporter).unwrap();
+    check::check(&source, &|_| Ok(Vec::new()), &reporter, &tmbundle::report::NoProgress).unwrap();
     reporter.into_findings().0.into_iter().map(|f| (f.code, f.message)).collect()
 }
 
