@@ -6,12 +6,14 @@ use super::password::Prompt;
 use std::io::Write;
 use std::sync::Arc;
 use tmbundle::Error;
+use tmbundle::extract::{recorded_checksum, wrong_checksum};
 use tmbundle::fs::{Kind, Stream};
 use tmbundle::io::ReadAt;
 use tmbundle::io::bytes::to_usize;
 use tmbundle::losses::{Doubt, Evidence, Guard, Standing};
 use tmbundle::report::words::bytes;
 use tmbundle::timemachine::LastLink;
+use tmbundle::timemachine::checksum::Cksum;
 
 /// Bytes read at a time.
 const PIECE: u64 = 1 << 20;
@@ -24,6 +26,11 @@ pub fn run(args: &CatArgs) -> anyhow::Result<Exit> {
         return Err(Error::Invalid(format!("{} is not a file", args.address)).into());
     }
     let stream = if args.resource_fork { Stream::Resource } else { Stream::Data };
+    let recorded = match stream {
+        Stream::Data => recorded_checksum(&*place.fs, &place.node),
+        _ => Ok(None),
+    };
+    let mut sum = Cksum::default();
     let evidence = Arc::new(Evidence::of(layout.disk(), Vec::new()));
     let guard = Guard::of_view(place.volume, place.view, place.fs, evidence, args.lost.policy());
     let source = guard.open(place.node.id, &stream).map_err(|e| e.within(&args.address))?;
@@ -35,16 +42,32 @@ pub fn run(args: &CatArgs) -> anyhow::Result<Exit> {
         let piece = &mut buf[..to_usize(n)];
         source.read_at(piece, at).map_err(|e| e.within(&args.address))?;
         out.write_all(piece)?;
+        sum.update(piece);
         at += n;
     }
     out.flush()?;
-    Ok(match source.doubt() {
-        None => Exit::Ok,
-        Some(doubt) => {
-            output::note(&format!("{}: {}", args.address, doubted(&doubt)));
-            Exit::Findings
-        }
-    })
+    let mut exit = Exit::Ok;
+    if let Some(doubt) = source.doubt() {
+        output::note(&format!("{}: {}", args.address, doubted(&doubt)));
+        exit = Exit::Findings;
+    }
+    if let Some(wrong) = wrong(recorded, sum.finish()) {
+        output::note(&format!("{}: {wrong}", args.address));
+        exit = Exit::Findings;
+    }
+    Ok(exit)
+}
+
+/// What is wrong with the bytes that were written, by what Time Machine recorded.
+fn wrong(recorded: tmbundle::Result<Option<u32>>, found: u32) -> Option<String> {
+    match recorded {
+        Ok(Some(recorded)) if recorded != found => Some(format!(
+            "the bytes that were written are damaged: {}",
+            wrong_checksum(recorded, found)
+        )),
+        Ok(_) => None,
+        Err(e) => Some(format!("what was written could not be compared with its checksum: {e}")),
+    }
 }
 
 /// What was given as zeros, for people.

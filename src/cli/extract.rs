@@ -76,6 +76,7 @@ struct VerifiedCounts {
     files: u64,
     bytes: u64,
     with_checksum: u64,
+    checksums_differ: u64,
     differ: u64,
 }
 
@@ -242,6 +243,7 @@ fn restore(
             files: v.files,
             bytes: v.bytes,
             with_checksum: v.with_checksum,
+            checksums_differ: v.checksums_differ,
             differ: v.differ,
         });
         let document = Document {
@@ -275,7 +277,8 @@ fn print_notes(report: &Report, teller: &Teller) {
     }
     if report.checksums_doubted {
         output::note(
-            "note: Time Machine's checksums did not fit so often that they were believed no more",
+            "note: next to none of Time Machine's checksums agreed: their rule is not understood for \
+             this backup; files that disagree were restored and are named as doubtful",
         );
     }
 }
@@ -301,11 +304,12 @@ fn print_end(report: &Report, to: &Path) {
     output::note(&line);
     if let Some(v) = &report.verified {
         output::note(&format!(
-            "Read back {} ({}): {} differ; {} agree with Time Machine's checksums",
+            "Read back {} ({}): {} differ; {} agree with Time Machine's checksums, {} do not",
             text::plural(v.files, "file", "files"),
             text::bytes(v.bytes),
             text::count(v.differ),
-            text::count(v.with_checksum)
+            text::count(v.with_checksum),
+            text::count(v.checksums_differ)
         ));
     }
     if let Some(ended) = &report.ended {

@@ -1,7 +1,7 @@
 //! Reading back what was restored, and comparing it with the backup.
 
 use super::account::{Account, Object};
-use super::damage::recorded;
+use super::damage::{recorded, wrong_checksum};
 use super::dest::{Folder, Root};
 use super::failure::{Failure, Outcome};
 use super::options::Options;
@@ -24,6 +24,8 @@ pub struct Verified {
     pub bytes: u64,
     /// Of these, files whose bytes agree with Time Machine's checksum, too.
     pub with_checksum: u64,
+    /// Of these, files whose bytes are not what Time Machine recorded.
+    pub checksums_differ: u64,
     /// Objects that are not as they are in the backup.
     pub differ: u64,
 }
@@ -114,9 +116,14 @@ impl<'a> Comparer<'a> {
         }
         self.verified.files += 1;
         self.verified.bytes += item.meta.size;
-        if sum_wanted == Some(sum.finish()) {
-            self.verified.with_checksum += 1;
+        let Some(recorded) = sum_wanted else { return Ok(None) };
+        let found = sum.finish();
+        if recorded != found {
+            self.verified.checksums_differ += 1;
+            let text = wrong_checksum(recorded, found);
+            return Ok(Some(format!("as in the backup, but damaged there: {text}")));
         }
+        self.verified.with_checksum += 1;
         Ok(None)
     }
 }
@@ -144,6 +151,7 @@ impl Traveller for Comparer<'_> {
         if !self.expected(item.path) {
             return Ok(());
         }
+        let mismatches = self.verified.checksums_differ;
         let reason = match self.wrong(item) {
             Ok(None) => return Ok(()),
             Ok(Some(reason)) => reason,
@@ -152,7 +160,9 @@ impl Traveller for Comparer<'_> {
                 Failure::Source(e) | Failure::There(e) | Failure::Refused(e) | Failure::Fatal(e),
             ) => e.to_string(),
         };
-        self.verified.differ += 1;
+        if self.verified.checksums_differ == mismatches {
+            self.verified.differ += 1;
+        }
         let at = self.root.say(std::path::Path::new(item.path));
         let reason = format!("{at}: {reason}");
         self.account.tell(&Object::failed(item.path, Some(item.meta.kind), reason));

@@ -8,49 +8,84 @@ use super::reading::Reading;
 use super::sink::dir::{Job, Task, Worker};
 use super::sink::file::Version;
 use crate::error::{Error, Result};
-use crate::fs::{FileSystem, Metadata, Stream};
+use crate::fs::{FileSystem, Metadata, NodeId, Stream};
 use crate::timemachine::checksum::{self, Cksum};
+use std::collections::HashSet;
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// Versions of one file that are looked at.
 const VERSIONS: usize = 64;
-/// Comparisons that say nothing about the rule, and mismatches that are isolated in any
-/// sample (as in `verify`).
-const SAMPLE: u64 = 20;
-const ISOLATED: u64 = 2;
+/// Fewer comparisons than this say nothing about the rule (as in `verify`).
+const SAMPLE: usize = 20;
 
 /// Whether Time Machine's checksums are to be believed: if they were meant otherwise
-/// than we know, sound backups would be full of mismatches.
+/// than we know, next to none would agree. Where more agree, a mismatch is damage.
 #[derive(Debug, Default)]
-pub struct Rule {
-    agree: AtomicU64,
-    differ: AtomicU64,
+pub struct Rule(Mutex<Compared>);
+
+#[derive(Debug, Default)]
+struct Compared {
+    agree: usize,
+    /// Files that were refused: they stay so under every other name.
+    refused: HashSet<NodeId>,
+    /// Files that were taken though their checksums disagree.
+    taken: HashSet<NodeId>,
+}
+
+/// What becomes of a file after its checksum was compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is what was recorded.
+    Agrees,
+    /// It is damaged.
+    Damaged,
+    /// It disagrees, but so does nearly every other: it is taken, and told.
+    Doubtful,
 }
 
 impl Rule {
-    /// Whether a file's contents are accepted.
-    pub fn accepts(&self, agrees: bool) -> bool {
+    /// What becomes of a file's contents.
+    pub fn judge(&self, node: NodeId, agrees: bool) -> Verdict {
+        let mut compared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if agrees {
-            self.agree.fetch_add(1, Ordering::Relaxed);
-            return true;
+            compared.agree += 1;
+            return Verdict::Agrees;
         }
-        let differ = self.differ.fetch_add(1, Ordering::Relaxed) + 1;
-        let compared = self.agree.load(Ordering::Relaxed) + differ;
-        compared >= SAMPLE && differ > ISOLATED && differ * 20 > compared
+        if compared.refused.contains(&node) {
+            return Verdict::Damaged;
+        }
+        let differ = compared.refused.len() + compared.taken.len();
+        let all = compared.agree + differ;
+        if all >= SAMPLE && compared.agree.saturating_mul(10) < all {
+            compared.taken.insert(node);
+            return Verdict::Doubtful;
+        }
+        compared.refused.insert(node);
+        Verdict::Damaged
     }
 
-    /// Whether mismatches were so many that they were believed no more.
+    /// What is said of a further name of a file that was taken though its checksum disagrees.
+    pub fn doubt(&self, node: NodeId) -> Option<String> {
+        let compared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = "its checksum is not what Time Machine recorded";
+        compared.taken.contains(&node).then(|| text.to_owned())
+    }
+
+    /// Whether files were taken though their checksums disagree.
     pub fn gave_up(&self) -> bool {
-        let differ = self.differ.load(Ordering::Relaxed);
-        let compared = self.agree.load(Ordering::Relaxed) + differ;
-        compared >= SAMPLE && differ > ISOLATED && differ * 20 > compared
+        !self.0.lock().unwrap_or_else(PoisonError::into_inner).taken.is_empty()
     }
 }
 
 /// What is said of a file whose checksum is not the recorded one.
 pub fn wrong_checksum(recorded: u32, found: u32) -> String {
     format!("checksum {found}, but Time Machine recorded {recorded}")
+}
+
+/// What is said of a file with zeros that may be lost bytes.
+pub fn zeros(doubt: &crate::losses::Doubt) -> String {
+    format!("it has zeros that may be lost bytes: {}", doubt.why)
 }
 
 impl Job<'_> {

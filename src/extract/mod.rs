@@ -30,6 +30,7 @@ mod xsym;
 pub use account::{Did, NotKept, Object, Summary, Witness};
 pub use chosen::Chosen;
 pub use compare::Verified;
+pub use damage::{recorded as recorded_checksum, wrong_checksum};
 pub use dest::Room;
 pub use names::safe_name;
 pub use options::{Fallback, MacMetadata, OnConflict, Options, Owners, XattrNames};
@@ -112,7 +113,7 @@ pub struct Report {
     pub ended: Option<String>,
     /// What reading back found, if it was asked for.
     pub verified: Option<Verified>,
-    /// Checksums did not fit so often that they were not believed.
+    /// Next to no checksum agreed, and files were taken though theirs disagree.
     pub checksums_doubted: bool,
 }
 
@@ -223,7 +224,8 @@ impl Request<'_> {
         walk::walk(&self.parts, &self.options.chosen, naming, &mut archiver)?;
         archiver.finish()?;
         let summary = account.summary();
-        Ok(Report { began: true, summary, plan, ..Report::default() })
+        let checksums_doubted = archiver.rule.gave_up();
+        Ok(Report { began: true, summary, plan, checksums_doubted, ..Report::default() })
     }
 
     fn save(&self, root: &Root, progress: &dyn Progress) -> std::result::Result<(), Failure> {

@@ -357,7 +357,7 @@ codes! {
         "A file's contents do not match the checksum Time Machine recorded when it copied the file (found by --read-data)."
         => "The contents changed after the backup was made: look for the file in another snapshot.";
     FileChecksumRule "FILE-CHECKSUM-RULE" Warning Object + Contents []
-        "More of the recorded checksums disagree with the contents than damage explains: the rule by which they are made is not understood for this backup (found by --read-data)."
+        "Next to none of the recorded checksums agree with the contents: the rule by which they are made is not understood for this backup (found by --read-data)."
         => "Compare one of the files with the original; if it differs, treat the backup as damaged.";
     FileChecksumOdd "FILE-CHECKSUM-ODD" Warning Object + Contents []
         "A recorded checksum is not four bytes long, so the file was not compared with it (found by --read-data)."

@@ -106,12 +106,15 @@ fn a_file_that_was_only_in_the_cloud_is_told() {
 }
 
 #[test]
-fn isolated_mismatches_are_damage_and_many_are_doubt_in_the_rule() {
+fn mismatches_are_damage_unless_next_to_none_agrees() {
     for (files, wrong, doubt) in [
         (3, 1, false),
         (12, 12, false),
         (100, 5, false),
-        (100, 6, true),
+        (100, 6, false),
+        (130, 7, false),
+        (100, 90, false),
+        (100, 91, true),
         (30, 2, false),
         (40, 40, true),
     ] {

@@ -68,7 +68,7 @@ impl Row {
         let reason = present(self.reason.as_deref().unwrap_or("")).into_owned();
         let snapshot = self.snapshot.as_deref().map(present);
         if let (Some(doubt), None) = (&self.doubt, &self.reason) {
-            return format!("doubtful: {path}: it has zeros that may be lost bytes: {doubt}");
+            return format!("doubtful: {path}: {doubt}");
         }
         match (self.did, snapshot) {
             ("fallback", Some(s)) => {

@@ -5,7 +5,7 @@ use super::object::Way;
 use crate::error::Error;
 use crate::extract::Part;
 use crate::extract::account::{Did, NotKept, Object};
-use crate::extract::damage;
+use crate::extract::damage::{self, Verdict};
 use crate::extract::dest::{Made, Partial, Replace};
 use crate::extract::failure::{Failure, Outcome};
 use crate::extract::mac::{self, MacData};
@@ -147,7 +147,8 @@ impl Job<'_> {
         let folder = &task.folder.folder;
         let wanted = self.wanted(meta);
         let partial = folder.create(name, &wanted)?;
-        let key = self.clone_key(part, meta);
+        let checksum = if self.options.ignore_checksums { None } else { recorded(data.as_ref()) };
+        let key = self.clone_key(part, meta, checksum);
         if version.salvage || !self.clone(&partial, key.as_ref(), meta.size) {
             self.contents(
                 worker,
@@ -165,7 +166,9 @@ impl Job<'_> {
         }
         let wants_identity = task.names.is_some() || key.is_some();
         let identity = if wants_identity { partial.identity() } else { None };
-        written.doubt = opened.doubt().map(|d| d.why);
+        if let Some(doubt) = opened.doubt() {
+            written.doubt = Some(damage::zeros(&doubt));
+        }
         let not = partial.finish(&wanted, &self.root.can, version.replace)?;
         note(&not, &mut written.not_kept);
         if u32::from(meta.mode) & 0o6000 != 0 && wanted.mode & 0o6000 == 0 {
@@ -173,8 +176,11 @@ impl Job<'_> {
         }
         if let Some(identity) = identity {
             let made = Made { path: folder.path().join(name), identity };
-            self.remember_clone(key, &made);
             if !version.salvage {
+                // What is not known to be right is no original for others.
+                if written.doubt.is_none() {
+                    self.remember_clone(key, &made);
+                }
                 self.first_name(task, made);
             }
         }
@@ -213,23 +219,34 @@ impl Job<'_> {
         let end = worker.reader.copy(source, &mut into, sum.as_mut())?;
         if let (Some(recorded), Some(sum)) = (recorded, sum) {
             let found = sum.finish();
-            if !self.rule.accepts(found == recorded) {
-                let text = damage::wrong_checksum(recorded, found);
-                return Err(Failure::Source(Error::corrupt("contents", text)));
+            let text = || damage::wrong_checksum(recorded, found);
+            match self.rule.judge(version.meta.id, found == recorded) {
+                Verdict::Agrees => {}
+                Verdict::Damaged => {
+                    return Err(Failure::Source(Error::corrupt("contents", text())));
+                }
+                Verdict::Doubtful => written.doubt = Some(text()),
             }
         }
         // Only where the end is a hole: XFS writes a file out that is cut.
         if end < source.len() { partial.set_len(source.len()) } else { Ok(()) }
     }
 
-    /// What a file shares with its clones: where its bytes lie.
-    fn clone_key(&self, part: &Part<'_>, meta: &Metadata) -> Option<[u8; 32]> {
+    /// What a file shares with its clones: where its bytes lie, and what was recorded of
+    /// them, so that a clone needs no comparison.
+    fn clone_key(
+        &self,
+        part: &Part<'_>,
+        meta: &Metadata,
+        checksum: Option<u32>,
+    ) -> Option<[u8; 32]> {
         if meta.size < CLONE_FROM || !crate::extract::dest::has(&self.root.can.clones) {
             return None;
         }
         let extents = part.from.fs.extents(meta.id, &Stream::Data).ok()?;
         let mut hash = blake3::Hasher::new();
         hash.update(&meta.size.to_le_bytes());
+        hash.update(&checksum.map_or(u64::MAX, u64::from).to_le_bytes());
         for e in &extents {
             for n in [e.offset, e.at.unwrap_or(u64::MAX), e.length] {
                 hash.update(&n.to_le_bytes());
@@ -269,7 +286,7 @@ pub struct Written {
     pub not_kept: Vec<NotKept>,
     /// Bytes that could not be read.
     pub missing: Vec<Range<u64>>,
-    /// Why some of its zeros may be lost bytes.
+    /// Why its bytes may not be right.
     pub doubt: Option<String>,
 }
 

@@ -24,7 +24,8 @@ pub enum Way {
 impl Job<'_> {
     /// Restore one object.
     pub fn object<'t>(&self, worker: &mut Worker, task: &'t Task) -> Outcome<Object<'t>> {
-        if let Some(object) = self.other_name(task)? {
+        if let Some(mut object) = self.other_name(task)? {
+            object.doubt = self.rule.doubt(task.meta.id);
             return Ok(object);
         }
         match task.meta.kind {

@@ -7,7 +7,7 @@
 use super::pax::{decimal, put_cut, record, sparse_map};
 use crate::error::{Error, Result};
 use crate::extract::account::{Account, Did, NotKept, Object};
-use crate::extract::damage::{Rule, wrong_checksum};
+use crate::extract::damage::{Rule, Verdict, wrong_checksum, zeros};
 use crate::extract::failure::{Failure, Outcome};
 use crate::extract::mac::{self, MacData};
 use crate::extract::options::{MacMetadata, Options};
@@ -30,6 +30,9 @@ const MAX_OCTAL_SIZE: u64 = 0o77_777_777_777;
 /// Longest name in ustar's name field.
 const MAX_NAME: usize = 100;
 
+/// The ranges of a file that hold anything, and why its bytes may not be right.
+type Surveyed = (Vec<Range<u64>>, Option<String>);
+
 /// Writes an archive.
 pub struct Archiver<'a, W: Write> {
     out: W,
@@ -39,7 +42,8 @@ pub struct Archiver<'a, W: Write> {
     linked: &'a std::collections::HashSet<(usize, NodeId)>,
     first: HashMap<(usize, NodeId), String>,
     reader: Reader,
-    rule: Rule,
+    /// Whether checksums are believed.
+    pub rule: Rule,
     /// Paths in the archive of the folders on the way.
     at: Vec<String>,
 }
@@ -80,7 +84,7 @@ impl<'a, W: Write> Archiver<'a, W> {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn finish(mut self) -> Result<()> {
+    pub fn finish(&mut self) -> Result<()> {
         self.raw(&[0; 1024])?;
         self.out.flush().map_err(|e| Error::io("cannot write the archive", e))
     }
@@ -273,7 +277,7 @@ impl<'a, W: Write> Archiver<'a, W> {
         let source = opened.source.clone();
         // A file is read twice: first to know that it can be read, and where it is empty.
         // An archive cannot take back what it has begun.
-        let data = self.survey(item, &source)?;
+        let (data, mistrusted) = self.survey(item, &source)?;
         let mut object = Object::new("", Kind::File, Did::Restored);
         let records = self.mac(item, path, &mut object.not_kept)?;
         let stored: u64 = data.iter().map(|r| r.end - r.start).sum();
@@ -298,13 +302,13 @@ impl<'a, W: Write> Archiver<'a, W> {
             object.not_kept.push(NotKept::SetId);
         }
         object.bytes = source.len();
-        object.doubt = opened.doubt().map(|d| d.why);
+        object.doubt = opened.doubt().map(|d| zeros(&d)).or(mistrusted);
         Ok(object)
     }
 
     /// The ranges of a file that hold anything. An error if it cannot be read, or is not
     /// what Time Machine recorded.
-    fn survey(&mut self, item: &Item<'_>, source: &Source) -> Outcome<Vec<Range<u64>>> {
+    fn survey(&mut self, item: &Item<'_>, source: &Source) -> Outcome<Surveyed> {
         let mut runs = Runs { data: Vec::new(), progress: self.progress };
         let recorded = match self.options.ignore_checksums {
             true => None,
@@ -314,12 +318,16 @@ impl<'a, W: Write> Archiver<'a, W> {
         self.reader.copy(source, &mut runs, sum.as_mut())?;
         if let (Some(recorded), Some(sum)) = (recorded, sum) {
             let found = sum.finish();
-            if !self.rule.accepts(found == recorded) {
-                let text = wrong_checksum(recorded, found);
-                return Err(Failure::Source(Error::corrupt("contents", text)));
+            let text = wrong_checksum(recorded, found);
+            match self.rule.judge(item.meta.id, found == recorded) {
+                Verdict::Agrees => {}
+                Verdict::Damaged => {
+                    return Err(Failure::Source(Error::corrupt("contents", text)));
+                }
+                Verdict::Doubtful => return Ok((runs.data, Some(text))),
             }
         }
-        Ok(runs.data)
+        Ok((runs.data, None))
     }
 
     fn one(&mut self, item: &Item<'_>, path: &str) -> Outcome<Object<'static>> {
@@ -335,7 +343,9 @@ impl<'a, W: Write> Archiver<'a, W> {
         if let Some(first) = self.first.get(&key) {
             entry.link = first.clone().into_bytes();
             self.header(&entry)?;
-            return Ok(Object::new("", item.meta.kind, Did::Restored));
+            let mut object = Object::new("", item.meta.kind, Did::Restored);
+            object.doubt = self.rule.doubt(item.meta.id);
+            return Ok(object);
         }
         let object = match item.meta.kind {
             Kind::File => self.file(item, path)?,

@@ -2,8 +2,8 @@
 //!
 //! That the attribute holds the POSIX checksum of the contents rests on little
 //! evidence (`formats/timemachine-hfs.md` section 4). If it were wrong, or wrong for
-//! compressed files, sound backups would be full of mismatches; so mismatches that are
-//! too many speak against the rule and not against the files.
+//! compressed files, next to none would agree; only that speaks against the rule and not
+//! against the files. Where more agree, every mismatch is damage.
 
 use crate::fs::NodeId;
 use crate::report::words::{count, percent};
@@ -12,8 +12,6 @@ use std::sync::{Mutex, PoisonError};
 
 /// Fewer comparisons than this say nothing about the rule.
 const SAMPLE: u64 = 20;
-/// Mismatches that are isolated in any sample.
-const ISOLATED: u64 = 2;
 /// Paths that a warning about the rule gives as examples.
 const EXAMPLES: usize = 3;
 
@@ -56,16 +54,9 @@ impl Group {
         self.agree + self.differ
     }
 
-    /// More than 5 % of a sample that says something.
-    fn doubtful(self) -> bool {
-        self.compared() >= SAMPLE
-            && self.differ > ISOLATED
-            && u128::from(self.differ) * 20 > u128::from(self.compared())
-    }
-
-    /// Next to none agrees.
+    /// Next to none of a sample that says something agrees: less than 10 %.
     fn hopeless(self) -> bool {
-        self.doubtful() && self.agree * 20 < self.compared()
+        self.compared() >= SAMPLE && u128::from(self.agree) * 10 < u128::from(self.compared())
     }
 }
 
@@ -117,7 +108,7 @@ impl Tally {
             differ: plain.differ + compressed.differ,
         };
         let told = Told { reporter, name, kept: &state.kept };
-        if all.doubtful() {
+        if all.hopeless() {
             told.doubt("checksums", all, |_| true);
         } else if compressed.hopeless() {
             told.doubt("checksums of compressed files", compressed, |m| m.compressed);
@@ -145,7 +136,7 @@ impl Told<'_> {
             .take(EXAMPLES)
             .collect();
         let text = format!(
-            "{} of {} recorded {what} ({}) do not fit the files' contents: too many for damage, so \
+            "{} of {} recorded {what} ({}) do not fit the files' contents: next to none agrees, so \
              the rule by which they are made is not understood here; files are: {}",
             count(group.differ),
             count(group.compared()),
