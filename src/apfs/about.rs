@@ -37,7 +37,7 @@ pub(super) fn about(container: &Container, sb: &Superblock) -> About {
         files: sb.files.saturating_add(sb.symlinks).saturating_add(sb.others),
         folders: sb.folders,
         modified: Some(time(sb.modified)),
-        notes: Vec::new(),
+        notes: container.notes().iter().filter(|n| n.damage).map(|n| n.text.clone()).collect(),
         details: Details::Apfs {
             role,
             encrypted: sb.is_encrypted(),

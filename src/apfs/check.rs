@@ -96,6 +96,12 @@ fn say_unreadable(
             let text = format!("{what} cannot be opened: {e}");
             reporter.report(Finding::new(Code::ApfsUnreadable, place, text));
         }
+        Error::WrongPassword(_) => {
+            let text = e.to_string();
+            let finding = Finding::new(Code::PasswordWrong, Where::of(Structure::Keybag), &*text);
+            reporter.report(finding);
+            seen.not_checked.push((what.into(), text));
+        }
         other => seen.not_checked.push((what.into(), other.to_string())),
     }
     Ok(())

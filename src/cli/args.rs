@@ -188,7 +188,10 @@ impl SalvageArgs {
     pub fn open(self, layout: &Layout) -> tmbundle::Result<Archive> {
         let options = OpenOptions { salvage: self.salvage, ..OpenOptions::default() };
         let archive = Archive::open_with(layout, &options)?;
-        for note in archive.open.iter().flat_map(|v| &v.volume.about().notes) {
+        let notes = archive.open.iter().flat_map(|v| &v.volume.about().notes);
+        // What concerns a container is said by each of its volumes.
+        let mut told = std::collections::HashSet::new();
+        for note in notes.filter(|note| told.insert(*note)) {
             super::output::warn(note);
         }
         Ok(archive)

@@ -6,7 +6,7 @@
 //! is judged once it is known whose data it is ([`Facts`](super::Facts)).
 
 use crate::bundle::Bands;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::io::{Presence, Ranges, ReadAt};
 use crate::report::{Progress, Unit};
 use crate::timemachine::OpenVolume;
@@ -40,7 +40,12 @@ pub fn find(
 ) -> Result<Vec<Loss>> {
     let source = &volume.found.source;
     let all = Ranges::one(0..source.len());
-    let used = if trust_bitmap { volume.volume.allocated(&all)? } else { all };
+    let used = match trust_bitmap.then(|| volume.volume.allocated(&all)) {
+        Some(Ok(used)) => used,
+        Some(Err(Error::Interrupted)) => return Err(Error::Interrupted),
+        // What says what is in use cannot be read: whose the bytes are decides alone.
+        Some(Err(_)) | None => all,
+    };
     let start = volume.found.range().start;
     let mut found: Vec<Loss> = Vec::new();
     let mut holes = 0;

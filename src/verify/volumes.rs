@@ -149,6 +149,7 @@ impl Job<'_> {
         let watch = Watch::new(self.reporter);
         let checked = volume::check(v, disk.asker(), &watch, self.progress)?;
         let found = watch.into_found();
+        outcome.wrong_password |= found.iter().any(|kind| kind.0 == Code::PasswordWrong);
         for Part { name, text, worst, scope } in checked.parts {
             let mut layer = Layer::new(name, LayerState::of(worst), text);
             let here = |kind: &&Kinds| {

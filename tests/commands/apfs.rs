@@ -92,6 +92,8 @@ fn every_line_of_a_password_file_is_tried() {
     tmbundle(&["ls", image, "volume:"]).expect(3, &["'Enc'", "no password was given"]);
     std::fs::write(file, "wrong").unwrap();
     tmbundle(&["ls", "--password-file", file, image, "volume:"]).expect(3, &["does not open"]);
+    let ran = tmbundle(&["verify", "--password-file", file, image]);
+    ran.expect(3, &["PASSWORD-WRONG", "'Enc'"]);
 }
 
 #[test]
@@ -183,6 +185,8 @@ fn a_lost_band_under_the_trees_of_a_volume_is_damage() {
     assert!(unreadable.clone().all(|f| f["severity"] == "damage"), "{}", ran.out);
     assert!(unreadable.clone().any(|f| f["where"]["band"] == "5"), "{}", ran.out);
     tmbundle(&["verify", copy.to_str().unwrap()]).expect(1, &["2024-03-02-102040", "band 5"]);
+    // Also where the trees that say what is in use lie in it.
+    assert!(found.iter().any(|f| f["code"] == "BAND-LOST"), "{}", ran.out);
 }
 
 #[test]
@@ -194,4 +198,18 @@ fn a_hole_in_a_node_that_only_a_snapshot_has_is_damage() {
     band.write_all_at(&[0; 4096], 0xE4000).unwrap();
     let ran = tmbundle(&["verify", copy.to_str().unwrap()]);
     ran.expect(1, &["snapshot 'com.apple.TimeMachine.2024-03-03-102141.backup'", "block 1503"]);
+}
+
+#[test]
+fn an_older_checkpoint_is_warned_of() {
+    use std::os::unix::fs::FileExt;
+    let (_dir, copy) = writable();
+    let band = std::fs::File::options().write(true).open(copy.join("bands/0")).unwrap();
+    // The newest superblock in the ring of checkpoints.
+    band.write_all_at(&[0; 4096], 0x9000).unwrap();
+    let copy = copy.to_str().unwrap();
+    for ran in [tmbundle(&["ls", copy]), tmbundle(&["snapshots", copy])] {
+        assert!(ran.err.contains("warning: "), "{ran:?}");
+    }
+    tmbundle(&["verify", copy]).expect(1, &["APFS-CHECKPOINT"]);
 }
