@@ -1,10 +1,10 @@
 //! Restore: everything that was backed up, onto any disk, or a true account of what was
 //! not.
 //!
-//! A restore goes through what was chosen three times at most, always by [`walk`]: for the
-//! [`Plan`] (what there is, and whether it fits), to write it ([`sink::dir`] or
-//! [`sink::tar`]), and to compare it afterwards. Metadata never cost the data: what the
-//! destination does not take is counted in the [`Account`] and told.
+//! A restore goes through what was chosen three times at most, always by `walk`: for the
+//! [`Plan`] (what there is, and whether it fits), to write it (`sink::dir` or
+//! `sink::tar`), and to compare it afterwards. Metadata never cost the data: what the
+//! destination does not take is counted in the `Account` and told.
 //!
 //! Safe by construction: everything is created relative to open folders, links are never
 //! followed, what was made is changed through its own descriptor only, nothing that
