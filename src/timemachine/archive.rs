@@ -4,7 +4,7 @@ use super::{Backup, Snapshot, Top, apfs, backupdb};
 use crate::error::{Error, Result};
 use crate::fs::{FileSystem, NodeId, ViewId, Views, Volume};
 use crate::partition::{self, PartitionMap};
-use crate::volume::{Found, Layout, OpenOptions};
+use crate::volume::{Found, Kind, Layout, OpenOptions};
 use std::sync::Arc;
 
 /// A volume that could be opened.
@@ -94,6 +94,8 @@ pub struct Archive {
     pub open: Vec<OpenVolume>,
     /// Those that could not: what, and why.
     pub failed: Vec<(Found, Error)>,
+    /// Whether what is left of a broken volume was looked for.
+    salvaged: bool,
 }
 
 impl Archive {
@@ -122,7 +124,8 @@ impl Archive {
             }
         }
         let (map, volumes) = (scan.map.clone(), scan.found.clone());
-        Ok(Self { name: layout.disk().name(), map, volumes, open, failed })
+        let (name, salvaged) = (layout.disk().name(), options.salvage);
+        Ok(Self { name, map, volumes, open, failed, salvaged })
     }
 
     /// The volume that holds backups, if any.
@@ -172,7 +175,10 @@ impl Archive {
             .or(self.failed.first());
         Err(match worst {
             Some((v, e @ Error::Corrupt(_))) => {
-                let more = "cannot be opened; --salvage looks for what is left";
+                // What is left is looked for on HFS+ alone, and not twice.
+                let helps = !self.salvaged && v.kind != Kind::Apfs;
+                let advice = if helps { "; --salvage looks for what is left" } else { "" };
+                let more = format!("cannot be opened{advice}");
                 Error::corrupt(text(v, e), more)
             }
             Some((_, e @ (Error::PasswordRequired(_) | Error::WrongPassword(_)))) => e.again(),
