@@ -50,11 +50,6 @@ impl History {
         let come = |e: &&HistoryEntry| e.completed.is_none_or(|t| t <= limit);
         self.entries.iter().filter(come).max_by_key(|e| e.completed)
     }
-
-    /// The same for now, with a day for clocks that differ.
-    pub fn last(&self) -> Option<&HistoryEntry> {
-        self.last_at(jiff::Timestamp::now().as_second().saturating_add(86_400))
-    }
 }
 
 /// All of Time Machine's property lists in a bundle.

@@ -12,7 +12,7 @@ use tmbundle::query::{self, ApfsInfo, BundleInfo, HfsInfo, Info, PartitionInfo};
 
 pub fn run(args: &InfoArgs) -> anyhow::Result<Exit> {
     let layout = args.password.open(&args.source, Prompt::No)?;
-    let info = query::info(&layout)?;
+    let info = query::info(&layout, super::clock::now())?;
     let busy = layout.disk().bundle().map(busy::signs).unwrap_or_default();
     if args.json {
         output::json("tmbundle/info/1", &info)?;

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::fs::{About, Details};
 use crate::io::bytes::to_u64;
 use crate::report::{Collector, Finding};
-use crate::timemachine::{Archive, Backup, OpenVolume};
+use crate::timemachine::{Archive, Backup, OpenVolume, come_by};
 use crate::volume::{Found, Layout};
 use serde::Serialize;
 
@@ -218,11 +218,11 @@ pub struct ComputerInfo {
 }
 
 /// Look at a source. Everything that can be seen is told; what cannot be opened
-/// says why.
+/// says why. Dates beyond `now` (seconds since 1970) make no backup the newest.
 ///
 /// # Errors
 /// When the bundle's folder of bands cannot be listed, or the disk not be read.
-pub fn info(layout: &Layout) -> Result<Info> {
+pub fn info(layout: &Layout, now: i64) -> Result<Info> {
     let disk = layout.disk();
     let findings = Collector::default();
     let mut info = Info {
@@ -243,11 +243,11 @@ pub fn info(layout: &Layout) -> Result<Info> {
     match disk.container() {
         Container::Raw(raw) => info.bytes_on_disk = raw.bytes_on_disk(),
         Container::Bundle(bundle) => {
-            bundle_info(bundle, &mut info, &findings)?;
+            bundle_info(bundle, now, &mut info, &findings)?;
         }
     }
     match Archive::open(layout) {
-        Ok(archive) => archive_info(&archive, &mut info),
+        Ok(archive) => archive_info(&archive, now, &mut info),
         Err(e) if disk.locked().is_some() => info.locked = Some(e.to_string()),
         Err(e) => return Err(e),
     }
@@ -256,14 +256,14 @@ pub fn info(layout: &Layout) -> Result<Info> {
     Ok(info)
 }
 
-fn bundle_info(bundle: &Bundle, info: &mut Info, findings: &Collector) -> Result<()> {
+fn bundle_info(bundle: &Bundle, now: i64, info: &mut Info, findings: &Collector) -> Result<()> {
     let listing = bundle.bands().list()?;
     crate::bundle::check(bundle, &listing, findings);
     let (bytes, exact) = bytes_on_disk(bundle, &listing.present);
     info.bytes_on_disk = bytes;
     info.bytes_on_disk_exact = exact;
     let plists = bundle.time_machine();
-    let last = plists.history.as_ref().and_then(|h| h.last());
+    let last = plists.history.as_ref().and_then(|h| h.last_at(come_by(now)));
     let geometry = bundle.info();
     let present = to_u64(listing.present.len());
     info.bundle = Some(BundleInfo {
@@ -322,7 +322,7 @@ fn bytes_on_disk(bundle: &Bundle, present: &[u64]) -> (Option<u64>, bool) {
     (Some(mean.saturating_mul(to_u64(present.len()))), false)
 }
 
-fn archive_info(archive: &Archive, info: &mut Info) {
+fn archive_info(archive: &Archive, now: i64, info: &mut Info) {
     info.partition_scheme = Some(archive.map.scheme.name());
     for p in &archive.map.partitions {
         let same = |v: &Found| v.partition.number == p.number;
@@ -344,7 +344,7 @@ fn archive_info(archive: &Archive, info: &mut Info) {
                 .or_else(|| opened.and_then(|v| v.unread.clone())),
         });
     }
-    info.backup = archive.backup().map(|(_, b)| backup_info(b));
+    info.backup = archive.backup().map(|(_, b)| backup_info(b, now));
 }
 
 /// What is told of an APFS volume; `None` for other formats.
@@ -397,9 +397,9 @@ fn hfs_info(about: &About) -> Option<HfsInfo> {
     })
 }
 
-fn backup_info(backup: &Backup) -> BackupInfo {
+fn backup_info(backup: &Backup, now: i64) -> BackupInfo {
     let computers = backup.computers.iter().map(|c| {
-        let newest = c.snapshots.iter().rev().find(|s| s.state.is_whole());
+        let newest = c.latest_at(now);
         ComputerInfo {
             name: c.name.clone(),
             model: c.model.clone(),

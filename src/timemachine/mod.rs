@@ -129,6 +129,15 @@ pub struct VolumeStore {
     pub bytes_used: Option<u64>,
 }
 
+impl Computer {
+    /// Its newest snapshot that is whole, for somebody whose clock says `now` (seconds since
+    /// 1970). One whose date lies in the future is it only where there is no other.
+    pub fn latest_at(&self, now: i64) -> Option<&Snapshot> {
+        let whole = self.snapshots.iter().filter(|s| s.state.is_whole());
+        whole.max_by(|a, b| a.order(now).cmp(&b.order(now)))
+    }
+}
+
 impl Backup {
     /// The newest snapshot that is whole, of all computers, with its computer. One whose
     /// date lies in the future is it only where there is no other.
@@ -138,9 +147,8 @@ impl Backup {
 
     /// The same for somebody whose clock says `now`, in seconds since 1970.
     pub fn latest_at(&self, now: i64) -> Option<(&Computer, &Snapshot)> {
-        self.snapshots()
-            .filter(|(_, s)| s.state.is_whole())
-            .max_by(|a, b| a.1.order(now).cmp(&b.1.order(now)))
+        let newest = self.computers.iter().filter_map(|c| Some((c, c.latest_at(now)?)));
+        newest.max_by(|a, b| a.1.order(now).cmp(&b.1.order(now)))
     }
 
     /// Every snapshot with its computer.
@@ -155,7 +163,12 @@ const AHEAD: i64 = 86_400;
 
 /// Whether a date, in seconds since 1970, is one that can have come by `now`.
 pub fn has_come(date: i64, now: i64) -> bool {
-    date <= now.saturating_add(AHEAD)
+    date <= come_by(now)
+}
+
+/// The last date, in seconds since 1970, that can have come by `now`.
+pub fn come_by(now: i64) -> i64 {
+    now.saturating_add(AHEAD)
 }
 
 impl Snapshot {

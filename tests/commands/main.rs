@@ -13,6 +13,7 @@ mod cli;
 #[path = "../common/mod.rs"]
 mod common;
 mod escaping;
+mod golden;
 mod guarding;
 #[cfg(feature = "mount")]
 mod held;
