@@ -5,13 +5,16 @@
 //! where the band is missing or ends before is evidence that something was lost.
 
 use super::listing::band_index;
-use super::{BandListing, Bands, Bundle, FileError, read_file};
+use super::{BandListing, Bands, Bundle};
 use crate::error::Result;
-use crate::io::bytes::{bit, to_u64, to_usize};
-use crate::io::open_untrusted_dir;
+use crate::io::bytes::{to_u64, to_usize};
+use crate::io::{Presence, open_untrusted_dir, visit_holes};
 use crate::report::{Code, Finding, Progress, Reporter, Structure, Where};
+use std::ops::{ControlFlow, Range};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 /// Bytes of a band that one bit stands for.
 const UNIT: u64 = 4096;
@@ -63,20 +66,32 @@ pub fn check(
 }
 
 /// The record of a bundle, for who asks about single bands.
-pub struct Mapped(OwnedFd);
+pub struct Mapped {
+    dir: OwnedFd,
+    /// The map that was asked last: many files lie in one band.
+    last: Mutex<Option<(u64, Option<Map>)>>,
+}
 
 impl Mapped {
     /// The record, if the bundle has one.
     pub fn open(bundle: &Bundle) -> Option<Self> {
-        open_untrusted_dir(bundle.dir(), Path::new("mapped"), false).ok().map(Self)
+        let dir = open_untrusted_dir(bundle.dir(), Path::new("mapped"), false).ok()?;
+        Some(Self { dir, last: Mutex::default() })
     }
 
     /// Whether it says that something in this range of a band was written.
-    pub fn says_written(&self, index: u64, range: std::ops::Range<u64>, band_size: u64) -> bool {
-        let most = band_size.div_ceil(UNIT * 8).next_multiple_of(UNIT).min(MAX_MAP);
-        let Ok(map) = read_file(&self.0, &Bands::name(index), most) else { return false };
-        let end = range.end.div_ceil(UNIT).min(to_u64(map.len()) * 8);
-        (range.start / UNIT..end).any(|n| lsb(&map, n))
+    pub fn says_written(&self, index: u64, range: Range<u64>, band_size: u64) -> bool {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.as_ref().is_none_or(|(of, _)| *of != index) {
+            *last = Some((index, Map::read(&self.dir, index, band_size)));
+        }
+        let Some((_, Some(map))) = &*last else { return false };
+        let mut written = false;
+        map.visit(range.start / UNIT..range.end.div_ceil(UNIT), &mut |_| {
+            written = true;
+            ControlFlow::Break(())
+        });
+        written
     }
 }
 
@@ -99,28 +114,63 @@ fn lost(dir: &OwnedFd, bands: &Bands, listing: &BandListing, index: u64) -> Opti
     if stored >= size {
         return None;
     }
-    // A band of any size that occurs has a map of some kilobytes.
-    let most = bands.band_size().div_ceil(UNIT * 8).next_multiple_of(UNIT).min(MAX_MAP);
-    let map = match read_file(dir, &Bands::name(index), most) {
-        Ok(map) => map,
-        Err(FileError::Missing | FileError::Other(_)) => return None,
-    };
-    let (from, to) = (stored.div_ceil(UNIT), size.div_ceil(UNIT).min(to_u64(map.len()) * 8));
+    let map = Map::read(dir, index, bands.band_size())?;
+    let (from, to) = (stored.div_ceil(UNIT), size.div_ceil(UNIT));
     // Counted, not collected: a hostile map has millions of bits.
     let mut set: Option<(u64, u64, u64)> = None;
-    for n in (from..to).filter(|n| lsb(&map, *n)) {
+    map.visit(from..to, &mut |n| {
         let (first, last, count) = set.get_or_insert((n, n, 0));
         *first = n.min(*first);
         *last = n;
         *count += 1;
-    }
+        ControlFlow::Continue(())
+    });
     let (first, last, count) = set?;
     let first = first * UNIT;
     let bytes = ((last + 1) * UNIT).min(size) - first;
     Some((stored, Lost { first, bytes, written: count * UNIT }))
 }
 
-/// Bit `n`, least significant first.
-fn lsb(map: &[u8], n: u64) -> bool {
-    bit(map, to_usize(n ^ 7)).unwrap_or(false)
+/// The map of one band: the parts of its file that are stored, with their places.
+struct Map(Vec<(u64, Vec<u8>)>);
+
+impl Map {
+    /// A band of any size that occurs has a map of some kilobytes. Holes are not read: a
+    /// folder of maps that are nothing else costs its owner nothing.
+    fn read(dir: &OwnedFd, index: u64, band_size: u64) -> Option<Self> {
+        let most = band_size.div_ceil(UNIT * 8).next_multiple_of(UNIT).min(MAX_MAP);
+        let (file, size) = super::open_file(dir, Path::new(&Bands::name(index))).ok()?;
+        let mut parts = Vec::new();
+        if size <= most {
+            let told = visit_holes(&file, 0..size, &mut |r, p| {
+                if p == Presence::Stored {
+                    parts.push(r);
+                }
+            });
+            told.ok()?;
+        }
+        let read = |part: Range<u64>| {
+            let mut bytes = vec![0; to_usize(part.end - part.start)];
+            file.read_exact_at(&mut bytes, part.start).ok()?;
+            Some((part.start, bytes))
+        };
+        parts.into_iter().map(read).collect::<Option<_>>().map(Self)
+    }
+
+    /// The bits within a range that are set, in order, least significant of a byte first.
+    fn visit(&self, range: Range<u64>, found: &mut dyn FnMut(u64) -> ControlFlow<()>) {
+        for (start, bytes) in &self.0 {
+            let skip = to_usize((range.start / 8).saturating_sub(*start)).min(bytes.len());
+            let end = to_usize(range.end.div_ceil(8).saturating_sub(*start)).min(bytes.len());
+            let asked = bytes.get(skip..end).unwrap_or_default();
+            for (at, byte) in (start + to_u64(skip)..).zip(asked).filter(|b| *b.1 != 0) {
+                for n in (at * 8..at * 8 + 8).filter(|n| range.contains(n)) {
+                    let set = byte >> (n % 8) & 1 == 1;
+                    if set && found(n).is_break() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
 }

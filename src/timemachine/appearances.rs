@@ -14,6 +14,8 @@ const MAX_DEPTH: usize = 1024;
 
 /// Bytes of a path that is told whole (`PATH_MAX`); of a longer one the middle is left out.
 const MAX_PATH: usize = 4096;
+/// Names of an object that are looked through each time.
+const FEW_NAMES: usize = 8;
 /// Snapshots, the nearest first, in which another version of a file is looked for.
 const MAX_TRIES: usize = 32;
 /// Snapshots that are looked into for other versions of all files together.
@@ -50,6 +52,8 @@ pub struct Appearances<'a> {
     names: HashMap<NodeId, Arc<[Name]>>,
     sets: HashMap<NodeId, Set>,
     set_names: HashMap<usize, Arc<[String]>>,
+    /// Which of its names leads to a snapshot, for objects of many names.
+    ways: HashMap<(NodeId, Option<usize>), Option<usize>>,
     /// The folder of the last file for which another version was looked for, in each
     /// snapshot that was looked into.
     folder: (String, HashMap<usize, Option<NodeId>>),
@@ -80,8 +84,8 @@ impl<'a> Appearances<'a> {
         let by_node =
             snapshots.iter().enumerate().filter_map(|(i, s)| Some((s.node?, i))).collect();
         let (names, sets, set_names) = (HashMap::new(), HashMap::new(), HashMap::new());
-        let folder = (String::new(), HashMap::new());
-        Self { fs, snapshots, by_node, names, sets, set_names, folder, looks: 0 }
+        let (ways, folder) = (HashMap::new(), (String::new(), HashMap::new()));
+        Self { fs, snapshots, by_node, names, sets, set_names, ways, folder, looks: 0 }
     }
 
     /// How many snapshots there are.
@@ -183,12 +187,8 @@ impl<'a> Appearances<'a> {
                 break;
             }
             let names = self.names_of(at);
-            let within = |n: &&Name| {
-                snapshot.is_none_or(|i| {
-                    self.sets.get(&n.parent).is_some_and(|s| s.binary_search(&i).is_ok())
-                })
-            };
-            let Some(name) = names.iter().find(within) else {
+            let way = self.way(at, &names, snapshot);
+            let Some(name) = way.and_then(|i| names.get(i)) else {
                 parts.push(format!("(object {}, whose name is lost)", at.0));
                 break;
             };
@@ -197,6 +197,22 @@ impl<'a> Appearances<'a> {
         }
         parts.reverse();
         shortened(&parts)
+    }
+
+    /// Which name of an object leads to a snapshot. A folder that thousands of snapshots
+    /// share is asked about once for each file in it.
+    fn way(&mut self, node: NodeId, names: &[Name], snapshot: Option<usize>) -> Option<usize> {
+        let find = |sets: &HashMap<NodeId, Set>| {
+            names.iter().position(|n| {
+                snapshot.is_none_or(|i| {
+                    sets.get(&n.parent).is_some_and(|s| s.binary_search(&i).is_ok())
+                })
+            })
+        };
+        if names.len() <= FEW_NAMES {
+            return find(&self.sets);
+        }
+        *self.ways.entry((node, snapshot)).or_insert_with(|| find(&self.sets))
     }
 
     /// Whether so much was looked into that [`Appearances::other_version`] looks no more.

@@ -36,6 +36,12 @@ fn run(args: &[&str], dir: &Path) -> Result<Vec<u8>, String> {
         let last = err.lines().last().unwrap_or_default();
         return Err(format!("{args:?} ended with {}: {last}", out.status));
     }
+    // A check runs in a process of its own, whose end is only a finding.
+    let ended = b"EXAMINATION-ENDED";
+    if out.stdout.windows(ended.len()).any(|w| w == ended) {
+        let told = String::from_utf8_lossy(&out.stdout);
+        return Err(format!("{args:?}: the examination ended: {}", told.replace('\n', " ")));
+    }
     if out.stdout.len() > MOST_OUTPUT {
         return Err(format!("{args:?} printed {} bytes", out.stdout.len()));
     }

@@ -1,11 +1,9 @@
-//! Volumes made to do harm: a few kilobytes that claim to be terabytes, that lead in
-//! circles or name one thing a million times. The program runs on them with a limit of
-//! memory and of processor time, far above what it needs and far below what it once took.
+//! Single volumes: trees, journals, extents, names, links and compressed files.
 
+use super::bounded;
 use crate::common;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use tmbundle::fs::{Cursor, FileSystem, NodeId, Views, Volume as _};
 use tmbundle::hfsplus::HfsPlus;
@@ -15,35 +13,6 @@ use tmbundle::timemachine::Appearances;
 use tools::Image;
 use tools::hfs::{Content, ForkKind, Meta, Volume, VolumeBuilder, VolumeOptions};
 use tools::journal::checksum;
-
-/// Address space of a run in KiB, and seconds of its processor time.
-const MEMORY: u64 = 1 << 20;
-const SECONDS: u64 = 30;
-
-/// Run the program within bounds; it must end by itself.
-#[track_caller]
-fn bounded(args: &[&str]) -> (i32, String) {
-    let state = tempfile::tempdir().unwrap();
-    let limits = format!("ulimit -v {MEMORY}; ulimit -t {SECONDS}; exec \"$0\" \"$@\"");
-    let out = Command::new("sh")
-        .args(["-c", &limits, env!("CARGO_BIN_EXE_tmbundle")])
-        .args(args)
-        .env("XDG_STATE_HOME", state.path())
-        .env("NO_COLOR", "1")
-        .stdin(std::process::Stdio::null())
-        .output()
-        .unwrap();
-    let text =
-        String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
-    let code = out.status.code();
-    assert!(
-        matches!(code, Some(0..=3)),
-        "{args:?}: {:?} {}",
-        out.status,
-        &text[..text.len().min(2000)]
-    );
-    (code.unwrap(), text)
-}
 
 /// Every command that reads volumes, within bounds.
 fn all_commands(image: &Image) -> Vec<String> {
