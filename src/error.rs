@@ -167,6 +167,11 @@ impl Error {
         }))
     }
 
+    /// Whether a password is missing or opens nothing.
+    pub fn is_about_password(&self) -> bool {
+        matches!(self, Self::PasswordRequired(_) | Self::WrongPassword(_))
+    }
+
     /// The same error once more, for who keeps what once failed: errors of the system
     /// cannot be copied, their kind and text can.
     pub fn again(&self) -> Self {

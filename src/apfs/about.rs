@@ -7,7 +7,7 @@ use super::superblock::Superblock;
 use super::volume::Apfs;
 use super::{allocation, objects, owners};
 use crate::error::{Error, Result};
-use crate::fs::{About, Details, FileSystem, Owned, Stored, View, ViewId, Views, Volume};
+use crate::fs::{About, Details, FileSystem, Owned, Stored, View, ViewId, Views, Volume, Zeros};
 use crate::io::bytes::le64;
 use crate::io::{Ranges, Source};
 use crate::report::Progress;
@@ -105,6 +105,10 @@ impl Volume for Apfs {
         let size = u64::from(nx.block_size);
         let runs = [block, 0].map(|b| b.saturating_mul(size));
         runs.into_iter().map(|at| at..at.saturating_add(WATCHED)).collect()
+    }
+
+    fn zeros(&self) -> Zeros {
+        if self.key.is_some() { Zeros::Ciphertext } else { Zeros::Written }
     }
 
     fn owners(

@@ -59,7 +59,13 @@ pub fn check(
                 }
                 super::walk::volume(&volume, volumes, reporter, progress)?;
             }
-            Err(e) => say_unreadable(source, &format!("volume {oid}"), e, reporter, &mut seen)?,
+            Err(e) => {
+                let what = match container.volume(*oid) {
+                    Ok((_, superblock)) => format!("volume '{}'", superblock.name),
+                    Err(_) => format!("volume {oid}"),
+                };
+                say_unreadable(source, &what, e, reporter, &mut seen)?;
+            }
         }
     }
     let volumes = plural(volumes.into(), "volume", "volumes");

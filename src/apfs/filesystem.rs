@@ -190,6 +190,11 @@ impl FileSystem for State {
         })
     }
 
+    /// Not where keys begin with a hash of the name.
+    fn is_sorted(&self) -> bool {
+        !self.rules.hashed
+    }
+
     fn open(&self, node: NodeId, stream: &Stream) -> Result<Source> {
         let object = self.require(node.0)?;
         match stream {

@@ -3,7 +3,7 @@
 use super::btree::Tree;
 use super::format::{FIRST_USER, PRIVATE_DIR, ROOT, UF_COMPRESSED, record};
 use super::node::Node;
-use super::records::{key_with, split};
+use super::records::{Inode, key_with, split};
 use super::store::SharedNode;
 use super::view::{Object, State, Value};
 use super::volume::Apfs;
@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::fs::xattr::RESOURCE_FORK;
 use crate::fs::{Body, Kind, NodeId, Stored, ViewId, Views};
 use crate::report::{Progress, Unit};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::ControlFlow;
 
@@ -19,7 +19,7 @@ use std::ops::ControlFlow;
 const HOLES: usize = 16;
 
 /// Visit every object once: nodes that views share are read once, and an inode that is
-/// stored in several states of a node is told once.
+/// stored in several states of a node is told once, unless the extents beside it may be others.
 pub fn visit(
     volume: &Apfs,
     inside: &Views,
@@ -28,7 +28,8 @@ pub fn visit(
 ) -> Result<bool> {
     let total = volume.superblock.files.saturating_add(volume.superblock.folders);
     progress.phase("listing the files", total, Unit::Items);
-    let (mut whole, mut nodes, mut known) = (true, HashSet::new(), HashSet::new());
+    let (mut whole, mut nodes) = (true, HashSet::new());
+    let (mut known, mut clones) = (HashSet::new(), HashMap::new());
     let several = inside.count() > 1;
     for view in volume.in_time().filter(|v| inside.contains(*v)) {
         progress.check()?;
@@ -36,8 +37,7 @@ pub fn visit(
             whole = false;
             continue;
         };
-        let mut pass =
-            Pass { state: &state, view, several, known: &mut known, progress, whole: true };
+        let mut pass = Pass::new(&state, view, several, (&mut known, &mut clones), progress);
         let walked = state.tree.walk(&mut nodes, &mut |node| {
             if node.level == 0 {
                 pass.leaf(node, visit)?;
@@ -54,28 +54,90 @@ struct Pass<'a> {
     view: ViewId,
     several: bool,
     known: &'a mut HashSet<u64>,
+    /// Files whose stream has another number than themselves, by that number.
+    clones: &'a mut HashMap<u64, Vec<u64>>,
+    /// The objects that were told in this view.
+    told: HashSet<u64>,
     progress: &'a dyn Progress,
     whole: bool,
 }
 
-impl Pass<'_> {
+/// What passes over the views leave to the next.
+type Left<'a> = (&'a mut HashSet<u64>, &'a mut HashMap<u64, Vec<u64>>);
+
+impl<'a> Pass<'a> {
+    fn new(
+        state: &'a State,
+        view: ViewId,
+        several: bool,
+        (known, clones): Left<'a>,
+        progress: &'a dyn Progress,
+    ) -> Self {
+        let told = HashSet::new();
+        Self { state, view, several, known, clones, told, progress, whole: true }
+    }
+
     fn leaf(&mut self, node: &Node, visit: &mut dyn FnMut(Stored)) -> Result<()> {
         self.progress.check()?;
         for i in 0..node.count {
             let Some(entry) = node.entry(i) else { break };
-            let Some((id, record::INODE)) = split(entry.key) else { continue };
+            let id = match split(entry.key) {
+                Some((id, record::INODE)) => id,
+                Some((stream, record::FILE_EXTENT)) if self.several => {
+                    self.rewritten(stream, visit)?;
+                    continue;
+                }
+                _ => continue,
+            };
+            self.note_clone(id, entry.value);
             if id < FIRST_USER && id != ROOT || id == PRIVATE_DIR || !self.is_new(id, entry.value) {
                 continue;
             }
-            match self.stored(id) {
-                Ok(Some(stored)) => visit(stored),
-                Ok(None) => {}
-                Err(crate::Error::Interrupted) => return Err(crate::Error::Interrupted),
-                Err(_) => self.whole = false,
-            }
+            self.tell(id, visit)?;
             self.progress.advance(1);
         }
         Ok(())
+    }
+
+    fn tell(&mut self, id: u64, visit: &mut dyn FnMut(Stored)) -> Result<()> {
+        if self.several && !self.told.insert(id) {
+            return Ok(());
+        }
+        match self.stored(id) {
+            Ok(Some(stored)) => visit(stored),
+            Ok(None) => {}
+            Err(crate::Error::Interrupted) => return Err(crate::Error::Interrupted),
+            Err(_) => self.whole = false,
+        }
+        Ok(())
+    }
+
+    /// The extents of a stream stand in a node that was written since the view before: they
+    /// may lie elsewhere now although nothing else of the file was changed.
+    fn rewritten(&mut self, stream: u64, visit: &mut dyn FnMut(Stored)) -> Result<()> {
+        let owners = self.clones.get(&stream).cloned().unwrap_or_default();
+        for id in std::iter::once(stream).chain(owners) {
+            if self.told.contains(&id) || id < FIRST_USER {
+                continue;
+            }
+            // Of a number that is no object's, nothing is told.
+            if matches!(self.state.object(id), Ok(Some(o)) if o.inode.stream_id == stream) {
+                self.tell(id, visit)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn note_clone(&mut self, id: u64, value: Option<&[u8]>) {
+        if let Some(inode) = value.filter(|_| self.several).and_then(Inode::parse)
+            && inode.stream.is_some()
+            && inode.stream_id != id
+        {
+            let owners = self.clones.entry(inode.stream_id).or_default();
+            if !owners.contains(&id) {
+                owners.push(id);
+            }
+        }
     }
 
     fn is_new(&mut self, id: u64, value: Option<&[u8]>) -> bool {

@@ -5,7 +5,7 @@ use super::records::Extent;
 use super::store::Store;
 use crate::crypt::xts::{SECTOR, Xts};
 use crate::error::{Error, Locus, Result};
-use crate::io::bytes::{to_u64, to_usize};
+use crate::io::bytes::{all_zero, to_u64, to_usize};
 use crate::io::{Presence, PresenceVisitor, ReadAt, check_range};
 use std::ops::Range;
 use std::sync::Arc;
@@ -78,18 +78,33 @@ impl StreamReader {
         let skip = at % SECTOR;
         if skip == 0 && to_u64(buf.len()).is_multiple_of(SECTOR) {
             source.read_at(buf, at).map_err(within)?;
-            key.decrypt(spot.tweak, buf);
+            decrypt_stored(key, spot.tweak, buf);
             return Ok(());
         }
         let len = (skip + to_u64(buf.len())).next_multiple_of(SECTOR);
         let mut sectors =
             crate::io::read_vec(&**source, at - skip, to_usize(len)).map_err(within)?;
-        key.decrypt(spot.tweak, &mut sectors);
+        decrypt_stored(key, spot.tweak, &mut sectors);
         let from = to_usize(skip);
         if let Some(wanted) = sectors.get(from..from + buf.len()) {
             buf.copy_from_slice(wanted);
         }
         Ok(())
+    }
+}
+
+/// Decrypt sectors, but those of zeros: no encryption makes such, they are not stored. Noise
+/// in their place would look as if they were.
+fn decrypt_stored(key: &Xts, tweak: u64, sectors: &mut [u8]) {
+    let size = to_usize(SECTOR);
+    let (mut tweak, mut rest) = (tweak, sectors);
+    while !rest.is_empty() {
+        let stored = rest.chunks(size).take_while(|s| !all_zero(s)).count();
+        let (now, after) = rest.split_at_mut((stored * size).min(rest.len()));
+        key.decrypt(tweak, now);
+        let absent = after.chunks(size).take_while(|s| all_zero(s)).count();
+        rest = after.get_mut(absent * size..).unwrap_or_default();
+        tweak = tweak.wrapping_add(to_u64(stored + absent));
     }
 }
 

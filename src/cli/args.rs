@@ -188,13 +188,18 @@ impl SalvageArgs {
     pub fn open(self, layout: &Layout) -> tmbundle::Result<Archive> {
         let options = OpenOptions { salvage: self.salvage, ..OpenOptions::default() };
         let archive = Archive::open_with(layout, &options)?;
-        let notes = archive.open.iter().flat_map(|v| &v.volume.about().notes);
-        // What concerns a container is said by each of its volumes.
-        let mut told = std::collections::HashSet::new();
-        for note in notes.filter(|note| told.insert(*note)) {
-            super::output::warn(note);
-        }
+        tell_notes(&archive);
         Ok(archive)
+    }
+}
+
+/// Say what is to be known of the volumes of an archive before they are relied on.
+pub fn tell_notes(archive: &Archive) {
+    let notes = archive.open.iter().flat_map(|v| &v.volume.about().notes);
+    // What concerns a container is said by each of its volumes.
+    let mut told = std::collections::HashSet::new();
+    for note in notes.filter(|note| told.insert(*note)) {
+        super::output::warn(note);
     }
 }
 

@@ -8,7 +8,7 @@ use super::text;
 use serde::Serialize;
 use std::io::Write;
 use std::ops::ControlFlow;
-use tmbundle::fs::{self, Cursor, DirEntry, FileSystem, Kind, Metadata, Step, walk};
+use tmbundle::fs::{self, DirEntry, FileSystem, Kind, Metadata, Step, by_name, walk};
 use tmbundle::timemachine::{Archive, LastLink, Place, VOLUME};
 
 pub fn run(args: &LsArgs) -> anyhow::Result<Exit> {
@@ -126,7 +126,7 @@ impl<W: Write> Lister<'_, W> {
             return self.list_tree(node);
         }
         let mut shown = Ok(());
-        let read = self.fs.read_dir(node.id, Cursor::default(), &mut |e| {
+        let read = by_name(self.fs, node.id, &mut |e| {
             shown = self.show(&e.name, e.node.as_ref().map_err(|d| d.reason.as_str()));
             if shown.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });

@@ -20,11 +20,13 @@ use tmbundle::mount::{
     Mounted, Names, Opened, Opener, Options, Owner, ResourceForks, Tree, Xattrs,
 };
 use tmbundle::report::{NoProgress, present};
-use tmbundle::timemachine::Archive;
+use tmbundle::timemachine::{Archive, Unopened};
 use tmbundle::volume::OpenOptions;
 
 /// Set for the child that serves in the background.
 const CHILD: &str = "TMBUNDLE_MOUNT_CHILD";
+/// [`Unopened::weight`] of what holds nothing.
+const EMPTY: u8 = 1;
 /// Begins the line by which the child says that the mount is there.
 const READY: &str = "ready ";
 
@@ -154,6 +156,11 @@ fn opener(args: &MountArgs) -> Opener {
     Box::new(move |anchor| {
         let layout = keyring.open(anchor)?;
         let archive = Archive::open_with(&layout, &options)?;
+        // Of what is only locked nothing is shown: a mount without it would look like a success.
+        let locked = |f: &Unopened| f.error.is_about_password();
+        if archive.open.is_empty() && archive.failed.iter().any(locked) {
+            archive.require_volume()?;
+        }
         let evidence = Arc::new(Evidence::of(layout.disk(), Vec::new()));
         Ok(Opened { bytes: layout.disk().bytes()?, archive, evidence })
     })
@@ -172,6 +179,7 @@ fn serve(args: &MountArgs) -> anyhow::Result<Exit> {
     }
     let opener = opener(args);
     let mounted = Mounted::new(&source, opener, &args.dir, options(args))?;
+    mounted.with_tree(|tree| tell(tree.archive()));
     let line = mounted.with_tree(|tree| summary(tree, mounted.dir()));
     let line = present(&line);
     if args.foreground {
@@ -186,6 +194,15 @@ fn serve(args: &MountArgs) -> anyhow::Result<Exit> {
     }
     mounted.wait()?;
     Ok(Exit::Ok)
+}
+
+/// Say what is to be known of the volumes, and which are not there.
+fn tell(archive: &Archive) {
+    super::args::tell_notes(archive);
+    let matter = |f: &&Unopened| f.weight() > EMPTY;
+    for unopened in archive.failed.iter().filter(matter) {
+        output::warn(&format!("not in the mount: {}", unopened.text()));
+    }
 }
 
 /// Say that the mount is there, then let go of terminal and working directory.

@@ -28,5 +28,5 @@ pub use path::{resolve, split};
 pub use stored::{Body, Stored};
 pub use view::{ContentId, Cursor, Dangling, DirEntry, Extent, FileSystem, Stream, XattrInfo};
 pub use views::Views;
-pub use volume::{About, Details, View, ViewId, Volume};
-pub use walk::{Entry, Step, Visits, walk};
+pub use volume::{About, Details, View, ViewId, Volume, Zeros};
+pub use walk::{Entry, Step, Visits, by_name, walk};

@@ -104,6 +104,11 @@ pub trait FileSystem: Send + Sync {
         visit: &mut dyn FnMut(DirEntry) -> ControlFlow<()>,
     ) -> Result<()>;
 
+    /// Whether entries come in the order of their names.
+    fn is_sorted(&self) -> bool {
+        true
+    }
+
     /// Open a stream for reading at offsets.
     ///
     /// # Errors

@@ -99,6 +99,18 @@ pub enum Details {
     },
 }
 
+/// What it tells of a file's bytes that they are not stored and read as zeros.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Zeros {
+    /// They may never have been written: blocks are given to whatever a file spans.
+    #[default]
+    Unwritten,
+    /// They were written, perhaps as zeros: what never was takes no blocks.
+    Written,
+    /// They were written and are not what was written: that was ciphertext.
+    Ciphertext,
+}
+
 /// A volume: what all its views share, its bytes, its identity, and who owns which of
 /// them. All methods may be called from any thread.
 ///
@@ -142,6 +154,11 @@ pub trait Volume: Send + Sync {
     /// volume: its headers or checkpoints, the journal's beginning. For whoever watches.
     fn pulse(&self) -> Vec<Range<u64>>;
 
+    /// What zeros in the place of a file's blocks mean.
+    fn zeros(&self) -> Zeros {
+        Zeros::default()
+    }
+
     /// Visit what lies in the wanted bytes, as the views `inside` see it; what is not
     /// visited is free, belongs to nothing, or to another view. Works on a damaged volume
     /// as far as it can be read. Costs a pass over the records of all files of one view,
@@ -160,7 +177,8 @@ pub trait Volume: Send + Sync {
     fn allocated(&self, wanted: &Ranges) -> Result<Ranges>;
 
     /// Visit every object of the views `inside` once, however many names it has and in
-    /// however many of them it is stored as the same, in the order in which the format
+    /// however many of them it is stored as the same (one whose extents may have changed
+    /// is visited again), in the order in which the format
     /// keeps them; without the format's own folders and files, and without what was
     /// deleted. Costs one pass over the stored records and no lookup. What cannot be
     /// read is passed over; returns whether nothing was.

@@ -54,8 +54,30 @@ struct Level {
     id: NodeId,
 }
 
+/// Visit the entries of a folder in the order of their names, without regard to case.
+///
+/// # Errors
+/// As for [`FileSystem::read_dir`]; what was read before is visited.
+pub fn by_name(
+    fs: &dyn FileSystem,
+    dir: NodeId,
+    visit: &mut dyn FnMut(DirEntry) -> ControlFlow<()>,
+) -> Result<()> {
+    if fs.is_sorted() {
+        return fs.read_dir(dir, Cursor::default(), visit);
+    }
+    let mut entries = Vec::new();
+    let read = fs.read_dir(dir, Cursor::default(), &mut |e| {
+        entries.push(e);
+        ControlFlow::Continue(())
+    });
+    entries.sort_by_cached_key(|e| (e.name.to_lowercase(), e.name.clone()));
+    let _ = entries.into_iter().try_for_each(visit);
+    read
+}
+
 /// Visit everything below `start`, folders before their contents, in the
-/// order of the format. Folders that contain themselves through directory hard
+/// order of their names. Folders that contain themselves through directory hard
 /// links are visited but not entered again. Errors go to `failed` with the path,
 /// and the walk goes on.
 pub fn walk(
@@ -105,7 +127,7 @@ fn open_level(
     failed: &mut dyn FnMut(&str, Error) -> Result<()>,
 ) -> Result<()> {
     let mut entries = Vec::new();
-    let read = fs.read_dir(id, Cursor::default(), &mut |e| {
+    let read = by_name(fs, id, &mut |e| {
         entries.push(e);
         ControlFlow::Continue(())
     });

@@ -1,8 +1,8 @@
 //! A file's recorded checksum decides whether its zeros are right.
 
-use super::rule::{Facts, Judged, Standing};
+use super::rule::{Facts, Judged, OpenView, Standing};
 use crate::error::Result;
-use crate::fs::{FileSystem, NodeId, Stream};
+use crate::fs::{FileSystem, NodeId, Stream, ViewId};
 use crate::io::ReadAt;
 use crate::io::bytes::to_usize;
 use crate::timemachine::checksum::{Cksum, is_name, parse};
@@ -16,18 +16,19 @@ const MAX_BYTES: u64 = 4 << 30;
 
 /// Let recorded checksums decide a doubt about a run in which few files lie. Costs reading
 /// these files.
-pub fn decide(fs: &dyn FileSystem, facts: &Facts, judged: Judged) -> Judged {
+pub fn decide(view: OpenView<'_>, facts: &Facts, judged: Judged) -> Judged {
     if judged.standing != Standing::Doubtful {
         return judged;
     }
-    let files: Vec<NodeId> = facts.files().collect();
+    let files: Vec<(ViewId, NodeId)> = facts.files().collect();
     let mut fit = 0;
-    for node in files.iter().take(MAX_FILES) {
+    for (at, node) in files.iter().take(MAX_FILES) {
+        let Some(fs) = view(*at) else { return judged };
         if !fs.metadata(*node).is_ok_and(|m| m.size <= MAX_BYTES) {
             continue;
         }
         let Ok(contents) = fs.open(*node, &Stream::Data) else { return judged };
-        match recorded(fs, *node, &*contents) {
+        match recorded(&*fs, *node, &*contents) {
             Ok(Recorded::Fits) => fit += 1,
             Ok(Recorded::Differs) => {
                 let why = "the checksum that Time Machine recorded does not fit".into();

@@ -51,6 +51,8 @@ pub struct Guard {
     policy: Policy,
     volume: Arc<dyn Volume>,
     view: ViewId,
+    /// All of the volume's: what others have in a run tells of what it was.
+    views: Views,
     fs: Arc<dyn FileSystem>,
     bytes: Source,
     /// The first byte of these on the disk.
@@ -87,12 +89,13 @@ impl Guard {
     ) -> Arc<Self> {
         let bytes = volume.volume.bytes().clone();
         let start = bytes.locate(0).map_or(0, |p| p.offset);
-        let volume = volume.volume.clone();
+        let (views, volume) = (volume.all_views(), volume.volume.clone());
         Arc::new(Self {
             evidence,
             policy,
             volume,
             view,
+            views,
             fs,
             bytes,
             start,
@@ -203,17 +206,26 @@ impl Guard {
         };
         let disk = self.start + run.range.start..self.start + run.range.end;
         let mut facts = self.evidence.facts(&disk);
+        facts.zeros = self.volume.zeros();
         let range = run.range.clone();
         if of.holds_all(&range) {
             // The common case, and no pass over the catalog.
-            facts.stream(of.node, &of.stream, range.end - range.start);
+            let view = Views::one(self.view);
+            facts.stream(of.node, &of.stream, &view, range.end - range.start);
         } else {
             self.survey(&mut survey, &range)?;
-            facts.own(&*self.fs, &survey.owned, &[range]);
+            facts.own(&|view| self.opened(view), &survey.owned, &[range]);
         }
         let judged = facts.judge(run.how);
         survey.judged.insert(run.range.start, (run.clone(), judged.clone()));
         Ok(Some((run, judged)))
+    }
+
+    fn opened(&self, view: ViewId) -> Option<Arc<dyn FileSystem>> {
+        if view == self.view {
+            return Some(self.fs.clone());
+        }
+        self.volume.clone().open(view).ok()
     }
 
     /// Find out who has bytes in a run. That takes a pass over the catalog, so from the
@@ -230,8 +242,7 @@ impl Guard {
         }
         let wanted = Ranges::new(wanted);
         let mut owned = Vec::new();
-        let views = Views::one(self.view);
-        self.volume.owners(&wanted, &views, &NoProgress, &mut |o| owned.push(o))?;
+        self.volume.owners(&wanted, &self.views, &NoProgress, &mut |o| owned.push(o))?;
         owned.sort_by_key(|o| o.range.start);
         (survey.owned, survey.of) = (owned, wanted);
         Ok(())

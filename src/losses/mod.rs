@@ -21,4 +21,4 @@ pub use absent::{Loss, find};
 pub use checksum::{Recorded, decide, recorded};
 pub use evidence::Evidence;
 pub use guard::{Doubt, Guard, Guarded, Policy};
-pub use rule::{Facts, Judged, Standing};
+pub use rule::{Facts, Judged, OpenView, Standing};

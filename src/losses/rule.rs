@@ -1,9 +1,10 @@
 //! The rule: what to think of a run of bytes that no band stores.
 
-use crate::fs::{FileSystem, NodeId, Owned, Owner, Stream};
+use crate::fs::{FileSystem, NodeId, Owned, Owner, Stream, ViewId, Views, Zeros};
 use crate::io::{Presence, RangeSums, ReadAt};
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// What can be said of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,10 +28,14 @@ pub struct Judged {
     pub why: String,
 }
 
+/// Opens a view of the volume; `None` if that cannot be read.
+pub type OpenView<'a> = &'a dyn Fn(ViewId) -> Option<Arc<dyn FileSystem>>;
+
 /// A stream that has bytes in a run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Held {
-    bytes: u64,
+    /// Bytes, by the views in which the stream has them.
+    bytes: Vec<(Views, u64)>,
     compressed: bool,
     whole: bool,
 }
@@ -40,6 +45,8 @@ struct Held {
 pub struct Facts {
     /// Zeros that were written would be stored: they are encrypted.
     pub encrypted: bool,
+    /// What zeros mean on the volume.
+    pub zeros: Zeros,
     /// The bundle's own record says that something in it was written.
     pub mapped: bool,
     /// An earlier run has read it.
@@ -50,8 +57,9 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Take in what lies in the run, `absent`; `owned` is in order of first bytes.
-    pub fn own(&mut self, fs: &dyn FileSystem, owned: &[Owned], absent: &[Range<u64>]) {
+    /// Take in what lies in the run, `absent`, in whichever view; `owned` is in order of
+    /// first bytes.
+    pub fn own(&mut self, view: OpenView<'_>, owned: &[Owned], absent: &[Range<u64>]) {
         let longest = owned.iter().map(|o| o.range.end - o.range.start).max().unwrap_or(0);
         let sums = RangeSums::new(absent);
         let (start, end) = (sums.first().unwrap_or(0), sums.last().unwrap_or(0));
@@ -61,30 +69,31 @@ impl Facts {
             let bytes = sums.below(o.range.end) - sums.below(o.range.start);
             match &o.owner {
                 _ if bytes == 0 => {}
-                Owner::Stream { node, stream, .. } => self.stream(*node, stream, bytes),
+                Owner::Stream { node, stream, .. } => {
+                    self.stream(*node, stream, &o.views, bytes);
+                }
                 // A tree has nodes that were never used, a file's last block is never full.
                 Owner::Structure { .. } | Owner::Slack(_) => {}
             }
         }
         for ((node, stream), held) in &mut self.streams {
-            let Ok(meta) = fs.metadata(*node) else { continue };
-            held.compressed = meta.compressed && !matches!(stream, Stream::Attribute(_));
-            let size = match stream {
-                Stream::Data => meta.size,
-                _ => fs.open(*node, stream).map_or(0, |s| s.len()),
-            };
-            held.whole = held.compressed || held.bytes >= size;
+            held.weigh(view, *node, stream);
         }
     }
 
-    /// Take in a stream that has `bytes` in the run and is longer than that.
-    pub fn stream(&mut self, node: NodeId, stream: &Stream, bytes: u64) {
-        self.streams.entry((node, stream.clone())).or_default().bytes += bytes;
+    /// Take in a stream that has `bytes` in the run, in these views, and is longer than that.
+    pub fn stream(&mut self, node: NodeId, stream: &Stream, views: &Views, bytes: u64) {
+        let held = self.streams.entry((node, stream.clone())).or_default();
+        match held.bytes.iter_mut().find(|(of, _)| of == views) {
+            Some((_, sum)) => *sum += bytes,
+            None => held.bytes.push((views.clone(), bytes)),
+        }
     }
 
-    /// The files whose contents lie in the run.
-    pub fn files(&self) -> impl Iterator<Item = NodeId> {
-        self.streams.keys().filter(|(_, stream)| *stream == Stream::Data).map(|(node, _)| *node)
+    /// The files whose contents lie in the run, each with a view in which they do.
+    pub fn files(&self) -> impl Iterator<Item = (ViewId, NodeId)> {
+        let data = self.streams.iter().filter(|((_, stream), _)| *stream == Stream::Data);
+        data.map(|((node, _), held)| (held.views().next().unwrap_or(ViewId::LIVE), *node))
     }
 
     /// What to think of the run.
@@ -93,7 +102,9 @@ impl Facts {
         let whole = self.streams.values().filter(|h| h.whole).count();
         // A server that keeps zeros as holes has many that are right; encrypted zeros are
         // no zeros.
-        let hole = how == Presence::Hole && !self.encrypted;
+        let cipher = self.encrypted || self.zeros == Zeros::Ciphertext;
+        let hole = how == Presence::Hole && !cipher;
+        let written = self.zeros == Zeros::Written;
         if matches!(how, Presence::Stored | Presence::Unwritten) || self.streams.is_empty() {
             return Judged { standing: Standing::Free, why: "nothing in use lies there".into() };
         }
@@ -116,9 +127,18 @@ impl Facts {
                 lost(format!("{n} files have data there, which are hardly all zeros"))
             }
             (1, 1) if !hole => lost("a file lies there with all that it has".into()),
-            (1, 0) if hole => Judged {
+            (_, n @ 2..) if hole && written => {
+                lost(format!("{n} files lie in a hole with all that they have"))
+            }
+            (1, 0) if hole && !written => Judged {
                 standing: Standing::Free,
                 why: "a stretch of one larger file, kept as a hole".into(),
+            },
+            (1, 0) if hole => Judged {
+                standing: Standing::Doubtful,
+                why: "a stretch of one larger file that was written: zeros that were not stored, \
+                      or lost"
+                    .into(),
             },
             (1, 0) => Judged {
                 standing: Standing::Doubtful,
@@ -134,6 +154,30 @@ impl Facts {
     }
 }
 
+impl Held {
+    /// A view for each state in which the stream has bytes in the run.
+    fn views(&self) -> impl Iterator<Item = ViewId> {
+        self.bytes.iter().filter_map(|(views, _)| views.iter().next())
+    }
+
+    /// Find out whether it is compressed, and whether in any view all of it lies in the run.
+    fn weigh(&mut self, view: OpenView<'_>, node: NodeId, stream: &Stream) {
+        let states: Vec<ViewId> = self.views().collect();
+        for at in states {
+            let Some(fs) = view(at) else { continue };
+            let Ok(meta) = fs.metadata(node) else { continue };
+            let size = match stream {
+                Stream::Data => meta.size,
+                _ => fs.open(node, stream).map_or(0, |s| s.len()),
+            };
+            let here = self.bytes.iter().filter(|(views, _)| views.contains(at));
+            let bytes: u64 = here.map(|(_, bytes)| bytes).sum();
+            self.compressed |= meta.compressed && !matches!(stream, Stream::Attribute(_));
+            self.whole |= self.compressed || bytes >= size;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,7 +185,7 @@ mod tests {
     fn facts(streams: &[(u64, bool)]) -> Facts {
         let mut facts = Facts::default();
         for (n, whole) in streams {
-            facts.stream(NodeId(*n), &Stream::Data, 100);
+            facts.stream(NodeId(*n), &Stream::Data, &Views::live(), 100);
             facts.streams.get_mut(&(NodeId(*n), Stream::Data)).unwrap().whole = *whole;
         }
         facts
@@ -169,6 +213,13 @@ mod tests {
         }
         let encrypted = Facts { encrypted: true, ..facts(&[(20, false)]) };
         assert_eq!(encrypted.judge(Hole).standing, Doubtful);
+        // Where blocks are given only to what is written, a hole is never out of doubt.
+        let in_hole = |zeros, streams| Facts { zeros, ..facts(streams) }.judge(Hole).standing;
+        assert_eq!(in_hole(Zeros::Written, &[(20, false)]), Doubtful);
+        assert_eq!(in_hole(Zeros::Written, &[(20, true)]), Doubtful);
+        assert_eq!(in_hole(Zeros::Written, &[(20, true), (21, true)]), Lost);
+        assert_eq!(in_hole(Zeros::Ciphertext, &[(20, false)]), Doubtful);
+        assert_eq!(in_hole(Zeros::Ciphertext, &[(20, true)]), Lost);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::fs::{
 use crate::io::Source;
 use crate::io::bytes::to_u64;
 use crate::losses::{Evidence, Guard, Guarded};
-use crate::timemachine::{Appearances, Archive, Backup, OpenVolume, Snapshot, Top};
+use crate::timemachine::{Archive, Backup, OpenVolume, Sightings, Snapshot, Top};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -554,13 +554,7 @@ impl Tree {
         };
         let unknown = || format!("object {}", id.0);
         let Ok(open) = self.volume(space.volume) else { return unknown() };
-        if space.number == 0 {
-            return Appearances::new(open.fs(), open.backup.as_ref()).of(id).address;
-        }
-        let Ok(fs) = self.fs(space) else { return unknown() };
-        let address = Appearances::new(&*fs, None).of(id).address;
-        let path = address.split_once(':').map_or("", |(_, path)| path);
-        format!("volume@{}:{path}", self.views.name(space).unwrap_or_default())
+        Sightings::new(open).of(id, &crate::fs::Views::one(self.views.id(space))).address
     }
 }
 

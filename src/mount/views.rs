@@ -64,11 +64,6 @@ impl AllViews {
         self.of(space.volume)?.by_number.get(&space.number)?.made
     }
 
-    /// Name of a space's snapshot.
-    pub fn name(&self, space: Space) -> Option<&str> {
-        self.of(space.volume)?.by_number.get(&space.number)?.name.as_deref()
-    }
-
     /// The space that a snapshot of a backup lies in.
     pub fn space_of(&self, volume: u8, snapshot: &Snapshot) -> Option<Space> {
         if snapshot.view == ViewId::LIVE {

@@ -327,9 +327,9 @@ fn archive_info(archive: &Archive, now: i64, info: &mut Info) {
     for p in &archive.map.partitions {
         let same = |v: &Found| v.partition.number == p.number;
         let opened = archive.open.iter().find(|v| same(&v.found));
-        let failed = archive.failed.iter().find(|(v, _)| same(v));
+        let failed = archive.failed.iter().find(|f| same(&f.found)).map(|f| &f.error);
         let kind = archive.volumes.iter().find(|v| same(v)).map(|v| v.kind.name());
-        let corrupt = failed.filter(|(_, e)| !matches!(e, Error::Unsupported(_)));
+        let corrupt = failed.filter(|e| !matches!(e, Error::Unsupported(_)));
         info.partitions.push(PartitionInfo {
             number: p.number,
             type_name: p.type_name.clone(),
@@ -340,7 +340,7 @@ fn archive_info(archive: &Archive, now: i64, info: &mut Info) {
             hfs: opened.and_then(|v| hfs_info(v.volume.about())),
             apfs: archive.open.iter().filter(|v| same(&v.found)).filter_map(apfs_info).collect(),
             problem: corrupt
-                .map(|(_, e)| e.to_string())
+                .map(ToString::to_string)
                 .or_else(|| opened.and_then(|v| v.unread.clone())),
         });
     }

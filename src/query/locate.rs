@@ -4,12 +4,12 @@
 use crate::bundle::Bands;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
-use crate::fs::{FileSystem, NodeId, Owned, Owner, Stream, ViewId, Views};
+use crate::fs::{NodeId, Owned, Owner, Stream, Views};
 use crate::io::bytes::to_u64;
 use crate::io::{Presence, Ranges, ReadAt};
 use crate::partition::{PartitionMap, Scheme};
 use crate::report::Progress;
-use crate::timemachine::{Appearances, Archive, OpenVolume, Snapshot, Top};
+use crate::timemachine::{Archive, OpenVolume, Sightings, Unopened};
 use crate::volume::Layout;
 use serde::Serialize;
 use std::collections::HashSet;
@@ -234,10 +234,9 @@ impl Job<'_> {
                 [_, ..] => self.volumes(&volumes, &part, progress)?,
                 [] => {
                     let mut name = format!("{} {}", p.type_name, p.name).trim().to_owned();
-                    let failed =
-                        self.archive.failed.iter().find(|f| f.0.partition.number == number);
-                    if let Some((_, why)) = failed {
-                        name = format!("{name}: {why}");
+                    let of = |f: &&Unopened| f.found.partition.number == number;
+                    if let Some(failed) = self.archive.failed.iter().find(of) {
+                        name = format!("{name}: {}", failed.error);
                     }
                     self.pieces.push(self.piece(part, What::Partition, name));
                 }
@@ -284,28 +283,22 @@ impl Job<'_> {
             self.pieces.push(self.piece(on_disk(r), What::Free, ""));
         }
         for (volume, owned) in all {
-            let mut at = Appearances::new(volume.fs(), volume.backup.as_ref());
+            let mut at = Sightings::new(volume);
             for o in owned {
                 progress.check()?;
                 let range = on_disk(&o.range);
-                let piece = self.owned(o, range, volume, &mut at);
+                let piece = self.owned(o, range, &mut at);
                 self.pieces.push(piece);
             }
         }
         Ok(())
     }
 
-    fn owned(
-        &self,
-        owned: Owned,
-        range: Range<u64>,
-        volume: &OpenVolume,
-        at: &mut Appearances<'_>,
-    ) -> Piece {
+    fn owned(&self, owned: Owned, range: Range<u64>, at: &mut Sightings<'_>) -> Piece {
         let views = owned.views;
-        let piece = |what, name: String, nodes: &[NodeId], at: &mut Appearances<'_>| {
+        let piece = |what, name: String, nodes: &[NodeId], at: &mut Sightings<'_>| {
             let mut piece = self.piece(range.clone(), what, name);
-            piece.objects = nodes.iter().map(|n| object(*n, volume, &views, at)).collect();
+            piece.objects = nodes.iter().map(|n| object(*n, &views, at)).collect();
             piece
         };
         match owned.owner {
@@ -325,50 +318,11 @@ impl Job<'_> {
     }
 }
 
-/// An object that lies in some views. Of a volume with one view, its folders tell in
-/// which snapshots it appears; else the views do.
-fn object(node: NodeId, volume: &OpenVolume, views: &Views, at: &mut Appearances<'_>) -> Object {
-    let snapshots = volume.backup.iter().flat_map(|b| b.snapshots()).map(|(_, s)| s);
-    let of_views: Vec<&Snapshot> =
-        snapshots.filter(|s| s.view != ViewId::LIVE && views.contains(s.view)).collect();
-    let first = views.iter().next().unwrap_or(ViewId::LIVE);
-    if first != ViewId::LIVE || !of_views.is_empty() {
-        let address = of_views.iter().rev().find_map(|s| address_in(node, volume, s));
-        let address = address.unwrap_or_else(|| raw_address(node, volume, first));
-        let snapshots = of_views.iter().map(|s| s.name.clone()).collect();
-        return Object { id: node.0, address, snapshots };
-    }
-    let seen = at.of(node);
+/// An object that lies in some views.
+fn object(node: NodeId, views: &Views, at: &mut Sightings<'_>) -> Object {
+    let seen = at.of(node, views);
     let snapshots = at.snapshot_names(&seen.snapshots);
     Object { id: node.0, address: seen.address, snapshots }
-}
-
-/// The address of an object in a snapshot that is a view of its own.
-fn address_in(node: NodeId, volume: &OpenVolume, snapshot: &Snapshot) -> Option<String> {
-    let (fs, _) = volume.enter(snapshot).ok()?;
-    let path = path_in(node, &*fs)?;
-    let Top::Named(top) = &snapshot.top else { return None };
-    let inside = path.strip_prefix('/')?.strip_prefix(top.as_str())?;
-    (inside.is_empty() || inside.starts_with('/')).then(|| format!("{}:{inside}", snapshot.name))
-}
-
-/// The address of an object in a view, by the view's own name.
-fn raw_address(node: NodeId, volume: &OpenVolume, view: ViewId) -> String {
-    let path = volume.view(view).ok().and_then(|fs| path_in(node, &*fs));
-    let path = path.unwrap_or_else(|| format!("/(object {}, whose name is lost)", node.0));
-    let views = volume.volume.views().unwrap_or_default();
-    let name = views.into_iter().find(|v| v.id == view).and_then(|v| v.name);
-    match name {
-        Some(name) => format!("volume@{name}:{path}"),
-        None => format!("volume:{path}"),
-    }
-}
-
-/// The path of an object in a view; `None` if its number stands for nothing there.
-fn path_in(node: NodeId, fs: &dyn FileSystem) -> Option<String> {
-    fs.names(node).ok().filter(|names| !names.is_empty() || node == fs.root())?;
-    let address = Appearances::new(fs, None).of(node).address;
-    address.split_once(':').map(|(_, path)| path.to_owned())
 }
 
 /// What lies outside of all partitions.

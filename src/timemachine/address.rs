@@ -137,16 +137,22 @@ impl Archive {
         let names = || all.iter().map(|v| format!("'{}'", v.name())).collect::<Vec<_>>().join(", ");
         let Some(name) = name else {
             let [only] = all else {
-                let text = format!("there are several volumes ({}): say volume=NAME:PATH", names());
+                let text = format!(
+                    "there are several volumes ({}{}): say volume=NAME:PATH",
+                    names(),
+                    self.shut()
+                );
                 return Err(Error::NotFound(text));
             };
             return Ok(only);
         };
         let called = |name: &str| all.iter().filter(|v| v.name() == name).collect::<Vec<_>>();
-        match called(name).as_slice() {
-            [only] => return Ok(only),
-            [] => {}
-            several => return Err(same_name(name, several)),
+        let locked = self.failed.iter().find(|f| f.name.as_deref() == Some(name));
+        match (called(name).as_slice(), locked) {
+            ([only], _) => return Ok(only),
+            ([], Some(unopened)) => return Err(unopened.error.again()),
+            ([], None) => {}
+            (several, _) => return Err(same_name(name, several)),
         }
         let numbered = name.rsplit_once('#').and_then(|(name, n)| {
             let n = n.parse::<usize>().ok()?.checked_sub(1)?;
@@ -160,8 +166,17 @@ impl Archive {
                 _ => String::new(),
             };
             let names = names();
-            Error::NotFound(format!("there is no volume '{name}'; there is {names}{better}"))
+            let shut = self.shut();
+            Error::NotFound(format!("there is no volume '{name}'; there is {names}{shut}{better}"))
         })
+    }
+}
+
+impl Archive {
+    /// The volumes that cannot be opened and why, to go on a list of names.
+    fn shut(&self) -> String {
+        let named = self.failed.iter().filter_map(|f| Some((f.name.as_ref()?, &f.error)));
+        named.map(|(name, e)| format!(", and '{name}', which cannot be opened ({e})")).collect()
     }
 }
 

@@ -1,11 +1,10 @@
-//! In which snapshots an object appears, under which paths, and where another
-//! version of it is.
+//! In which snapshots an object of one view appears, and under which paths.
 //!
 //! Unchanged files and folders are shared between snapshots by hard links, so one
 //! object may appear in many. It is followed upwards from name to name.
 
 use super::{Backup, Top, VOLUME};
-use crate::fs::{FileSystem, Kind, Name, NodeId, ViewId, resolve};
+use crate::fs::{FileSystem, Name, NodeId, ViewId};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -16,10 +15,6 @@ const MAX_DEPTH: usize = 1024;
 const MAX_PATH: usize = 4096;
 /// Names of an object that are looked through each time.
 const FEW_NAMES: usize = 8;
-/// Snapshots, the nearest first, in which another version of a file is looked for.
-const MAX_TRIES: usize = 32;
-/// Snapshots that are looked into for other versions of all files together.
-const MAX_LOOKS: u32 = 200_000;
 
 /// Indices of snapshots, oldest first; shared between objects that appear alike.
 pub type Set = Arc<[usize]>;
@@ -38,15 +33,14 @@ pub struct Appearance {
 
 struct Known {
     name: String,
-    computer: usize,
     /// Its folder in the live view; `None` for one in a view of its own.
     node: Option<NodeId>,
     whole: bool,
 }
 
 /// Finds where objects of a volume appear. Remembers what it found of folders.
-pub struct Appearances<'a> {
-    fs: &'a dyn FileSystem,
+pub struct Appearances {
+    fs: Arc<dyn FileSystem>,
     snapshots: Vec<Known>,
     by_node: HashMap<NodeId, usize>,
     names: HashMap<NodeId, Arc<[Name]>>,
@@ -54,22 +48,16 @@ pub struct Appearances<'a> {
     set_names: HashMap<usize, Arc<[String]>>,
     /// Which of its names leads to a snapshot, for objects of many names.
     ways: HashMap<(NodeId, Option<usize>), Option<usize>>,
-    /// The folder of the last file for which another version was looked for, in each
-    /// snapshot that was looked into.
-    folder: (String, HashMap<usize, Option<NodeId>>),
-    /// Snapshots that were looked into for other versions.
-    looks: u32,
 }
 
-impl<'a> Appearances<'a> {
+impl Appearances {
     /// On `fs`, which holds `backup`.
-    pub fn new(fs: &'a dyn FileSystem, backup: Option<&Backup>) -> Self {
+    pub fn new(fs: Arc<dyn FileSystem>, backup: Option<&Backup>) -> Self {
         let computers = backup.map(|b| b.computers.as_slice()).unwrap_or_default();
         let several = computers.len() > 1;
         let snapshots: Vec<Known> = computers
             .iter()
-            .enumerate()
-            .flat_map(|(i, c)| {
+            .flat_map(|c| {
                 c.snapshots.iter().map(move |s| {
                     let name =
                         if several { format!("{}/{}", c.name, s.name) } else { s.name.clone() };
@@ -77,15 +65,15 @@ impl<'a> Appearances<'a> {
                         Top::Folder(node) if s.view == ViewId::LIVE => Some(node),
                         _ => None,
                     };
-                    Known { name, computer: i, node, whole: s.state.is_whole() }
+                    Known { name, node, whole: s.state.is_whole() }
                 })
             })
             .collect();
         let by_node =
             snapshots.iter().enumerate().filter_map(|(i, s)| Some((s.node?, i))).collect();
         let (names, sets, set_names) = (HashMap::new(), HashMap::new(), HashMap::new());
-        let (ways, folder) = (HashMap::new(), (String::new(), HashMap::new()));
-        Self { fs, snapshots, by_node, names, sets, set_names, ways, folder, looks: 0 }
+        let ways = HashMap::new();
+        Self { fs, snapshots, by_node, names, sets, set_names, ways }
     }
 
     /// How many snapshots there are.
@@ -98,12 +86,28 @@ impl<'a> Appearances<'a> {
         self.snapshots.get(index).map_or("", |s| &s.name)
     }
 
+    /// Whether a backup was completed.
+    pub(super) fn is_whole(&self, index: usize) -> bool {
+        self.snapshots.get(index).is_some_and(|s| s.whole)
+    }
+
+    /// The view.
+    pub(super) fn fs(&self) -> &Arc<dyn FileSystem> {
+        &self.fs
+    }
+
+    /// The path of an object in the view; `None` if its number stands for nothing there.
+    pub(super) fn path_in_view(&mut self, node: NodeId) -> Option<String> {
+        let named = !self.names_of(node).is_empty() || node == self.fs.root();
+        named.then(|| self.path(node, None))
+    }
+
     /// The names of a set's snapshots, shared by all who ask for the same set.
     pub fn snapshot_names(&mut self, set: &Set) -> Arc<[String]> {
         if set.is_empty() {
             return Arc::new([]);
         }
-        // By address: every set that is not empty stays in `sets`, and comparing them would take longer.
+        // By address: every set that is not empty is kept by who made it, and comparing them would take longer.
         let key = set.as_ptr().addr();
         if let Some(names) = self.set_names.get(&key) {
             return names.clone();
@@ -116,7 +120,7 @@ impl<'a> Appearances<'a> {
     /// Where an object appears.
     pub fn of(&mut self, node: NodeId) -> Appearance {
         let snapshots = self.set_of(node);
-        let whole = |i: &&usize| self.snapshots.get(**i).is_some_and(|s| s.whole);
+        let whole = |i: &&usize| self.is_whole(**i);
         let newest = snapshots.iter().rev().find(whole).or(snapshots.last()).copied();
         let newest = newest.map(|i| (i, self.path(node, Some(i))));
         let address = match &newest {
@@ -136,7 +140,7 @@ impl<'a> Appearances<'a> {
     }
 
     /// The snapshots above an object: those above all folders it stands in.
-    fn set_of(&mut self, node: NodeId) -> Set {
+    pub(super) fn set_of(&mut self, node: NodeId) -> Set {
         let mut stack = vec![node];
         let mut open = HashSet::from([node]);
         while let Some(top) = stack.last().copied() {
@@ -179,7 +183,7 @@ impl<'a> Appearances<'a> {
     }
 
     /// A path of an object in a snapshot, or on the volume.
-    fn path(&mut self, node: NodeId, snapshot: Option<usize>) -> String {
+    pub(super) fn path(&mut self, node: NodeId, snapshot: Option<usize>) -> String {
         let mut parts: Vec<String> = Vec::new();
         let mut at = node;
         while parts.len() < MAX_DEPTH {
@@ -213,68 +217,6 @@ impl<'a> Appearances<'a> {
             return find(&self.sets);
         }
         *self.ways.entry((node, snapshot)).or_insert_with(|| find(&self.sets))
-    }
-
-    /// Whether so much was looked into that [`Appearances::other_version`] looks no more.
-    pub fn is_tired(&self) -> bool {
-        self.looks >= MAX_LOOKS
-    }
-
-    /// The address of another version of a file: the file of the same path in the
-    /// nearest other snapshot that is another object and not among `damaged`. Only the
-    /// nearest are looked into.
-    pub fn other_version(
-        &mut self,
-        node: NodeId,
-        of: &Appearance,
-        damaged: &dyn Fn(NodeId) -> bool,
-    ) -> Option<String> {
-        let (newest, path) = of.newest.as_ref()?;
-        // An unfinished snapshot has its volumes below a folder named after a UUID.
-        let path = match path.trim_start_matches('/').split_once('/') {
-            Some((first, rest)) if uuid::Uuid::try_parse(first).is_ok() => format!("/{rest}"),
-            _ => path.clone(),
-        };
-        let (folder, name) = path.rsplit_once('/')?;
-        let nearest: Vec<usize> = self.nearest(*newest, &of.snapshots).take(MAX_TRIES).collect();
-        for i in nearest {
-            if self.is_tired() {
-                return None;
-            }
-            self.looks += 1;
-            let Some(folder) = self.folder_in(i, folder) else { continue };
-            let Ok(Some(found)) = self.fs.lookup(folder, name) else { continue };
-            if found.id != node && found.kind != Kind::Directory && !damaged(found.id) {
-                return Some(format!("{}:{path}", self.snapshot_name(i)));
-            }
-        }
-        None
-    }
-
-    /// The snapshots of the same computer around one, the nearest first, without `those`.
-    fn nearest<'s>(&'s self, newest: usize, those: &'s Set) -> impl Iterator<Item = usize> + 's {
-        let computer = self.snapshots.get(newest).map(|s| s.computer);
-        let farthest = self.snapshots.len();
-        let around =
-            (1..farthest).flat_map(move |d| [newest.checked_sub(d), newest.checked_add(d)]);
-        around
-            .flatten()
-            .filter(move |i| self.snapshots.get(*i).is_some_and(|s| Some(s.computer) == computer))
-            .filter(|i| those.binary_search(i).is_err())
-    }
-
-    /// The folder of that path in a snapshot.
-    fn folder_in(&mut self, snapshot: usize, path: &str) -> Option<NodeId> {
-        if self.folder.0 != path {
-            self.folder = (path.to_owned(), HashMap::new());
-        }
-        if let Some(known) = self.folder.1.get(&snapshot) {
-            return *known;
-        }
-        let start = self.snapshots.get(snapshot)?.node?;
-        let found = resolve(self.fs, start, path).ok().map(|m| m.id);
-        self.folder.1.insert(snapshot, found);
-        found
     }
 }
 

@@ -4,8 +4,11 @@ use super::{Backup, Snapshot, Top, apfs, backupdb};
 use crate::error::{Error, Result};
 use crate::fs::{FileSystem, NodeId, ViewId, Views, Volume};
 use crate::partition::{self, PartitionMap};
-use crate::volume::{Found, Kind, Layout, OpenOptions};
+use crate::volume::{Attempt, Found, Kind, Layout, OpenOptions};
 use std::sync::Arc;
+
+/// Snapshots that are named as examples.
+const SOME: usize = 5;
 
 /// A volume that could be opened.
 pub struct OpenVolume {
@@ -82,6 +85,41 @@ impl OpenVolume {
     }
 }
 
+/// A volume that could not be opened.
+pub struct Unopened {
+    /// The partition it lies in.
+    pub found: Found,
+    /// Its name, where that can be told.
+    pub name: Option<String>,
+    /// Why.
+    pub error: Error,
+}
+
+impl Unopened {
+    /// Which it is and why it cannot be opened, one sentence.
+    pub fn text(&self) -> String {
+        let number = self.found.partition.number;
+        match &self.name {
+            Some(name) => format!("volume '{name}' (partition {number}): {}", self.error),
+            None => format!("partition {number}: {}", self.error),
+        }
+    }
+
+    /// How much it matters: one that is damaged or of a format that holds backups most, a
+    /// helper partition not at all.
+    pub fn weight(&self) -> u8 {
+        use partition::Purpose;
+        match (&self.found.kind, self.found.partition.purpose, &self.error) {
+            (_, Purpose::Efi | Purpose::AppleBoot, _) => 0,
+            (_, _, Error::Corrupt(_)) => 5,
+            (_, _, e) if e.is_about_password() => 4,
+            (Kind::CoreStorage | Kind::Apfs | Kind::Unreadable(_), ..) => 3,
+            (Kind::Empty, ..) => 1,
+            _ => 2,
+        }
+    }
+}
+
 /// A disk with its volumes.
 pub struct Archive {
     /// Name of the source, for messages.
@@ -92,8 +130,8 @@ pub struct Archive {
     pub volumes: Vec<Found>,
     /// Those that could be opened.
     pub open: Vec<OpenVolume>,
-    /// Those that could not: what, and why.
-    pub failed: Vec<(Found, Error)>,
+    /// Those that could not.
+    pub failed: Vec<Unopened>,
     /// Whether what is left of a broken volume was looked for.
     salvaged: bool,
 }
@@ -116,10 +154,10 @@ impl Archive {
         let scan = layout.scan()?;
         let (mut open, mut failed) = (Vec::new(), Vec::new());
         for found in &scan.found {
-            for opened in layout.open(found, options) {
-                match opened.and_then(|volume| OpenVolume::new(found, volume)) {
+            for Attempt { name, result } in layout.open(found, options) {
+                match result.and_then(|volume| OpenVolume::new(found, volume)) {
                     Ok(volume) => open.push(volume),
-                    Err(e) => failed.push((found.clone(), e)),
+                    Err(error) => failed.push(Unopened { found: found.clone(), name, error }),
                 }
             }
         }
@@ -143,17 +181,55 @@ impl Archive {
             let text = format!("cannot be read: {why}; what can be is at volume:PATH");
             return Error::corrupt(format!("{}: {}", self.name, backupdb::BACKUPDB), text);
         }
-        match self.failed.iter().filter(|f| weight(f) > 0).max_by_key(|f| weight(f)) {
-            Some((_, e)) => Error::Unsupported(format!(
+        let failed = self.failed.iter().filter(|f| f.weight() > 0).max_by_key(|f| f.weight());
+        match failed.map(|f| &f.error) {
+            Some(e) => Error::Unsupported(format!(
                 "{}: {e}; the other volumes hold no Time Machine backup (their files are at \
                  volume:PATH, from volume:/ on)",
                 self.name
             )),
             None => Error::NotFound(format!(
-                "{} is not a Time Machine backup and has no snapshots; \
+                "{} is not a Time Machine backup and has no snapshots{}; \
                  its files are at volume:PATH, from volume:/ on",
-                self.name
+                self.name,
+                self.others()
             )),
+        }
+    }
+
+    /// Snapshots that are none of Time Machine's, and how to look into them.
+    fn others(&self) -> String {
+        let named = |v: &OpenVolume| {
+            let views = v.volume.views().unwrap_or_default();
+            let names: Vec<String> = views.into_iter().filter_map(|view| view.name).collect();
+            (!names.is_empty()).then(|| (v.name().to_owned(), names))
+        };
+        let several = self.open.len() > 1;
+        let each: Vec<String> = self
+            .open
+            .iter()
+            .filter_map(named)
+            .map(|(volume, names)| {
+                let some: Vec<String> = names
+                    .iter()
+                    .take(SOME)
+                    .map(|name| {
+                        let of = if several { format!("={volume}") } else { String::new() };
+                        super::guess::quoted(&format!("{}{of}@{name}:", super::VOLUME))
+                    })
+                    .collect();
+                let more = if names.len() > SOME { ", …" } else { "" };
+                format!(
+                    "volume '{volume}' has {} of its own: {}{more}",
+                    names.len(),
+                    some.join(", ")
+                )
+            })
+            .collect();
+        if each.is_empty() {
+            String::new()
+        } else {
+            format!(" of Time Machine's; {}", each.join("; "))
         }
     }
 
@@ -163,42 +239,26 @@ impl Archive {
         if !self.open.is_empty() {
             return Ok(());
         }
-        let text =
-            |v: &Found, e: &Error| format!("{}: partition {}: {e}", self.name, v.partition.number);
+        let text = |f: &Unopened| format!("{}: {}", self.name, f.text());
         // A helper partition (EFI) is never the reason.
         let worst = self
             .failed
             .iter()
             .rev()
-            .filter(|(v, _)| v.partition.purpose != partition::Purpose::Efi)
-            .max_by_key(|f| weight(f))
+            .filter(|f| f.found.partition.purpose != partition::Purpose::Efi)
+            .max_by_key(|f| f.weight())
             .or(self.failed.first());
-        Err(match worst {
-            Some((v, e @ Error::Corrupt(_))) => {
+        Err(match worst.map(|f| (f, &f.error)) {
+            Some((f, Error::Corrupt(_))) => {
                 // What is left is looked for on HFS+ alone, and not twice.
-                let helps = !self.salvaged && v.kind != Kind::Apfs;
+                let helps = !self.salvaged && f.found.kind != Kind::Apfs;
                 let advice = if helps { "; --salvage looks for what is left" } else { "" };
                 let more = format!("cannot be opened{advice}");
-                Error::corrupt(text(v, e), more)
+                Error::corrupt(text(f), more)
             }
-            Some((_, e @ (Error::PasswordRequired(_) | Error::WrongPassword(_)))) => e.again(),
+            Some((_, e)) if e.is_about_password() => e.again(),
             Some((_, e)) => Error::Unsupported(format!("{}: {e}", self.name)),
             None => Error::Unsupported(format!("{}: no volume on the disk", self.name)),
         })
-    }
-}
-
-/// How much a volume that could not be opened matters: one that is damaged or of a format
-/// that holds backups most, a helper partition not at all.
-fn weight((found, error): &(Found, Error)) -> u8 {
-    use partition::Purpose;
-    match (&found.kind, found.partition.purpose, error) {
-        (_, Purpose::Efi | Purpose::AppleBoot, _) => 0,
-        (_, _, Error::Corrupt(_)) => 5,
-        (_, _, Error::PasswordRequired(_) | Error::WrongPassword(_)) => 4,
-        (crate::volume::Kind::CoreStorage | crate::volume::Kind::Apfs, ..) => 3,
-        (crate::volume::Kind::Unreadable(_), ..) => 3,
-        (crate::volume::Kind::Empty, ..) => 1,
-        _ => 2,
     }
 }

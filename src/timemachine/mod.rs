@@ -14,12 +14,14 @@ pub mod check;
 pub mod checksum;
 mod guess;
 mod links;
+mod sightings;
 
 pub use address::{LastLink, Place, VOLUME};
 pub use apfs::stamp_of;
 pub use appearances::{Appearance, Appearances, Set};
-pub use archive::{Archive, OpenVolume};
+pub use archive::{Archive, OpenVolume, Unopened};
 pub use backupdb::read;
+pub use sightings::Sightings;
 
 use crate::fs::{NodeId, ViewId};
 

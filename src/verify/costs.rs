@@ -5,15 +5,15 @@ use super::SnapshotSets;
 use super::sets::SetsOf;
 use crate::bundle::Bands;
 use crate::error::Result;
-use crate::fs::{FileSystem, Kind, NodeId, Owned, Owner};
+use crate::fs::{Kind, NodeId, Owned, Owner, ViewId, Views};
 use crate::io::{Presence, RangeSums, Ranges};
 use crate::losses::{self, Evidence, Judged, Loss, Standing};
 use crate::report::words;
 use crate::report::{
     Affected, Code, Cost, Finding, Progress, Severity, Structure, Subject, Unit, Where,
 };
-use crate::timemachine::{Appearance, Appearances, OpenVolume};
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use crate::timemachine::{Appearance, OpenVolume, Sightings};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
 /// Files and folders that are listed in all findings together; more are counted.
@@ -25,11 +25,27 @@ const MAX_COMPARED: usize = 20_000;
 /// CNIDs below belong to the volume itself, not to a user's files.
 const FIRST_USER_ID: u64 = 16;
 
+/// What is hit of an object: bytes, and the views that see them.
+#[derive(Debug, Clone, Default)]
+struct Hit {
+    bytes: u64,
+    views: Views,
+}
+
+impl Hit {
+    fn add(&mut self, bytes: u64, views: &Views) {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.views != *views {
+            self.views = self.views.union(views);
+        }
+    }
+}
+
 /// A finding on a volume and what it is about.
 struct Probe {
     finding: Finding,
     ranges: Vec<Range<u64>>,
-    nodes: BTreeMap<NodeId, u64>,
+    nodes: BTreeMap<NodeId, Hit>,
     /// How bytes are absent and what is thought of it, of a finding that holds only if they
     /// belong to files.
     loss: Option<(Presence, Judged)>,
@@ -51,11 +67,12 @@ pub(super) fn attach(
     let start = bytes.start;
     let (mut probes, mut others) = (Vec::new(), Vec::new());
     for finding in std::mem::take(findings) {
-        match target(&finding, volume.found.partition.number, &bytes) {
+        let several = volume.all_views().count() > 1;
+        match target(&finding, volume.found.partition.number, &bytes, several) {
             Some((ranges, node)) => probes.push(Probe {
-                finding,
                 ranges: ranges.map(|r| r.start - start..r.end - start).into_iter().collect(),
-                nodes: node.map(|n| (n, 0)).into_iter().collect(),
+                nodes: node.map(|n| (n, seen_in(volume, n, &finding))).into_iter().collect(),
+                finding,
                 loss: None,
                 structure: false,
             }),
@@ -84,6 +101,7 @@ fn target(
     f: &Finding,
     partition: u32,
     volume: &Range<u64>,
+    several_views: bool,
 ) -> Option<(Option<Range<u64>>, Option<NodeId>)> {
     if f.severity == Severity::Info || f.cost.is_some() {
         return None;
@@ -97,7 +115,34 @@ fn target(
     let object = f.place.object.filter(|_| f.code.info().about == Subject::Object);
     let node = NodeId(object?);
     let here = f.place.partition == Some(partition) && node.0 >= FIRST_USER_ID;
-    here.then_some((None, Some(node)))
+    // What views share was read as one file's: the place tells whose it is as well.
+    let shared = f.place.offset.filter(|at| several_views && volume.contains(at));
+    here.then_some((shared.map(|at| at..at + 1), Some(node)))
+}
+
+/// The views in which an object is as it was found.
+fn seen_in(volume: &OpenVolume, node: NodeId, finding: &Finding) -> Hit {
+    let all = volume.all_views();
+    let only = |view| Hit { bytes: 0, views: Views::one(view) };
+    if all.count() <= 1 {
+        return only(ViewId::LIVE);
+    }
+    let views = volume.volume.views().unwrap_or_default();
+    let found = |xid| views.iter().find(|v| v.id != ViewId::LIVE && v.number == xid);
+    let at = finding.place.snapshot.and_then(found).map_or(ViewId::LIVE, |v| v.id);
+    let state =
+        |view| {
+            let fs = volume.view(view).ok()?;
+            match fs.same(node).ok()? {
+                Some(id) => Some(id.0),
+                // Of folders and links it is enough when they were changed.
+                None => fs.metadata(node).ok()?.times.changed.map(|t| {
+                    u128::from(t.seconds.cast_unsigned()) << 32 | u128::from(t.nanoseconds)
+                }),
+            }
+        };
+    let Some(wanted) = state(at) else { return only(at) };
+    Hit { bytes: 0, views: all.iter().filter(|v| state(*v) == Some(wanted)).collect() }
 }
 
 fn probe_of(loss: Loss, judged: Judged, start: u64, evidence: &Evidence) -> Probe {
@@ -150,15 +195,17 @@ fn judge(
     progress: &dyn Progress,
 ) -> Result<Vec<Probe>> {
     let start = volume.found.range().start;
-    let fs = volume.fs();
+    let view = |view| volume.view(view).ok();
+    let zeros = volume.volume.zeros();
     let (mut free, mut told): (Option<Probe>, Vec<Probe>) = (None, Vec::new());
     for loss in losses {
         progress.check()?;
         let first = loss.ranges.first().map_or(0, |r| r.start);
         let last = loss.ranges.last().map_or(0, |r| r.end);
         let mut facts = evidence.facts(&(start + first..start + last));
-        facts.own(fs, owned, &loss.ranges);
-        let judged = losses::decide(fs, &facts, facts.judge(loss.how));
+        facts.zeros = zeros;
+        facts.own(&view, owned, &loss.ranges);
+        let judged = losses::decide(&view, &facts, facts.judge(loss.how));
         let (how, band) = (loss.how, Bands::name(loss.band));
         if judged.standing == Standing::Free && how != Presence::Hole {
             continue;
@@ -202,11 +249,13 @@ fn give(owned: &[Owned], probes: &mut [Probe]) {
             }
             match &o.owner {
                 Owner::Stream { node, .. } => {
-                    *probe.nodes.entry(*node).or_insert(0) += bytes;
+                    probe.nodes.entry(*node).or_default().add(bytes, &o.views);
                 }
                 Owner::Structure { describes, .. } if probe.loss.is_none() => {
                     probe.structure = true;
-                    probe.nodes.extend(describes.iter().map(|n| (*n, 0)));
+                    for node in describes {
+                        probe.nodes.entry(*node).or_default().add(0, &o.views);
+                    }
                 }
                 Owner::Structure { .. } | Owner::Slack(_) => {}
             }
@@ -221,28 +270,27 @@ fn price(
     sets: &mut SnapshotSets,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let fs = volume.fs();
-    let mut at = Appearances::new(fs, volume.backup.as_ref());
-    let damaged: HashSet<NodeId> = probes
-        .iter()
-        .filter(|p| p.loss.as_ref().is_none_or(|l| l.1.standing != Standing::Free))
-        .flat_map(|p| p.nodes.keys().copied())
-        .collect();
+    let mut at = Sightings::new(volume);
+    let mut damaged: HashMap<NodeId, Hit> = HashMap::new();
+    let lost = |p: &&Probe| p.loss.as_ref().is_none_or(|l| l.1.standing != Standing::Free);
+    for (node, hit) in probes.iter().filter(lost).flat_map(|p| &p.nodes) {
+        damaged.entry(*node).or_default().add(0, &hit.views);
+    }
     let sets = SetsOf::new(sets, &at);
-    let mut pricing = Pricing { fs, damaged: &damaged, sets, listed: 0, letters: 0, compared: 0 };
+    let mut pricing = Pricing { damaged: &damaged, sets, listed: 0, letters: 0, compared: 0 };
     for probe in probes {
         let mut cost =
             Cost { of_snapshots: crate::io::bytes::to_u64(at.snapshot_count()), ..Cost::default() };
         let mut snapshots = BTreeSet::new();
         let (mut seen_sets, mut affected) = (HashSet::new(), Vec::new());
-        for node in probe.nodes.keys() {
+        for (node, hit) in &probe.nodes {
             progress.check()?;
-            let seen = at.of(*node);
+            let seen = at.of(*node, &hit.views);
             // What appears alike shares its set: once is enough.
             if seen_sets.insert(seen.snapshots.as_ptr().addr()) {
                 snapshots.extend(seen.snapshots.iter().copied());
             }
-            pricing.add(*node, seen, &mut at, &mut cost, &mut affected);
+            pricing.add((*node, &hit.views), seen, &mut at, &mut cost, &mut affected);
         }
         cost.snapshots = crate::io::bytes::to_u64(snapshots.len());
         let name = |i: Option<&usize>| i.map(|i| at.snapshot_name(*i).to_owned());
@@ -260,8 +308,7 @@ fn price(
 type Telling = (bool, std::cmp::Reverse<Option<usize>>, String);
 
 struct Pricing<'a> {
-    fs: &'a dyn FileSystem,
-    damaged: &'a HashSet<NodeId>,
+    damaged: &'a HashMap<NodeId, Hit>,
     sets: SetsOf<'a>,
     listed: usize,
     /// Bytes of all addresses that are listed.
@@ -272,18 +319,19 @@ struct Pricing<'a> {
 impl Pricing<'_> {
     fn add(
         &mut self,
-        node: NodeId,
+        (node, views): (NodeId, &Views),
         seen: Appearance,
-        at: &mut Appearances<'_>,
+        at: &mut Sightings<'_>,
         cost: &mut Cost,
         affected: &mut Vec<(Telling, Affected)>,
     ) {
-        let folder = self.fs.metadata(node).is_ok_and(|m| m.kind == Kind::Directory);
+        let folder = at.metadata(node, views).is_some_and(|m| m.kind == Kind::Directory);
         *(if folder { &mut cost.folders } else { &mut cost.files }) += 1;
         let mut intact = None;
         if !folder && !seen.snapshots.is_empty() && self.compared < MAX_COMPARED && !at.is_tired() {
             self.compared += 1;
-            intact = at.other_version(node, &seen, &|n| self.damaged.contains(&n));
+            let damaged = |view, n| self.damaged.get(&n).is_some_and(|h| h.views.contains(view));
+            intact = at.other_version(node, &seen, &damaged);
             *cost.intact_elsewhere.get_or_insert(0) += u64::from(intact.is_some());
         }
         let letters = seen.address.len() + intact.as_ref().map_or(0, String::len);
@@ -303,7 +351,7 @@ impl Pricing<'_> {
 
 /// Text and severity of what was lost, now that it is known whose it is.
 fn describe(probe: &mut Probe) {
-    let bytes = words::bytes(probe.nodes.values().sum());
+    let bytes = words::bytes(probe.nodes.values().map(|h| h.bytes).sum());
     let band = probe.finding.place.band.clone().unwrap_or_default();
     let (how, judged) = match &probe.loss {
         None => {

@@ -141,7 +141,10 @@ pub fn verify(
     if let Some(archive) = &archive {
         let gone = outcome.manifest.as_ref().map(|m| m.gone_bands.as_slice()).unwrap_or_default();
         let mut sets = SnapshotSets::default();
-        opened::costs(disk, archive, gone, &mut findings, &mut sets, progress)?;
+        let unknown = opened::costs(disk, archive, gone, &mut findings, &mut sets, progress)?;
+        for why in unknown {
+            outcome.skip("which files are hit", &why);
+        }
         outcome.snapshots = sets;
     }
     let rewritten = match (disk.bundle(), &listing) {

@@ -9,7 +9,7 @@ use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::losses::{self, Evidence};
 use crate::report::{Finding, Progress, Quality, Scope, Structure, Subject};
-use crate::timemachine::{Appearances, Archive, OpenVolume};
+use crate::timemachine::{Archive, OpenVolume, Sightings};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -56,13 +56,15 @@ impl Job<'_> {
         along: Option<&Along<'_>>,
         outcome: &mut Outcome,
     ) -> Result<()> {
-        let at = Mutex::new(Appearances::new(volume.fs(), volume.backup.as_ref()));
-        let name = |node| {
+        let at = Mutex::new(Sightings::new(volume));
+        let name = |view, node| {
             let mut at = at.lock().unwrap_or_else(PoisonError::into_inner);
-            Some(at.of(node).address)
+            Some(at.of(node, &crate::fs::Views::one(view)).address)
         };
+        let view = |view| volume.view(view);
         let pass = contents::Pass {
-            fs: volume.fs(),
+            views: volume.all_views(),
+            view: &view,
             volume: &*volume.volume,
             name: &name,
             subset,
@@ -85,7 +87,8 @@ impl Job<'_> {
     }
 }
 
-/// Look for data that was lost under files, and work out what every finding costs.
+/// Look for data that was lost under files, and work out what every finding costs. Returns
+/// why that is not known of some volumes.
 pub(super) fn costs(
     disk: &Disk,
     archive: &Archive,
@@ -93,8 +96,8 @@ pub(super) fn costs(
     findings: &mut Vec<Finding>,
     sets: &mut SnapshotSets,
     progress: &dyn Progress,
-) -> Result<()> {
-    let bands = disk.bundle().map(Bundle::bands);
+) -> Result<Vec<String>> {
+    let (bands, mut unknown) = (disk.bundle().map(Bundle::bands), Vec::new());
     let evidence = Evidence::of(disk, gone.to_vec());
     for volume in &archive.open {
         let losses = match &bands {
@@ -104,18 +107,26 @@ pub(super) fn costs(
             }
             None => Ok(Vec::new()),
         };
-        // Of a broken volume, what could be read has been used.
-        let losses = unless_interrupted(losses)?.unwrap_or_default();
+        let losses = match losses {
+            Ok(losses) => losses,
+            Err(e) => {
+                unknown.push(not_worked_out(volume, e)?);
+                Vec::new()
+            }
+        };
         let attached = pricing::attach(volume, &evidence, losses, findings, sets, progress);
-        unless_interrupted(attached)?;
+        if let Err(e) = attached {
+            unknown.push(not_worked_out(volume, e)?);
+        }
     }
-    Ok(())
+    Ok(unknown)
 }
 
-fn unless_interrupted<T>(result: Result<T>) -> Result<Option<T>> {
-    match result {
-        Err(Error::Interrupted) => Err(Error::Interrupted),
-        other => Ok(other.ok()),
+/// Why it is not known, or not all, what was lost on a volume and what findings cost.
+fn not_worked_out(volume: &OpenVolume, e: Error) -> Result<String> {
+    match e {
+        Error::Interrupted => Err(e),
+        e => Ok(format!("volume '{}': {e}", volume.name())),
     }
 }
 

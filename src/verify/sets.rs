@@ -1,6 +1,6 @@
 //! In which snapshots things appear, told once for all that appear alike.
 
-use crate::timemachine::{Appearances, Set};
+use crate::timemachine::{Set, Sightings};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
@@ -36,7 +36,7 @@ pub(super) struct SetsOf<'a> {
 
 impl<'a> SetsOf<'a> {
     /// Of the volume whose snapshots `at` has.
-    pub fn new(all: &'a mut SnapshotSets, at: &Appearances<'_>) -> Self {
+    pub fn new(all: &'a mut SnapshotSets, at: &Sightings<'_>) -> Self {
         let base = u32::try_from(all.names.len()).unwrap_or(u32::MAX);
         let names = (0..at.snapshot_count()).map(|i| at.snapshot_name(i).to_owned());
         all.names.extend(names);

@@ -1,15 +1,14 @@
 //! A source that was opened, with what lies on its disk: read once in a run, and passed
 //! on to whoever asks.
 
-use super::{Found, OpenOptions, open, volumes};
+use super::{Attempt, Found, OpenOptions, open, volumes};
 use crate::crypt::Asker;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
-use crate::fs::Volume;
 use crate::io::Source;
 use crate::partition::PartitionMap;
 use crate::report::{Collector, Finding};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 /// An open source. What lies on it is looked at when it is first asked for, and then
 /// remembered, the errors too.
@@ -64,7 +63,7 @@ impl Layout {
     }
 
     /// Open the volumes of a partition; who gave the disk's password gives theirs.
-    pub fn open(&self, found: &Found, options: &OpenOptions) -> Vec<Result<Arc<dyn Volume>>> {
+    pub fn open(&self, found: &Found, options: &OpenOptions) -> Vec<Attempt> {
         let asker = options.asker.clone().or_else(|| self.disk.asker().cloned());
         open(found, &OpenOptions { asker, ..options.clone() })
     }

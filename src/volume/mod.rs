@@ -247,9 +247,23 @@ pub struct OpenOptions {
     pub salvage: bool,
 }
 
+/// A volume that was to be opened.
+pub struct Attempt {
+    /// Its name, where that can be told although the volume cannot be opened.
+    pub name: Option<String>,
+    /// What came of it.
+    pub result: Result<Arc<dyn Volume>>,
+}
+
+impl From<Result<Arc<dyn Volume>>> for Attempt {
+    fn from(result: Result<Arc<dyn Volume>>) -> Self {
+        Self { name: None, result }
+    }
+}
+
 /// Open all volumes in a partition: of most formats one, of an APFS container as many as
 /// it has. One that cannot be opened says why in its place.
-pub fn open(found: &Found, options: &OpenOptions) -> Vec<Result<Arc<dyn Volume>>> {
+pub fn open(found: &Found, options: &OpenOptions) -> Vec<Attempt> {
     match (&found.kind, &found.hfs) {
         (_, Some(shared)) => {
             let opened = match options.salvage {
@@ -260,29 +274,33 @@ pub fn open(found: &Found, options: &OpenOptions) -> Vec<Result<Arc<dyn Volume>>
                 true => hfs.with_private_folders(),
                 false => hfs,
             });
-            vec![shown.map(|hfs| Arc::new(hfs) as Arc<dyn Volume>)]
+            vec![shown.map(|hfs| Arc::new(hfs) as Arc<dyn Volume>).into()]
         }
         (Kind::Apfs, _) => apfs_volumes(found, options),
         (Kind::Empty | Kind::Unknown, _) if options.salvage => {
             let opened = HfsPlus::salvage(found.source.clone(), &NoProgress);
-            vec![opened.map(|hfs| Arc::new(hfs) as Arc<dyn Volume>)]
+            vec![opened.map(|hfs| Arc::new(hfs) as Arc<dyn Volume>).into()]
         }
-        _ => vec![Err(found.unsupported())],
+        _ => vec![Err(found.unsupported()).into()],
     }
 }
 
 /// Every volume of a container; one that cannot be opened does not keep the others from
 /// it.
-fn apfs_volumes(found: &Found, options: &OpenOptions) -> Vec<Result<Arc<dyn Volume>>> {
+fn apfs_volumes(found: &Found, options: &OpenOptions) -> Vec<Attempt> {
     let container = match Container::open(found.source.clone()) {
         Ok(container) => Arc::new(container),
-        Err(e) => return vec![Err(e)],
+        Err(e) => return vec![Err(e).into()],
     };
     let numbers = container.superblock().volumes.clone();
     if numbers.is_empty() {
-        return vec![Err(Error::Unsupported("the APFS container holds no volumes".into()))];
+        return vec![Err(Error::Unsupported("the APFS container holds no volumes".into())).into()];
     }
     let ask = |name: &str| options.asker.as_ref().map_or(Ok(Vec::new()), |ask| ask(name));
-    let open = |oid| Apfs::open(container.clone(), oid, &ask);
-    numbers.into_iter().map(|oid| open(oid).map(|v| Arc::new(v) as Arc<dyn Volume>)).collect()
+    let open = |oid| {
+        let result = Apfs::open(container.clone(), oid, &ask);
+        let name = container.volume(oid).ok().map(|(_, superblock)| superblock.name);
+        Attempt { name, result: result.map(|v| Arc::new(v) as Arc<dyn Volume>) }
+    };
+    numbers.into_iter().map(open).collect()
 }

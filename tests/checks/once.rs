@@ -48,7 +48,7 @@ fn headers_journal_and_trees_are_opened_once_for_reader_and_checker() {
     check(hfs, None, &Ignore, &NoProgress).unwrap();
     let after_check: u32 = counting.reads.lock().unwrap().values().sum();
     let opened = open(hfs, &OpenOptions::default());
-    assert!(opened.iter().all(|v| v.is_ok()));
+    assert!(opened.iter().all(|v| v.result.is_ok()));
     let reads = counting.reads.lock().unwrap();
     let of = |offset, len| reads.get(&(offset, len)).copied().unwrap_or(0);
     assert_eq!(of(start + 1024, 512), 1, "volume header");

@@ -200,6 +200,98 @@ fn a_hole_in_a_node_that_only_a_snapshot_has_is_damage() {
     ran.expect(1, &["snapshot 'com.apple.TimeMachine.2024-03-03-102141.backup'", "block 1503"]);
 }
 
+/// A bundle with a container of volumes, some with a password; each has one file named as
+/// itself.
+fn volumes(those: &[(&str, Option<&str>)]) -> (tempfile::TempDir, PathBuf) {
+    use tools::apfs::{Container, ContainerOptions, Meta, VolumeEncryption, VolumeOptions};
+    let mut container = Container::new(ContainerOptions::default());
+    for (name, password) in those {
+        let encryption = password.map(VolumeEncryption::with_password);
+        let options = VolumeOptions { name: (*name).into(), encryption, ..<_>::default() };
+        let number = container.add_volume(options);
+        let mut volume = container.volume(number);
+        let root = volume.root();
+        for file in [*name, "banana", "Apple", "cherry", "_x"] {
+            volume.file(root, file, b"x".as_slice(), Meta::file());
+        }
+        container.commit();
+        container.snapshot(number, "before update", 1_709_370_900_000_000_000);
+    }
+    let built = container.finish();
+    let gpt = tools::partition::Gpt { kind: tools::partition::GUID_APFS.into(), ..<_>::default() };
+    let (disk, _) = gpt.wrap(&built.image);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("Several.sparsebundle");
+    tools::bundle::write(&disk, &path, &tools::bundle::BundleOptions::default()).unwrap();
+    (dir, path)
+}
+
+#[test]
+fn a_locked_volume_beside_another_is_named_with_the_reason() {
+    let (_dir, path) = volumes(&[("Open", None), ("Shut", Some("secret"))]);
+    let path = path.to_str().unwrap();
+    let ls = |address: &str| tmbundle(&["ls", path, address]);
+    ls("volume=Open:").expect(0, &["Open"]);
+    ls("volume=Shut:").expect(3, &["'Shut'", "no password was given"]);
+    ls("volume=Nothing:").expect(2, &["'Nothing'", "'Open'", "'Shut', which cannot be opened"]);
+    let verified = tmbundle(&["verify", path]);
+    assert!(verified.out.contains("volume 'Shut'"), "{}", verified.out);
+}
+
+#[test]
+fn a_mount_tells_which_volumes_it_does_not_have() {
+    let test = "a_mount_tells_which_volumes_it_does_not_have";
+    if !mounting::possible(test) {
+        return;
+    }
+    let run = |path: &Path, dir: &Path| {
+        tmbundle(&["mount", path.to_str().unwrap(), dir.to_str().unwrap()])
+    };
+    let (_kept, path) = volumes(&[("Open", None), ("Shut", Some("secret"))]);
+    let dir = tempfile::tempdir().unwrap();
+    let ran = run(&path, dir.path());
+    let unmounted = std::process::Command::new(env!("CARGO_BIN_EXE_tmbundle"))
+        .args(["umount", dir.path().to_str().unwrap()])
+        .status();
+    assert!(unmounted.unwrap().success());
+    ran.expect(0, &["Mounted ", "not in the mount: volume 'Shut'", "no password was given"]);
+    // A mount of nothing is none.
+    let (_kept, path) = volumes(&[("Shut", Some("secret"))]);
+    run(&path, dir.path()).expect(3, &["'Shut'", "no password was given"]);
+    // What `ls` says of the volumes is said here, too.
+    use std::os::unix::fs::FileExt;
+    let (_kept, copy) = writable();
+    let band = std::fs::File::options().write(true).open(copy.join("bands/0")).unwrap();
+    band.write_all_at(&[0; 4096], 0x9000).unwrap();
+    let ran = run(&copy, dir.path());
+    let unmounted = std::process::Command::new(env!("CARGO_BIN_EXE_tmbundle"))
+        .args(["umount", dir.path().to_str().unwrap()])
+        .status();
+    assert!(unmounted.unwrap().success());
+    ran.expect(0, &["warning: ", "transaction"]);
+}
+
+#[test]
+fn listings_are_in_the_order_of_names() {
+    let (_dir, path) = volumes(&[("Data", None)]);
+    let path = path.to_str().unwrap();
+    let listed = tmbundle(&["ls", path, "volume:"]);
+    assert_eq!(listed.expect(0, &[]).out, "_x\nApple\nbanana\ncherry\nData\n");
+    let listed = tmbundle(&["ls", "--recursive", path, "volume@before update:"]);
+    assert_eq!(listed.expect(0, &[]).out, "_x\nApple\nbanana\ncherry\nData\n");
+}
+
+#[test]
+fn snapshots_that_are_none_of_time_machines_are_pointed_to() {
+    let (_dir, path) = volumes(&[("Data", None)]);
+    let path = path.to_str().unwrap();
+    tmbundle(&["snapshots", path]).expect(2, &["of Time Machine's", "'volume@before update:'"]);
+    tmbundle(&["ls", path, "volume@before update:"]).expect(0, &["Data"]);
+    let (_dir, path) = volumes(&[("A", None), ("B", None)]);
+    let ran = tmbundle(&["snapshots", path.to_str().unwrap()]);
+    ran.expect(2, &["'volume=A@before update:'", "'volume=B@before update:'"]);
+}
+
 #[test]
 fn an_older_checkpoint_is_warned_of() {
     use std::os::unix::fs::FileExt;

@@ -5,6 +5,7 @@ mod access;
 mod addressing;
 #[cfg(feature = "mount")]
 mod apfs;
+mod apfs_losses;
 mod bad_input;
 mod band_manifest;
 mod bounds;

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use tmbundle::Result;
 use tmbundle::error::Locus;
+use tmbundle::fs::Views;
 use tmbundle::hfsplus::HfsPlus;
 use tmbundle::io::{Memory, ReadAt, Source};
 use tmbundle::report::{Collector, Finding, NoProgress, Progress};
@@ -28,12 +29,13 @@ pub const ALL: How =
     How { subset: Subset::All, day: 0, jobs: 1, along: None, progress: &NoProgress };
 
 pub fn try_pass(source: Source, how: How<'_>) -> Result<(Done, Vec<Finding>)> {
-    let hfs = HfsPlus::open(source)?;
-    let at = Mutex::new(Appearances::new(&hfs, None));
+    let hfs = Arc::new(HfsPlus::open(source)?);
+    let at = Mutex::new(Appearances::new(hfs.clone(), None));
     let pass = Pass {
-        fs: &hfs,
-        volume: &hfs,
-        name: &|node| {
+        views: Views::live(),
+        view: &|_| Ok(hfs.clone()),
+        volume: &*hfs,
+        name: &|_, node| {
             let address = at.lock().unwrap().of(node).address;
             address.strip_prefix("volume:/").map(str::to_owned)
         },

@@ -27,7 +27,7 @@ pub fn volume_of(bytes: Source) -> Arc<dyn Volume> {
     let map = partition::scan(&*bytes, &Ignore).unwrap();
     let volumes = volume::volumes(&bytes, &map).unwrap();
     let hfs = volumes.iter().find(|v| matches!(v.kind, volume::Kind::HfsPlus { .. }));
-    volume::open(hfs.expect("an HFS+ volume"), &OpenOptions::default()).remove(0).unwrap()
+    volume::open(hfs.expect("an HFS+ volume"), &OpenOptions::default()).remove(0).result.unwrap()
 }
 
 /// Everything a reader shows, by path.

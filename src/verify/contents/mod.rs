@@ -1,6 +1,8 @@
 //! The data pass: read every stream of every chosen file once, in the order of the
 //! disk, decode what is compressed, and compare with Time Machine's checksums.
 
+mod claims;
+mod names;
 mod plan;
 mod queue;
 mod read;
@@ -8,14 +10,17 @@ mod tally;
 
 use super::Subset;
 use crate::error::Result;
-use crate::fs::{FileSystem, NodeId, Volume};
+use crate::fs::{FileSystem, NodeId, ViewId, Views, Volume};
 use crate::io::threads;
 use crate::report::words::{bytes, count, percent, plural};
 use crate::report::{Progress, Reporter, Unit};
+use claims::Claims;
+use names::Names;
 use plan::Plan;
 use queue::Queue;
-use read::{Names, Reader};
+use read::Reader;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tally::Tally;
 
@@ -35,14 +40,19 @@ pub trait ReadAlong: Sync {
     fn before(&self, offset: u64) -> Result<()>;
 }
 
+/// Opens a view.
+pub type OpenView<'a> = &'a (dyn Fn(ViewId) -> Result<Arc<dyn FileSystem>> + Sync);
+
 /// What to read, and of what.
 pub struct Pass<'a> {
     /// The volume.
     pub volume: &'a dyn Volume,
-    /// The view of it whose files are read.
-    pub fs: &'a dyn FileSystem,
-    /// The best path of an object, for findings.
-    pub name: &'a (dyn Fn(NodeId) -> Option<String> + Sync),
+    /// The views of it whose files are read; what they share is read once.
+    pub views: Views,
+    /// Opens one of them.
+    pub view: OpenView<'a>,
+    /// The best path of an object of a view, for findings.
+    pub name: &'a (dyn Fn(ViewId, NodeId) -> Option<String> + Sync),
     /// How much to read.
     pub subset: Subset,
     /// The day, counted from any day: decides whose turn it is.
@@ -56,7 +66,8 @@ pub struct Pass<'a> {
 /// What was read, and what the checksums said.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contents {
-    /// Regular files on the volume, each counted once however many names it has.
+    /// Regular files on the volume, each counted once however many names it has; of a volume
+    /// with snapshots, those that differ in where their contents lie.
     pub files: u64,
     /// Those that were read in this run.
     pub files_read: u64,
@@ -136,14 +147,19 @@ struct Counters {
 /// [`crate::Error::Interrupted`], or what [`Pass::along`] returns.
 pub fn read(pass: &Pass<'_>, reporter: &dyn Reporter, progress: &dyn Progress) -> Result<Done> {
     let bytes = pass.volume.bytes();
-    let plan = Plan::new(pass.volume, pass.subset, pass.day, progress)?;
+    let plan = Plan::new(pass, progress)?;
     let total = plan.chosen.bytes.saturating_add(pass.along.map_or(0, ReadAlong::bytes));
     progress.phase("reading the files' contents", total, Unit::Bytes);
     let threads = threads(pass.jobs).min(plan.items.len().max(1));
     let queue = Queue::new(&plan, &**bytes, pass.along, progress, threads);
-    let (tally, counters, names) = (Tally::default(), Counters::default(), Names::new(pass.name));
+    let (tally, counters) = (Tally::default(), Counters::default());
+    let names = Names::new(pass.name, pass.volume.views().unwrap_or_default());
+    let block = u64::from(pass.volume.about().block_size);
+    let claims = (pass.views.count() > 1).then(|| Claims::new(block));
     let reader = |thread| Reader {
-        fs: pass.fs,
+        view: pass.view,
+        fs: None,
+        claims: claims.as_ref(),
         volume_len: bytes.len(),
         queue: &queue,
         thread,
@@ -164,7 +180,7 @@ pub fn read(pass: &Pass<'_>, reporter: &dyn Reporter, progress: &dyn Progress) -
     if let Some(error) = queue.into_failure() {
         return Err(error);
     }
-    let sums = tally.finish(reporter, &|node| names.of(node));
+    let sums = tally.finish(reporter, &names);
     let contents = Contents {
         files: plan.all.files,
         files_read: counters.files.load(Ordering::Relaxed),

@@ -1,9 +1,12 @@
 //! Which streams to read in this run, and in which order.
 
 use super::super::Subset;
+use super::{OpenView, Pass};
 use crate::error::Result;
-use crate::fs::{Kind, NodeId, Stored, Views, Volume};
+use crate::fs::{FileSystem, Kind, NodeId, Stored, ViewId};
 use crate::report::Progress;
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Classes that files fall into when the clock sets the bound; a prime, so that every
@@ -28,7 +31,7 @@ pub(super) enum What {
     Attributes,
 }
 
-/// A stream to read. 32 bytes: there may be ten million.
+/// A stream to read. 40 bytes: there may be ten million.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Item {
     /// Its first byte in the volume; `u64::MAX` if it has no blocks.
@@ -39,6 +42,8 @@ pub(super) struct Item {
     pub bytes: u64,
     /// Decides about the object's class; the same on every day.
     hash: u32,
+    /// A view it is in.
+    pub view: ViewId,
     pub what: What,
     pub compressed: bool,
     pub has_xattrs: bool,
@@ -123,19 +128,17 @@ fn part(subset: Subset, day: u64, bytes: Option<u64>) -> Option<Part> {
 }
 
 impl Plan {
-    /// List the volume and choose. `day` counts days.
-    pub fn new(
-        volume: &dyn Volume,
-        subset: Subset,
-        day: u64,
-        progress: &dyn Progress,
-    ) -> Result<Self> {
+    /// List the volume and choose.
+    pub fn new(pass: &Pass<'_>, progress: &dyn Progress) -> Result<Self> {
+        let (volume, subset, day) = (pass.volume, pass.subset, pass.day);
+        let mut known = (pass.views.count() > 1).then(|| Known::new(pass.view));
         let seed = volume.about().identity.iter().fold(0, |seed, n| mix(seed ^ n));
         let len = volume.bytes().len();
         let early = part(subset, day, None);
         let (mut all, mut items) = (Total::default(), Vec::new());
-        let whole = volume.objects(&Views::live(), progress, &mut |object| {
-            for item in streams(&object, seed, len).into_iter().flatten() {
+        let whole = volume.objects(&pass.views, progress, &mut |object| {
+            let again = known.as_mut().is_some_and(|known| known.is_again(&object));
+            for item in streams(&object, again, seed, len).into_iter().flatten() {
                 all.add(&item);
                 if early.is_none_or(|part| part.has(&item)) {
                     items.push(item);
@@ -170,9 +173,43 @@ impl Plan {
     }
 }
 
-/// The streams of an object: at most its contents and its resource fork.
-fn streams(object: &Stored, seed: u64, len: u64) -> [Option<Item>; 2] {
+/// Contents that were met: views may have many objects, or states of one, with the same.
+struct Known<'a> {
+    open: OpenView<'a>,
+    view: Option<(ViewId, Arc<dyn FileSystem>)>,
+    met: HashSet<u64>,
+}
+
+impl<'a> Known<'a> {
+    fn new(open: OpenView<'a>) -> Self {
+        Self { open, view: None, met: HashSet::new() }
+    }
+
+    /// Whether a file's contents and resource fork were met before.
+    fn is_again(&mut self, object: &Stored) -> bool {
+        if object.kind != Kind::File {
+            return false;
+        }
+        if self.view.as_ref().is_none_or(|(view, _)| *view != object.view) {
+            self.view = (self.open)(object.view).ok().map(|fs| (object.view, fs));
+        }
+        let Some((_, fs)) = &self.view else { return false };
+        let Ok(Some(id)) = fs.same(object.id) else { return false };
+        let fork = object.resource;
+        let (low, high) = (id.0 & u128::from(u64::MAX), id.0 >> 64);
+        let id = u64::try_from(low).unwrap_or(0) ^ u64::try_from(high).unwrap_or(0);
+        // A file without contents costs nothing, and is counted.
+        let empty = object.data.len == 0 && fork.len == 0;
+        !empty && !self.met.insert(mix(mix(id ^ fork.len) ^ fork.first.unwrap_or(u64::MAX)))
+    }
+}
+
+/// The streams of an object: at most its contents and its resource fork; only attributes
+/// if the contents were met `again`.
+fn streams(object: &Stored, again: bool, seed: u64, len: u64) -> [Option<Item>; 2] {
     let what = match object.kind {
+        Kind::File if again && object.has_xattrs => What::Attributes,
+        Kind::File if again => return [None, None],
         Kind::File => What::Contents,
         Kind::Symlink => What::Link,
         _ if object.has_xattrs => What::Attributes,
@@ -185,6 +222,7 @@ fn streams(object: &Stored, seed: u64, len: u64) -> [Option<Item>; 2] {
         id: object.id.0,
         bytes: if matches!(what, What::Contents | What::Link) { data } else { 0 },
         hash: identity(seed, object),
+        view: object.view,
         what,
         compressed: object.compressed,
         has_xattrs: object.has_xattrs,
@@ -228,7 +266,7 @@ mod tests {
 
     #[test]
     fn an_item_is_small() {
-        assert_eq!(size_of::<Item>(), 32);
+        assert_eq!(size_of::<Item>(), 40);
     }
 
     #[test]

@@ -1,18 +1,21 @@
 //! Read one stream and say what is wrong with it.
 
-use super::Counters;
+use super::claims::Claims;
+use super::names::Names;
 use super::plan::{Item, What};
 use super::queue::Queue;
 use super::tally::{Compared, Tally, mismatch};
+use super::{Counters, OpenView};
 use crate::decmpfs;
 use crate::error::{Error, Locus, Result};
-use crate::fs::{FileSystem, NodeId, Stream};
+use crate::fs::{FileSystem, Stream, ViewId};
 use crate::io::bytes::{to_u64, to_usize};
 use crate::io::{Presence, ReadAt};
-use crate::report::{Code, Collector, Finding, Progress, Reporter, Severity, Structure, Where};
+use crate::report::{Code, Finding, Progress, Reporter, Severity};
 use crate::timemachine::checksum::{self, Cksum};
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Bytes that are read at a time.
 const PIECE: u64 = 1 << 20;
@@ -20,28 +23,16 @@ const PIECE: u64 = 1 << 20;
 /// a hostile or odd one may claim more than any disk has.
 const LARGE: u64 = 1 << 30;
 const WINDOW: u64 = 64 << 20;
-
-/// Finds paths for findings, for as many as anybody will see: each may cost reads.
-pub(super) struct Names<'a> {
-    find: &'a (dyn Fn(NodeId) -> Option<String> + Sync),
-    left: AtomicU64,
-}
-
-impl<'a> Names<'a> {
-    pub fn new(find: &'a (dyn Fn(NodeId) -> Option<String> + Sync)) -> Self {
-        Self { find, left: AtomicU64::new(4 * to_u64(Collector::PER_CODE)) }
-    }
-
-    pub fn of(&self, node: NodeId) -> Option<String> {
-        let took = |left: u64| left.checked_sub(1);
-        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, took).ok()?;
-        (self.find)(node)
-    }
-}
+/// How exactly the place is told from which on a file of several views cannot be read.
+const SECTOR: u64 = 4096;
 
 /// One of the threads that read.
 pub(super) struct Reader<'a> {
-    pub fs: &'a dyn FileSystem,
+    pub view: OpenView<'a>,
+    /// The view that was read last.
+    pub fs: Option<(ViewId, Arc<dyn FileSystem>)>,
+    /// What was read, where several views may have the same.
+    pub claims: Option<&'a Claims>,
     pub volume_len: u64,
     pub queue: &'a Queue<'a>,
     pub thread: usize,
@@ -99,13 +90,16 @@ impl Reader<'_> {
     /// Read one stream; whether nothing was wrong with it.
     fn item(&mut self, item: &Item) -> Result<bool> {
         self.cut = false;
+        if let Err(e) = self.enter(item.view) {
+            return self.unreadable(item, "its snapshot", e.into());
+        }
         let (recorded, mut sound) = match item.has_xattrs {
             true => self.attributes(item)?,
             false => (Recorded::default(), true),
         };
         sound &= match item.what {
             What::Contents => self.contents(item, &recorded)?,
-            What::Resource => self.resource(item)?,
+            What::Resource => self.resource(item, false)?,
             What::Link => self.link(item)?,
             What::Attributes => true,
         };
@@ -118,10 +112,48 @@ impl Reader<'_> {
         Ok(sound)
     }
 
+    fn enter(&mut self, view: ViewId) -> Result<()> {
+        if self.fs.as_ref().is_none_or(|(at, _)| *at != view) {
+            self.fs = Some((view, (self.view)(view)?));
+        }
+        Ok(())
+    }
+
+    fn fs(&self) -> Result<Arc<dyn FileSystem>> {
+        let none = || Error::NotFound("no view is open".into());
+        self.fs.as_ref().map(|(_, fs)| fs.clone()).ok_or_else(none)
+    }
+
+    /// The parts of a stream that are to be read: those that no other stream shares that was
+    /// read before. Of one that only makes sense as a whole, all or nothing.
+    fn parts(&self, item: &Item, stream: &Stream, len: u64, at_once: bool) -> Vec<Range<u64>> {
+        let all = whole(len);
+        let (Some(claims), Ok(fs)) = (self.claims, self.fs()) else { return all };
+        let Ok(extents) = fs.extents(item.node(), stream) else { return all };
+        if !extents.iter().any(|e| e.at.is_some()) {
+            return all;
+        }
+        let mut parts: Vec<Range<u64>> = Vec::new();
+        for e in &extents {
+            let Some(at) = e.at else { continue };
+            for part in claims.take(at..at.saturating_add(e.length)) {
+                let offset = |byte: u64| e.offset.saturating_add(byte - at).min(len);
+                let part = offset(part.start)..offset(part.end);
+                match parts.last_mut() {
+                    Some(last) if last.end == part.start => last.end = part.end,
+                    _ if part.is_empty() && !at_once => {}
+                    _ => parts.push(part),
+                }
+            }
+        }
+        if at_once && !parts.is_empty() { all } else { parts }
+    }
+
     /// Read the attributes that have blocks of their own, and what they record.
     fn attributes(&mut self, item: &Item) -> Result<(Recorded, bool)> {
         let (mut recorded, mut sound) = (Recorded::default(), true);
-        let list = match self.fs.xattrs(item.node()) {
+        let fs = self.fs()?;
+        let list = match fs.xattrs(item.node()) {
             Ok(list) => list,
             Err(e) => {
                 self.unreadable(item, "its extended attributes", e.into())?;
@@ -132,10 +164,11 @@ impl Reader<'_> {
             self.progress.check()?;
             let checksum = item.what == What::Contents && checksum::is_name(&x.name);
             recorded.idle_header |= x.name == decmpfs::XATTR;
-            if !checksum && !x.own_blocks {
+            let stream = Stream::attribute(&x.name);
+            if !checksum && (!x.own_blocks || self.parts(item, &stream, x.size, true).is_empty()) {
                 continue;
             }
-            match self.fs.xattr(item.node(), &x.name) {
+            match fs.xattr(item.node(), &x.name) {
                 Ok(value) if checksum => recorded.checksum = value,
                 Ok(_) => {}
                 Err(e) => {
@@ -151,11 +184,15 @@ impl Reader<'_> {
     /// Read a file's contents and compare them with the checksum.
     fn contents(&mut self, item: &Item, recorded: &Recorded) -> Result<bool> {
         let mut sum = recorded.checksum.as_ref().map(|_| Cksum::default());
-        let source = match self.fs.open(item.node(), &Stream::Data) {
+        let source = match self.fs()?.open(item.node(), &Stream::Data) {
             Ok(source) => source,
             Err(e) => return self.bad_contents(item, e.into()),
         };
-        if let Some(failure) = self.through(&*source, item, sum.as_mut())? {
+        let at_once = item.compressed || sum.is_some();
+        let parts = self.parts(item, &Stream::Data, source.len(), at_once);
+        // All of it was read, and compared, as another file or state of this one.
+        sum = sum.filter(|_| !parts.is_empty());
+        if let Some(failure) = self.through(&*source, &parts, item, sum.as_mut())? {
             return self.bad_contents(item, failure);
         }
         if self.cut {
@@ -175,7 +212,7 @@ impl Reader<'_> {
             if self.cut {
                 return Ok(true);
             }
-            self.tally.add(item.node(), item.compressed, compared);
+            self.tally.add(item, compared);
         }
         Ok(stored && shown)
     }
@@ -192,11 +229,11 @@ impl Reader<'_> {
         }
         // It is not known whether a compressed file's checksum is of its contents or of
         // what is stored.
-        let fork = item.compressed.then(|| self.fs.open(item.node(), &Stream::Resource).ok());
-        let fork = fork.flatten().filter(|fork| !fork.is_empty());
+        let fork = self.fs()?.open(item.node(), &Stream::Resource).ok();
+        let fork = fork.filter(|_| item.compressed).filter(|fork| !fork.is_empty());
         if let Some(fork) = &fork {
             let mut sum = Cksum::default();
-            let failed = self.through(&**fork, item, Some(&mut sum))?;
+            let failed = self.through(&**fork, &whole(fork.len()), item, Some(&mut sum))?;
             if failed.is_none() && sum.finish() == recorded {
                 return Ok(Compared::Agrees);
             }
@@ -204,8 +241,8 @@ impl Reader<'_> {
         let lost = is_lost(fork.as_deref().unwrap_or(source));
         if lost {
             let more = "; part of it lies in bands that are missing or cut off";
-            let name = self.names.of(item.node());
-            self.reporter.report(mismatch(item.node(), name, recorded, found, more));
+            let place = self.names.place(item.view, item.node());
+            self.reporter.report(mismatch(place, recorded, found, more));
         }
         Ok(Compared::Differs { recorded, found, lost })
     }
@@ -213,7 +250,7 @@ impl Reader<'_> {
     /// A file that is marked as compressed and was read as it is stored, because it has
     /// no compression header.
     fn marked_only(&mut self, item: &Item, len: u64) -> Result<bool> {
-        match self.fs.metadata(item.node()) {
+        match self.fs()?.metadata(item.node()) {
             Ok(meta) if !meta.compressed => {}
             _ => return Ok(true),
         }
@@ -221,7 +258,7 @@ impl Reader<'_> {
         // With contents of its own it reads fine, here and on a Mac.
         let severity = if len == 0 { Severity::Damage } else { Severity::Info };
         self.report_as(severity, Code::FileDecmpfs, item, None, text);
-        let sound = self.resource(item)?;
+        let sound = self.resource(item, true)?;
         Ok(sound && len > 0)
     }
 
@@ -237,9 +274,16 @@ impl Reader<'_> {
         false
     }
 
-    fn resource(&mut self, item: &Item) -> Result<bool> {
-        let failure = match self.fs.open(item.node(), &Stream::Resource) {
-            Ok(source) => self.through(&*source, item, None)?,
+    /// Read the resource fork; `all` of it, also what was read as another's or as contents.
+    fn resource(&mut self, item: &Item, all: bool) -> Result<bool> {
+        let failure = match self.fs()?.open(item.node(), &Stream::Resource) {
+            Ok(source) => {
+                let parts = match all {
+                    true => whole(source.len()),
+                    false => self.parts(item, &Stream::Resource, source.len(), false),
+                };
+                self.through(&*source, &parts, item, None)?
+            }
             Err(e) => Some(e.into()),
         };
         match failure {
@@ -249,7 +293,7 @@ impl Reader<'_> {
     }
 
     fn link(&mut self, item: &Item) -> Result<bool> {
-        let target = match self.fs.read_link(item.node()) {
+        let target = match self.fs()?.read_link(item.node()) {
             Ok(target) => target,
             Err(e) => return self.unreadable(item, "its target", e.into()),
         };
@@ -271,10 +315,11 @@ impl Reader<'_> {
         Ok(false)
     }
 
-    /// Read a stream to its end, or until it cannot be read.
+    /// Read these parts of a stream, or until it cannot be read.
     fn through(
         &mut self,
         source: &dyn ReadAt,
+        parts: &[Range<u64>],
         item: &Item,
         mut sum: Option<&mut Cksum>,
     ) -> Result<Option<Failure>> {
@@ -284,14 +329,39 @@ impl Reader<'_> {
             return Ok(Some(Error::corrupt("stream", text).into()));
         }
         let mut buf = std::mem::take(&mut self.buf);
-        let (mut at, mut told, mut failure) = (0, 0, None);
-        while at < len {
+        let (mut told, mut failure) = (0, None);
+        for part in parts {
+            failure = self.part(source, part, item, (&mut buf, &mut told), sum.as_deref_mut())?;
+            if failure.is_some() || self.cut {
+                break;
+            }
+        }
+        if failure.is_none() && !self.cut {
+            // What was read before as another's.
+            self.progress.advance(item.bytes.saturating_sub(told));
+        }
+        self.buf = buf;
+        Ok(failure)
+    }
+
+    /// Read one part. `told`: what of the item's bytes was told of as progress.
+    fn part(
+        &mut self,
+        source: &dyn ReadAt,
+        part: &Range<u64>,
+        item: &Item,
+        (buf, told): (&mut Vec<u8>, &mut u64),
+        mut sum: Option<&mut Cksum>,
+    ) -> Result<Option<Failure>> {
+        let (len, mut at) = (source.len(), part.start);
+        let end = part.end.min(len);
+        while at < end {
             self.progress.check()?;
             if self.queue.is_late() {
                 self.cut = true;
-                break;
+                return Ok(None);
             }
-            if at.is_multiple_of(WINDOW) && len - at >= WINDOW && len >= LARGE {
+            if at.is_multiple_of(WINDOW) && end - at >= WINDOW && len >= LARGE {
                 let absent = absent(source, at..at + WINDOW);
                 if absent > 0 {
                     sum.iter_mut().for_each(|sum| sum.zeros(absent));
@@ -299,28 +369,28 @@ impl Reader<'_> {
                     continue;
                 }
             }
-            let n = (len - at).min(PIECE);
+            let n = (end - at).min(PIECE);
             // The queue knows where the first piece is.
             if at > 0 && item.first != u64::MAX {
                 let position = item.first.saturating_add(scale(item.bytes, at, len));
                 self.queue.at(self.thread, position)?;
             }
             buf.resize(to_usize(n), 0);
-            if let Err(error) = source.read_at(&mut buf, at) {
+            if let Err(error) = source.read_at(buf, at) {
+                let exactly = self.claims.is_some() && !item.compressed;
+                let at = if exactly { first_bad(source, at..at + n) } else { at };
                 let place = (!item.compressed).then(|| source.locate(at)).flatten();
-                failure = Some(Failure { error, place });
-                break;
+                return Ok(Some(Failure { error, place }));
             }
             if let Some(sum) = sum.as_deref_mut() {
-                sum.update(&buf);
+                sum.update(buf);
             }
             at += n;
             let now = scale(item.bytes, at, len);
-            self.progress.advance(now.saturating_sub(told));
-            told = now;
+            self.progress.advance(now.saturating_sub(*told));
+            *told = now.max(*told);
         }
-        self.buf = buf;
-        Ok(failure)
+        Ok(None)
     }
 
     /// Say why the contents cannot be had; of compressed ones the stored bytes are read
@@ -330,7 +400,7 @@ impl Reader<'_> {
         if !item.compressed || !decoding {
             return self.unreadable(item, "its contents", failure);
         }
-        if !self.resource(item)? {
+        if !self.resource(item, true)? {
             return Ok(false);
         }
         let code = match failure.error {
@@ -362,11 +432,8 @@ impl Reader<'_> {
         at: Option<Locus>,
         text: &str,
     ) {
-        let path = self.names.of(item.node());
-        let name = path.clone().unwrap_or_else(|| format!("object {}", item.id));
-        let mut place = Where::of(Structure::File).at(at);
-        place.object = Some(item.id);
-        place.path = path;
+        let place = self.names.place(item.view, item.node()).at(at);
+        let name = place.path.clone().unwrap_or_else(|| format!("object {}", item.id));
         let finding = Finding::new(code, place, format!("{name}: {text}"));
         self.reporter.report(finding.severity(severity));
     }
@@ -378,6 +445,26 @@ fn absent(source: &dyn ReadAt, range: Range<u64>) -> u64 {
     let mut stored = false;
     let told = source.presence(range.clone(), &mut |_, how| stored |= how == Presence::Stored);
     if stored || told.is_err() { 0 } else { range.end - range.start }
+}
+
+/// All of a stream, as its parts.
+fn whole(len: u64) -> Vec<Range<u64>> {
+    std::iter::once(0..len).collect()
+}
+
+/// The first place in a range that cannot be read.
+fn first_bad(source: &dyn ReadAt, range: Range<u64>) -> u64 {
+    let mut buf = [0; 4096];
+    let mut at = range.start;
+    while at < range.end {
+        let n = SECTOR.min(range.end - at);
+        let piece = buf.get_mut(..to_usize(n)).unwrap_or_default();
+        if source.read_at(piece, at).is_err() {
+            return at;
+        }
+        at += n;
+    }
+    range.start
 }
 
 /// `part` of `of`, as a share of `bytes`.

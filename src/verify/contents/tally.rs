@@ -5,7 +5,9 @@
 //! compressed files, next to none would agree; only that speaks against the rule and not
 //! against the files. Where more agree, every mismatch is damage.
 
-use crate::fs::NodeId;
+use super::names::Names;
+use super::plan::Item;
+use crate::fs::{NodeId, ViewId};
 use crate::report::words::{count, percent};
 use crate::report::{Code, Collector, Finding, Reporter, Structure, Where};
 use std::sync::{Mutex, PoisonError};
@@ -36,6 +38,7 @@ pub(super) enum Compared {
 
 #[derive(Debug, Clone, Copy)]
 struct Mismatch {
+    view: ViewId,
     node: NodeId,
     recorded: u32,
     found: u32,
@@ -82,7 +85,8 @@ pub(super) struct Sums {
 }
 
 impl Tally {
-    pub fn add(&self, node: NodeId, compressed: bool, compared: Compared) {
+    pub fn add(&self, item: &Item, compared: Compared) {
+        let (view, node, compressed) = (item.view, item.node(), item.compressed);
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let state = &mut *state;
         let group = if compressed { &mut state.compressed } else { &mut state.plain };
@@ -93,21 +97,21 @@ impl Tally {
             Compared::Differs { recorded, found, lost: false } => {
                 group.differ += 1;
                 if usize::try_from(group.differ).is_ok_and(|n| n <= Collector::PER_CODE) {
-                    state.kept.push(Mismatch { node, recorded, found, compressed });
+                    state.kept.push(Mismatch { view, node, recorded, found, compressed });
                 }
             }
         }
     }
 
     /// Report the mismatches, or the doubt in the rule, and sum up.
-    pub fn finish(self, reporter: &dyn Reporter, name: &dyn Fn(NodeId) -> Option<String>) -> Sums {
+    pub fn finish(self, reporter: &dyn Reporter, names: &Names<'_>) -> Sums {
         let state = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         let (plain, compressed) = (state.plain, state.compressed);
         let all = Group {
             agree: plain.agree + compressed.agree,
             differ: plain.differ + compressed.differ,
         };
-        let told = Told { reporter, name, kept: &state.kept };
+        let told = Told { reporter, names, kept: &state.kept };
         if all.hopeless() {
             told.doubt("checksums", all, |_| true);
         } else if compressed.hopeless() {
@@ -122,7 +126,7 @@ impl Tally {
 
 struct Told<'a> {
     reporter: &'a dyn Reporter,
-    name: &'a dyn Fn(NodeId) -> Option<String>,
+    names: &'a Names<'a>,
     kept: &'a [Mismatch],
 }
 
@@ -132,7 +136,7 @@ impl Told<'_> {
             .kept
             .iter()
             .filter(|m| which(m))
-            .filter_map(|m| (self.name)(m.node))
+            .filter_map(|m| self.names.of(m.view, m.node))
             .take(EXAMPLES)
             .collect();
         let text = format!(
@@ -153,7 +157,8 @@ impl Told<'_> {
     fn damage(&self, differ: u64, which: impl Fn(&Mismatch) -> bool) {
         let mut told = 0;
         for m in self.kept.iter().filter(|m| which(m)) {
-            self.reporter.report(mismatch(m.node, (self.name)(m.node), m.recorded, m.found, ""));
+            let place = self.names.place(m.view, m.node);
+            self.reporter.report(mismatch(place, m.recorded, m.found, ""));
             told += 1;
         }
         // Only counted by whoever listens.
@@ -169,20 +174,12 @@ impl Told<'_> {
 }
 
 /// The finding for contents that do not match; `more` is appended to the sentence.
-pub(super) fn mismatch(
-    node: NodeId,
-    path: Option<String>,
-    recorded: u32,
-    found: u32,
-    more: &str,
-) -> Finding {
-    let name = path.clone().unwrap_or_else(|| format!("object {}", node.0));
+pub(super) fn mismatch(place: Where, recorded: u32, found: u32, more: &str) -> Finding {
+    let unnamed = || format!("object {}", place.object.unwrap_or(0));
+    let name = place.path.clone().unwrap_or_else(unnamed);
     let text = format!(
         "{name}: its contents have checksum {found}, Time Machine recorded {recorded} when it \
          copied the file{more}"
     );
-    let mut place = Where::of(Structure::File);
-    place.object = Some(node.0);
-    place.path = path;
     Finding::new(Code::FileChecksum, place, text)
 }

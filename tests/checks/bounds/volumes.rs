@@ -299,7 +299,7 @@ fn addresses_of_deep_folders_stay_short() {
     }
     let id = builder.file(at, "file", "x\n", Meta::file());
     let fs = HfsPlus::open(Arc::new(Memory::new(builder.build().image.to_vec()))).unwrap();
-    let address = Appearances::new(&fs, None).of(NodeId(id.into())).address;
+    let address = Appearances::new(Arc::new(fs), None).of(NodeId(id.into())).address;
     assert!(address.len() < 5000, "{}", address.len());
     assert!(address.ends_with("/file") && address.contains("folders)"), "{address}");
 }
