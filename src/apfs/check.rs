@@ -2,12 +2,14 @@
 //! of a volume's trees that cannot be read. Nothing here says that the nodes fit together.
 
 use super::container::{Container, Note};
+use super::spaceman;
 use super::volume::Apfs;
 use crate::disk::AskPassword;
 use crate::error::{Error, Result};
 use crate::io::Source;
 use crate::report::words::plural;
 use crate::report::{Code, Finding, Progress, Reporter, Severity, Structure, Where};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// What was looked at.
@@ -45,6 +47,7 @@ pub fn check(
     for note in container.notes() {
         say_note(source, note, reporter);
     }
+    structures(&container, reporter, progress)?;
     let (mut volumes, mut snapshots) = (0u32, 0);
     for oid in &container.superblock().volumes {
         volumes += 1;
@@ -74,6 +77,35 @@ pub fn check(
     seen.text = format!("APFS: {volumes}, {snapshots}, read at transaction {xid}");
     seen.not_checked.push(("structures".into(), UNCHECKED.into()));
     Ok(seen)
+}
+
+/// The container's own structures that opening it does not read, or not all of: its object
+/// map and its space manager.
+fn structures(
+    container: &Container,
+    reporter: &dyn Reporter,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let (mut nodes, mut failed) = (HashSet::new(), Vec::new());
+    let tree = container.omap().tree();
+    tree.walk_telling(&mut nodes, &mut |e| failed.push((Structure::ObjectMap, e)), &mut |_| {
+        progress.check()
+    })?;
+    spaceman::check(container, progress, &mut |e| failed.push((Structure::SpaceManager, e)))?;
+    for (structure, e) in failed {
+        let locus = match &e {
+            Error::Interrupted => return Err(e),
+            Error::Corrupt(c) => c.place.clone(),
+            _ => None,
+        };
+        let mut place = Where::of(structure).at(locus.clone());
+        if locus.is_some() {
+            place = place.length(container.store().blocks().size());
+        }
+        let text = format!("the container cannot be read in whole: {e}");
+        reporter.report(Finding::new(Code::ApfsUnreadable, place, text));
+    }
+    Ok(())
 }
 
 fn say_note(source: &Source, note: &Note, reporter: &dyn Reporter) {

@@ -11,6 +11,8 @@ pub mod kind {
     pub const BTREE_ROOT: u16 = 2;
     pub const BTREE_NODE: u16 = 3;
     pub const SPACEMAN: u16 = 5;
+    pub const CAB: u16 = 6;
+    pub const CIB: u16 = 7;
     pub const OMAP: u16 = 0xB;
     pub const CHECKPOINT_MAP: u16 = 0xC;
     pub const VOLUME: u16 = 0xD;

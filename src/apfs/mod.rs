@@ -31,6 +31,7 @@ mod references;
 mod sealed;
 mod snapshots;
 mod space;
+mod spaceman;
 mod store;
 mod stream;
 mod structures;

@@ -27,8 +27,8 @@ pub struct Sightings<'a> {
     live: Appearances,
     places: Vec<Place>,
     views: HashMap<ViewId, Option<Appearances>>,
-    /// Sets by views and by the place in memory of the live view's set.
-    sets: HashMap<(Views, usize), Set>,
+    /// Sets by snapshots that are views and by the place in memory of the live view's set.
+    sets: HashMap<(Vec<usize>, usize), Set>,
     /// The folder of the last file for which another version was looked for, in each
     /// snapshot that was looked into.
     folder: (String, HashMap<usize, Option<Folder>>),
@@ -92,17 +92,48 @@ impl<'a> Sightings<'a> {
     fn set_of(&mut self, node: NodeId, views: &Views) -> Set {
         let live = views.contains(ViewId::LIVE).then(|| self.live.set_of(node));
         let live = live.filter(|set| !set.is_empty());
-        let key = (views.clone(), live.as_ref().map_or(0, |set| set.as_ptr().addr()));
+        let seen = self.inside(node, views);
+        let key = (seen, live.as_ref().map_or(0, |set| set.as_ptr().addr()));
         if let Some(known) = self.sets.get(&key) {
             return known.clone();
         }
-        let places = self.places.iter().enumerate();
-        let seen = places.filter(|(_, p)| p.view != ViewId::LIVE && views.contains(p.view));
-        let mut all: Vec<usize> = seen.map(|(i, _)| i).collect();
+        let mut all = key.0.clone();
         all.extend(live.iter().flat_map(|set| set.iter().copied()));
         all.sort_unstable();
         all.dedup();
         self.sets.entry(key).or_insert(all.into()).clone()
+    }
+
+    /// The snapshots among some views in whose folder an object is. What is beside it, as
+    /// an interrupted backup, is in their views all the same.
+    fn inside(&mut self, node: NodeId, views: &Views) -> Vec<usize> {
+        let places = self.places.iter().enumerate();
+        let seen = places.filter(|(_, p)| p.view != ViewId::LIVE && views.contains(p.view));
+        let mut seen: Vec<usize> = seen.map(|(i, _)| i).collect();
+        let (Some(first), Some(last)) = (seen.first().copied(), seen.last().copied()) else {
+            return seen;
+        };
+        // What is in both, or beside both, is so in all between; else each view is asked.
+        match (self.is_beside(node, first), self.is_beside(node, last)) {
+            (false, false) => {}
+            (true, true) => seen.clear(),
+            _ => seen.retain(|i| !self.is_beside(node, *i)),
+        }
+        seen
+    }
+
+    /// Whether an object has a path in a snapshot's view that does not lead through the
+    /// snapshot's folder.
+    fn is_beside(&mut self, node: NodeId, snapshot: usize) -> bool {
+        let Some(Place { view, top: Top::Named(top), .. }) = self.places.get(snapshot) else {
+            return false;
+        };
+        let (view, top) = (*view, top.clone());
+        let path = self.view(view).and_then(|v| v.path_in_view(node));
+        path.is_some_and(|path| {
+            let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+            first != top && !first.starts_with("(object ")
+        })
     }
 
     /// The newest snapshot of a set in which an object has a path, if possible a completed

@@ -430,3 +430,35 @@ fn what_cannot_be_read_of_an_old_snapshot_is_told() {
         assert_eq!(finding.place.offset, Some(at), "{name}");
     }
 }
+
+/// The space manager is read by nobody who shows files: only a Mac that goes on writing.
+#[test]
+fn what_is_lost_of_the_space_manager_is_found() {
+    use std::os::unix::fs::FileExt;
+    let b = Backups::new(Carry::Rename);
+    let places: Vec<_> = b.layout.find(|w| matches!(w, What::Cib | What::Bitmap { .. })).collect();
+    assert!(places.len() >= 2, "{places:?}");
+    for place in places {
+        let at = b.layout.byte(place.address);
+        let name = format!("{:x}", at / BAND);
+        let file = std::fs::File::options().read(true).write(true).open(b.band(&name)).unwrap();
+        let mut kept = vec![0; 4096];
+        file.read_exact_at(&mut kept, at % BAND).unwrap();
+        // Lost, and one bit of it wrong.
+        let mut flipped = kept.clone();
+        flipped[100] ^= 1;
+        for wrong in [vec![0; 4096], flipped] {
+            file.write_all_at(&wrong, at % BAND).unwrap();
+            let outcome = b.verify(&[]);
+            let [finding] = of_code(&outcome, "APFS-UNREADABLE")[..] else {
+                panic!("{place:?}: {:#}", outcome["findings"])
+            };
+            let place = &finding["where"];
+            assert_eq!(finding["severity"], "damage", "{finding:#}");
+            assert_eq!(place["structure"], "space manager", "{finding:#}");
+            assert!(place["band"] == *name && place["offset"] == at, "{finding:#}");
+        }
+        file.write_all_at(&kept, at % BAND).unwrap();
+    }
+    assert!(b.verify(&[])["findings"].as_array().unwrap().is_empty());
+}
