@@ -219,7 +219,7 @@ pub fn apfs(data: &[u8]) {
 /// The same, from any source.
 pub fn apfs_source(source: Source) {
     let reporter = Collector::new(100);
-    let ask = |_: &str| Ok(vec![Secret::new(b"password".to_vec())]);
+    let ask = |_: &str, _| Ok(vec![Secret::new(b"password".to_vec())]);
     let _ = apfs::check::check(&source, &ask, &reporter, &tmbundle::report::NoProgress);
     let Ok(container) = Container::open(source) else { return };
     let container = Arc::new(container);

@@ -4,7 +4,7 @@
 use super::container::{Container, Note};
 use super::spaceman;
 use super::volume::Apfs;
-use crate::disk::AskPassword;
+use crate::crypt::AskAgain;
 use crate::error::{Error, Result};
 use crate::io::Source;
 use crate::report::words::plural;
@@ -32,7 +32,7 @@ const UNCHECKED: &str =
 /// [`Error::Interrupted`].
 pub fn check(
     source: &Source,
-    ask: AskPassword<'_>,
+    ask: AskAgain<'_>,
     reporter: &dyn Reporter,
     progress: &dyn Progress,
 ) -> Result<Seen> {

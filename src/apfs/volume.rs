@@ -8,13 +8,16 @@ use super::superblock::Superblock;
 use super::unlock::Lock;
 use super::view::State;
 use crate::crypt::xts::Xts;
-use crate::disk::AskPassword;
+use crate::crypt::{AskAgain, Secret};
 use crate::error::{Error, Result};
 use crate::fs::About;
 use std::sync::{Arc, OnceLock};
 
 /// Forms of a password that are tried: as given, composed, decomposed.
 const FORMS: usize = 3;
+
+/// How often passwords are asked for, whoever is asked.
+const MAX_ASKED: u32 = 16;
 
 /// A volume of a container.
 pub struct Apfs {
@@ -36,7 +39,7 @@ impl Apfs {
     /// # Errors
     /// [`Error::PasswordRequired`] or [`Error::WrongPassword`] when none does;
     /// [`Error::Corrupt`] when the volume is not sound enough to be opened.
-    pub fn open(container: Arc<Container>, oid: u64, ask: AskPassword<'_>) -> Result<Self> {
+    pub fn open(container: Arc<Container>, oid: u64, ask: AskAgain<'_>) -> Result<Self> {
         let (block, superblock) = container.volume(oid)?;
         let unknown = superblock.incompatible & !KNOWN_INCOMPATIBLE;
         if unknown != 0 {
@@ -126,24 +129,36 @@ impl Apfs {
 }
 
 /// The key of an encrypted volume.
-fn unlock(container: &Container, volume: &Superblock, ask: AskPassword<'_>) -> Result<Xts> {
+fn unlock(container: &Container, volume: &Superblock, ask: AskAgain<'_>) -> Result<Xts> {
     let nx = container.superblock();
     let lock = Lock::read(container.store().blocks(), nx.keylocker, &nx.uuid, volume)?;
     let hint = lock.hint.as_ref().map(|h| format!(" (hint: {h})")).unwrap_or_default();
     let name = format!("the volume '{}'{hint}", volume.name);
-    let passwords = ask(&name)?;
-    if passwords.is_empty() {
-        return Err(Error::PasswordRequired(name));
-    }
-    // As they are first: the other forms are for what a dialogue may have made of them.
-    for form in 0..FORMS {
-        for password in &passwords {
-            if let Some(text) = password.forms().get(form)
-                && let Some(key) = lock.open(text)?
-            {
-                return Ok(key);
-            }
+    for wrong in 0..MAX_ASKED {
+        let passwords = ask(&name, wrong)?;
+        match passwords.is_empty() {
+            true if wrong == 0 => return Err(Error::PasswordRequired(name)),
+            true => break,
+            false => {}
+        }
+        if let Some(key) = open_with(&lock, &passwords)? {
+            return Ok(key);
         }
     }
     Err(Error::WrongPassword(name))
+}
+
+/// Try passwords as they are first: the other forms are for what a dialogue may have made of
+/// them.
+fn open_with(lock: &Lock, passwords: &[Secret]) -> Result<Option<Xts>> {
+    for form in 0..FORMS {
+        for password in passwords {
+            if let Some(text) = password.forms().get(form)
+                && let Some(key) = lock.open(text)?
+            {
+                return Ok(Some(key));
+            }
+        }
+    }
+    Ok(None)
 }

@@ -7,13 +7,13 @@ use std::io::Write;
 use std::sync::Arc;
 use tmbundle::Error;
 use tmbundle::extract::{recorded_checksum, wrong_checksum};
-use tmbundle::fs::{Kind, Stream};
+use tmbundle::fs::{FileSystem, Kind, Metadata, Stream};
 use tmbundle::io::ReadAt;
 use tmbundle::io::bytes::to_usize;
 use tmbundle::losses::{Doubt, Evidence, Guard, Standing};
 use tmbundle::report::words::bytes;
 use tmbundle::timemachine::LastLink;
-use tmbundle::timemachine::checksum::Cksum;
+use tmbundle::timemachine::checksum::{Cksum, agrees};
 
 /// Bytes read at a time.
 const PIECE: u64 = 1 << 20;
@@ -30,6 +30,7 @@ pub fn run(args: &CatArgs) -> anyhow::Result<Exit> {
         Stream::Data => recorded_checksum(&*place.fs, &place.node),
         _ => Ok(None),
     };
+    let (fs, meta) = (place.fs.clone(), place.node.clone());
     let mut sum = Cksum::default();
     let evidence = Arc::new(Evidence::of(layout.disk(), Vec::new()));
     let guard = Guard::of_view(place.volume, place.view, place.fs, evidence, args.lost.policy());
@@ -51,7 +52,7 @@ pub fn run(args: &CatArgs) -> anyhow::Result<Exit> {
         output::note(&format!("{}: {}", args.address, doubted(&doubt)));
         exit = Exit::Findings;
     }
-    if let Some(wrong) = wrong(recorded, sum.finish()) {
+    if let Some(wrong) = wrong(&*fs, &meta, recorded, sum.finish()) {
         output::note(&format!("{}: {wrong}", args.address));
         exit = Exit::Findings;
     }
@@ -59,9 +60,14 @@ pub fn run(args: &CatArgs) -> anyhow::Result<Exit> {
 }
 
 /// What is wrong with the bytes that were written, by what Time Machine recorded.
-fn wrong(recorded: tmbundle::Result<Option<u32>>, found: u32) -> Option<String> {
+fn wrong(
+    fs: &dyn FileSystem,
+    meta: &Metadata,
+    recorded: tmbundle::Result<Option<u32>>,
+    found: u32,
+) -> Option<String> {
     match recorded {
-        Ok(Some(recorded)) if recorded != found => Some(format!(
+        Ok(Some(recorded)) if !agrees(fs, meta, recorded, found) => Some(format!(
             "the bytes that were written are damaged: {}",
             wrong_checksum(recorded, found)
         )),

@@ -188,25 +188,25 @@ fn dry_run(args: &ExtractArgs, request: &Request<'_>, bars: &Bars) -> anyhow::Re
 
 fn print_plan(plan: &Plan, room: Option<&Room>) {
     output::note(&format!(
-        "Would restore {}, {} and {} others: {}",
+        "Would restore {}, {} and {}: {}",
         text::plural(plan.files, "file", "files"),
         text::plural(plan.folders, "folder", "folders"),
-        text::count(plan.others),
+        text::plural(plan.others, "other", "others"),
         text::bytes(plan.bytes),
     ));
     if plan.there > 0 {
         output::note(&format!(
-            "  {} are there already: {}",
-            text::plural(plan.there, "file", "files"),
+            "  {} there already: {}",
+            text::plural(plan.there, "file is", "files are"),
             text::bytes(plan.there_bytes)
         ));
     }
     if let Some(room) = room {
         let inodes = room.objects.map_or(String::new(), |n| format!(", {} inodes", text::count(n)));
         output::note(&format!(
-            "  needs {} and {} inodes; free: {}{inodes}",
+            "  needs {} and {}; free: {}{inodes}",
             text::bytes(plan.space),
-            text::count(plan.objects),
+            text::plural(plan.objects, "inode", "inodes"),
             text::bytes(room.bytes),
         ));
         if let Err(e) = plan.require(room) {
@@ -263,10 +263,12 @@ fn restore(
 
 /// What was not kept, once each kind.
 fn print_notes(report: &Report, teller: &Teller) {
+    let mut listed = false;
     for (kind, n, example) in &report.summary.not_kept {
         let example = tmbundle::report::present(example);
         output::note(&format!("note: {}; first: {example}", kind.sentence(*n)));
-        if *kind == NotKept::Name {
+        if matches!(kind, NotKept::Name | NotKept::Beside) && !std::mem::replace(&mut listed, true)
+        {
             let renamed = teller.renamed();
             for (path, name) in renamed.iter().take(20) {
                 let (path, name) =
@@ -292,7 +294,7 @@ fn print_end(report: &Report, to: &Path) {
     let mut line = format!("Restored {} and {}", s.restored(), text::bytes(s.bytes));
     line.push_str(&format!(" to {}", to.display()));
     if s.there > 0 {
-        line.push_str(&format!("; {} were there already", text::count(s.there)));
+        line.push_str(&format!("; {} there already", text::plural(s.there, "was", "were")));
     }
     if s.left_out > 0 {
         let n = text::plural(s.left_out, "object was", "objects were");

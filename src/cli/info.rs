@@ -158,11 +158,11 @@ fn print_apfs(out: &mut Page<impl Write>, v: &ApfsInfo) -> io::Result<()> {
     let encrypted = if v.encrypted { ", encrypted" } else { "" };
     let sealed = if v.sealed { ", sealed" } else { "" };
     let value = format!(
-        "'{}'{role}, {case}{encrypted}{sealed}, {} files, {} folders, {} snapshots, {} of {} free, blocks of {}",
+        "'{}'{role}, {case}{encrypted}{sealed}, {}, {}, {}, {} of {} free, blocks of {}",
         v.name,
-        text::count(v.files),
-        text::count(v.folders),
-        text::count(to_u64(v.snapshots)),
+        text::plural(v.files, "file", "files"),
+        text::plural(v.folders, "folder", "folders"),
+        text::plural(to_u64(v.snapshots), "snapshot", "snapshots"),
         text::bytes(v.free_bytes),
         text::bytes(v.total_bytes),
         v.block_size
@@ -173,10 +173,10 @@ fn print_apfs(out: &mut Page<impl Write>, v: &ApfsInfo) -> io::Result<()> {
 fn print_hfs(out: &mut Page<impl Write>, h: &HfsInfo) -> io::Result<()> {
     let case = if h.case_sensitive { "case-sensitive" } else { "case-insensitive" };
     let value = format!(
-        "'{}', {case}, {} files, {} folders, {} of {} free, blocks of {}",
+        "'{}', {case}, {}, {}, {} of {} free, blocks of {}",
         h.name,
-        text::count(h.files),
-        text::count(h.folders),
+        text::plural(h.files, "file", "files"),
+        text::plural(h.folders, "folder", "folders"),
         text::bytes(h.free_bytes),
         text::bytes(h.total_bytes),
         h.block_size

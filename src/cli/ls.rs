@@ -8,6 +8,7 @@ use super::text;
 use serde::Serialize;
 use std::io::Write;
 use std::ops::ControlFlow;
+use tmbundle::Error;
 use tmbundle::fs::{self, DirEntry, FileSystem, Kind, Metadata, Step, by_name, walk};
 use tmbundle::timemachine::{Archive, LastLink, Place, VOLUME};
 
@@ -43,7 +44,14 @@ fn address(args: &LsArgs, archive: &Archive) -> anyhow::Result<String> {
     Ok(match &args.address {
         Some(address) => address.clone(),
         None if archive.backup().is_some() => "latest".to_owned(),
-        None => format!("{VOLUME}:"),
+        None => {
+            // What is listed is not what the backup may be in.
+            match archive.no_backup() {
+                Error::NotFound(_) => {}
+                why => output::warn(&why.to_string()),
+            }
+            format!("{VOLUME}:")
+        }
     })
 }
 

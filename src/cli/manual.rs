@@ -47,7 +47,7 @@ const PAGES: &[Page] = &[
     Page {
         name: "snapshots",
         examples: &[("What Time Machine kept", "tmbundle snapshots Anna.sparsebundle")],
-        exit: &[("1", "Something of the list could not be read.")],
+        exit: &[("1", "Something of the list could not be read."), ("3", "Nothing of it could.")],
         password: true,
         state: false,
         files: &[],

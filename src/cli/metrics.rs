@@ -88,10 +88,10 @@ const METRICS: &[Metric] = &[
     ),
     Metric {
         name: "tmbundle_last_verification_timestamp_seconds",
-        help: "When the last verification ended that was not skipped.",
+        help: "When the last verification ended that was not skipped or a quick look only.",
         samples: |c, emit| match c.outcome.as_ref().filter(|o| !o.died()) {
-            Some(o) if !o.skipped() => emit(&[], &c.ended),
             Some(Outcome { last: Some(last), .. }) => emit(&[], &last.verified),
+            Some(o) if !o.skipped() => emit(&[], &c.ended),
             _ => {}
         },
     },

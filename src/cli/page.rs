@@ -207,7 +207,7 @@ fn lines(pieces: &[Piece], hang: usize, width: usize) -> Vec<Line> {
             _ => line.push((tone, text.to_owned())),
         }
     };
-    for (n, word) in words_of(pieces).iter().enumerate() {
+    for (n, word) in words_of(pieces, width.saturating_sub(hang)).iter().enumerate() {
         let (mut gap, long) = (word.blanks, word.width());
         if n > 0 && gap > 0 && column + gap + long > width {
             lines.push(Line::new());
@@ -240,14 +240,31 @@ impl Word<'_> {
     }
 }
 
-fn words_of(pieces: &[Piece]) -> Vec<Word<'_>> {
+/// What is quoted, and whatever touches it, is one word where it fits into a line: names have
+/// blanks in them. Gives where it ends.
+fn quoted(text: &str, room: usize) -> Option<usize> {
+    let inner = text.strip_prefix('\'')?;
+    let closes = |at: &usize| {
+        let rest = inner.get(at + 1..).unwrap_or_default();
+        rest.is_empty() || rest.starts_with([' ', ',', ';', ':', '.', ')', '?', '!'])
+    };
+    let close = inner.match_indices('\'').map(|(at, _)| at).find(closes)? + 2;
+    let end = text[close..].find(' ').map_or(text.len(), |more| close + more);
+    (text[..end].width() <= room).then_some(end)
+}
+
+fn words_of(pieces: &[Piece], room: usize) -> Vec<Word<'_>> {
     let mut words = vec![Word::default()];
     for piece in pieces {
         let mut rest = piece.text.as_str();
         while !rest.is_empty() {
             let text = rest.trim_start_matches(' ');
             let blanks = rest.len() - text.len();
-            let end = text.find(' ').filter(|_| !piece.solid).unwrap_or(text.len());
+            let end = match piece.solid {
+                true => None,
+                false => quoted(text, room).or_else(|| text.find(' ')),
+            };
+            let end = end.unwrap_or(text.len());
             let begun = words.last().is_some_and(|w| !w.parts.is_empty());
             if blanks > 0 && begun {
                 words.push(Word::default());
@@ -286,6 +303,10 @@ mod tests {
         let address = hanging(2).plain("in one of these: ").solid("latest:/Macintosh HD/Users");
         let lines = "in one of these:\n  latest:/Macintosh HD/Users\n";
         assert_eq!(written(false, Some(30), address), lines);
+        // So does a name in a text.
+        let name = hanging(2).plain("the file 'bands/9 (conflicted copy)', Anna's, may be it");
+        let lines = "the file\n  'bands/9 (conflicted copy)',\n  Anna's, may be it\n";
+        assert_eq!(written(false, Some(30), name), lines);
         // What touches is one word, whatever its tones.
         let glued =
             hanging(2).plain("0123456789 0123456789 ").tone(Tone::Bad, "01").plain("23456789");

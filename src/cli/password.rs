@@ -188,7 +188,11 @@ impl Keyring {
 
     fn asker(&self, source: &Path) -> Asker {
         let (keyring, source) = (self.clone(), source.to_owned());
-        Arc::new(move |name| keyring.ask(&source, name))
+        Arc::new(move |name, wrong| {
+            let (found, typed) = keyring.answer(&source, name, wrong);
+            // The same once more would not do.
+            if wrong > 0 && !typed { Ok(Vec::new()) } else { found }
+        })
     }
 
     fn ask(&self, source: &Path, name: &str) -> Result<Vec<Secret>> {
@@ -211,13 +215,21 @@ impl Keyring {
     /// The passwords for an image or volume that somebody else opens, who found those
     /// before wrong so often; and whether there may be others.
     pub fn answer(&self, source: &Path, name: &str, wrong: u32) -> (Result<Vec<Secret>>, bool) {
-        if wrong > 0 && self.forget_typed(name) {
+        if usize::try_from(wrong).is_ok_and(|n| n >= ANSWERS) {
+            self.give_up(name);
+        } else if wrong > 0 && self.forget_typed(name) {
             output::note(&format!("That does not open {name}; try again."));
         }
         let found = self.ask(source, name);
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let typed = known.get(name).is_some_and(|known| known.typed);
         (found, typed)
+    }
+
+    /// Do not ask again for what was mistyped too often.
+    fn give_up(&self, name: &str) {
+        let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry(name.to_owned()).and_modify(|known| known.typed = false);
     }
 
     /// Forget what somebody typed for `name`; whether anybody did.

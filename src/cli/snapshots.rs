@@ -57,7 +57,13 @@ pub fn run(args: &SnapshotsArgs) -> anyhow::Result<Exit> {
     for problem in &backup.problems {
         output::warn(problem);
     }
-    Ok(if backup.problems.is_empty() { Exit::Ok } else { Exit::Findings })
+    // Nothing could be listed because nothing could be read: that is no list.
+    let none = backup.unread.is_some() && backup.snapshots().next().is_none();
+    Ok(match backup.problems.is_empty() {
+        _ if none => Exit::Failed,
+        true => Exit::Ok,
+        false => Exit::Findings,
+    })
 }
 
 fn row(c: &Computer, s: &Snapshot) -> Row {

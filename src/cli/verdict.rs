@@ -45,6 +45,8 @@ struct Tally {
     ok: u64,
     /// Of the skipped ones, those that were damaged when they were last verified.
     damaged_before: u64,
+    /// Those that the password given did not open.
+    locked: u64,
     /// Sources there is something to say about.
     spoken: u64,
 }
@@ -154,6 +156,10 @@ impl Printer {
                     line.plain(comma).plain(" ").tone(tone, format!("{} {word}", text::count(n)));
                 comma = ",";
             }
+        }
+        if t.locked > 0 {
+            let n = text::count(t.locked);
+            line = line.plain(format!("; {n} not opened with the password given (exit code 3)"));
         }
         out.put(line)
     }
@@ -293,6 +299,7 @@ impl Tally {
             Verdict::Damage => &mut self.damage,
         };
         *count += 1;
+        self.locked += u64::from(o.wrong_password);
     }
 }
 
@@ -329,6 +336,12 @@ fn counts(o: &Outcome) -> Vec<String> {
 
 fn summary(o: &Outcome) -> Text {
     let text = hanging(2);
+    if let Some(last) = o.last.filter(|last| !o.skipped() && last.verdict > o.found()) {
+        let (word, ago) = (shout(last.verdict), text::ago(last.verified));
+        let before = format!("{word} when last verified, {ago}");
+        let after = "; this quick look cannot tell whether it still is.";
+        return text.tone(tone(word), before).plain(after);
+    }
     match o.verdict {
         _ if o.skipped() && counts(o).is_empty() => text.plain("Skipped."),
         Verdict::Ok if o.not_checked.is_empty() => text.tone(Tone::Good, "No damage."),

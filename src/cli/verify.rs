@@ -63,6 +63,7 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
         printer: Printer::new(args, names),
         document: args.json.then(Document::default),
         held: Vec::new(),
+        untold: Vec::new(),
         checked: Vec::new(),
         notes: targets.notes,
         worst: Exit::Ok,
@@ -93,6 +94,8 @@ struct Run<'a> {
     /// With `--json`.
     document: Option<Document>,
     held: Vec<Held>,
+    /// Manifests that keep findings until they were told.
+    untold: Vec<PathBuf>,
     checked: Vec<Checked>,
     /// What was seen beside the sources.
     notes: Vec<String>,
@@ -158,7 +161,12 @@ impl Run<'_> {
         if let Some(outcome) = &mut outcome {
             self.worst = self.worst.max(exit(outcome, self.args.fail_on));
             self.print(&name, outcome, took)?;
-            told(outcome);
+            let untold = outcome.manifest.as_ref().filter(|m| m.untold);
+            self.untold.extend(untold.map(|m| PathBuf::from(&m.file)));
+            // What waits for the end is told then.
+            if self.document.is_none() && !self.printer.waits() {
+                self.told();
+            }
             outcome.forget();
         }
         self.checked.push(Checked { path, name, ended: now, took, read, outcome, codes });
@@ -219,7 +227,17 @@ impl Run<'_> {
                 }
             }
         }
+        self.told();
         Ok(())
+    }
+
+    /// What was kept until it was told need not be told again.
+    fn told(&mut self) {
+        for file in std::mem::take(&mut self.untold) {
+            if let Err(e) = manifest::told(&file) {
+                output::note(&format!("warning: {e}"));
+            }
+        }
     }
 
     fn end(mut self) -> anyhow::Result<Exit> {
@@ -235,6 +253,7 @@ impl Run<'_> {
         }
         if let Some(document) = self.document.take() {
             document.print()?;
+            self.told();
         } else {
             let mut out = page::main();
             self.printer.remedies(&mut out)?;
@@ -243,14 +262,6 @@ impl Run<'_> {
         }
         self.tell_notes();
         Ok(self.worst)
-    }
-}
-
-/// What was kept until it was told need not be told again.
-fn told(outcome: &Outcome) {
-    let Some(bands) = outcome.manifest.as_ref().filter(|m| m.untold) else { return };
-    if let Err(e) = manifest::told(bands.file.as_ref()) {
-        output::note(&format!("warning: {e}"));
     }
 }
 
@@ -267,7 +278,7 @@ fn exit(outcome: &Outcome, from: FailOn) -> Exit {
         FailOn::Damage => worst >= Some(Severity::Damage),
         FailOn::Unchecked => worst >= Some(Severity::Damage) || outcome.unchecked,
     };
-    let kept = outcome.skipped() && outcome.verdict == Verdict::Damage;
+    let kept = outcome.keeps_last() && outcome.verdict == Verdict::Damage;
     if found || kept || outcome.overdue() { Exit::Findings } else { Exit::Ok }
 }
 

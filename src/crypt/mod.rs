@@ -6,4 +6,4 @@
 mod secret;
 pub mod xts;
 
-pub use secret::{Asker, Secret};
+pub use secret::{AskAgain, Asker, Secret};

@@ -9,9 +9,12 @@ use zeroize::Zeroizing;
 #[derive(Clone)]
 pub struct Secret(Zeroizing<Vec<u8>>);
 
-/// Asked for passwords, with the name of what is locked: gives all that may be tried on
-/// it, the likeliest first; none: go on without.
-pub type Asker = Arc<dyn Fn(&str) -> Result<Vec<Secret>> + Send + Sync>;
+/// Asked for passwords, with the name of what is locked and how often all that it gave before
+/// were wrong: gives all that may be tried on it, the likeliest first; none: go on without.
+pub type Asker = Arc<dyn Fn(&str, u32) -> Result<Vec<Secret>> + Send + Sync>;
+
+/// An [`Asker`] for the while of one opening.
+pub type AskAgain<'a> = &'a dyn Fn(&str, u32) -> Result<Vec<Secret>>;
 
 impl Secret {
     /// Take the bytes of a password.

@@ -162,7 +162,7 @@ impl Disk {
     /// As for [`Disk::open_with`].
     pub fn unlock(&mut self, asker: Asker) -> Result<()> {
         if matches!(self.bytes, Err(Locked::NoPassword)) {
-            self.fill(&|name| asker(name))?;
+            self.fill(&|name| asker(name, 0))?;
         }
         self.asker = Some(asker);
         Ok(())

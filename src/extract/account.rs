@@ -1,7 +1,7 @@
 //! The account of a restore: what became of each object, and what was not kept.
 
 use crate::fs::Kind;
-use crate::report::words::{count, plural};
+use crate::report::words::plural;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -19,6 +19,8 @@ pub enum NotKept {
     Times,
     /// Its own name.
     Name,
+    /// Its own name, since something else has it and that was asked for.
+    Beside,
     /// That it is one file with another name.
     HardLink,
     /// That it is a symbolic link: it became a file that says so.
@@ -39,12 +41,13 @@ pub enum NotKept {
 
 impl NotKept {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Owner,
         Self::Mode,
         Self::SetId,
         Self::Times,
         Self::Name,
+        Self::Beside,
         Self::HardLink,
         Self::Symlink,
         Self::Attribute,
@@ -63,6 +66,7 @@ impl NotKept {
             Self::SetId => "setid",
             Self::Times => "times",
             Self::Name => "name",
+            Self::Beside => "beside",
             Self::HardLink => "hard-link",
             Self::Symlink => "symlink",
             Self::Attribute => "attribute",
@@ -95,6 +99,10 @@ impl NotKept {
             Self::Name => format!(
                 "{}: the destination does not take them; --report lists them",
                 of("The names were changed")
+            ),
+            Self::Beside => format!(
+                "{objects} {} restored under another name, beside what is there",
+                if n == 1 { "was" } else { "were" }
             ),
             Self::HardLink => format!(
                 "{} of files with several names became copies: the destination has no such links",
@@ -258,7 +266,8 @@ impl Summary {
             parts.push(plural(self.symlinks, "link", "links"));
         }
         if self.others > 0 {
-            parts.push(format!("{} devices, fifos or sockets", count(self.others)));
+            let (one, many) = ("device, fifo or socket", "devices, fifos or sockets");
+            parts.push(plural(self.others, one, many));
         }
         parts.join(", ")
     }

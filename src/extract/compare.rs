@@ -118,7 +118,7 @@ impl<'a> Comparer<'a> {
         self.verified.bytes += item.meta.size;
         let Some(recorded) = sum_wanted else { return Ok(None) };
         let found = sum.finish();
-        if recorded != found {
+        if !item.part.agrees(item.meta, recorded, found) {
             self.verified.checksums_differ += 1;
             let text = wrong_checksum(recorded, found);
             return Ok(Some(format!("as in the backup, but damaged there: {text}")));

@@ -175,7 +175,9 @@ impl Job<'_> {
             if self.options.ignore_checksums { None } else { recorded(&*from.fs, meta)? };
         let mut sum = Cksum::default();
         worker.reader.copy(&*opened.source, &mut Nowhere(self), Some(&mut sum))?;
-        Ok(opened.doubt().is_none() && recorded.is_none_or(|r| r == sum.finish()))
+        let found = sum.finish();
+        let agrees = recorded.is_none_or(|r| checksum::agrees(&*from.fs, meta, r, found));
+        Ok(opened.doubt().is_none() && agrees)
     }
 
     fn salvage(

@@ -71,6 +71,11 @@ impl Part<'_> {
         Self { from, node: meta.clone(), name: None, under: Vec::new(), backup, versions: None }
     }
 
+    /// Whether a file's contents, whose checksum is `found`, are what Time Machine recorded.
+    fn agrees(&self, meta: &Metadata, recorded: u32, found: u32) -> bool {
+        crate::timemachine::checksum::agrees(&*self.from.fs, meta, recorded, found)
+    }
+
     /// Metadata for the folders around it: those of the top folder, or plain ones.
     fn folder_metadata(&self) -> Metadata {
         let mut meta = self.node.clone();

@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::fs::{FileSystem, NodeId, Stream, ViewId};
 use crate::io::ReadAt;
 use crate::io::bytes::to_usize;
-use crate::timemachine::checksum::{Cksum, is_name, parse};
+use crate::timemachine::checksum::{Cksum, agrees, is_name, parse};
 
 /// Bytes read at a time.
 const PIECE: u64 = 1 << 20;
@@ -13,14 +13,19 @@ const PIECE: u64 = 1 << 20;
 /// Most files, and most bytes of one, that are read to decide what a report says.
 const MAX_FILES: usize = 16;
 const MAX_BYTES: u64 = 4 << 30;
+/// Most bytes of all files in a run that seems lost, of which a checksum may say otherwise.
+const MAX_LOST_BYTES: u64 = 64 << 20;
 
 /// Let recorded checksums decide a doubt about a run in which few files lie. Costs reading
 /// these files.
 pub fn decide(view: OpenView<'_>, facts: &Facts, judged: Judged) -> Judged {
-    if judged.standing != Standing::Doubtful {
+    if judged.standing < Standing::Doubtful {
         return judged;
     }
     let files: Vec<(ViewId, NodeId)> = facts.files().collect();
+    if judged.standing == Standing::Lost && !is_cheap(view, facts, &files) {
+        return judged;
+    }
     let mut fit = 0;
     for (at, node) in files.iter().take(MAX_FILES) {
         let Some(fs) = view(*at) else { return judged };
@@ -37,11 +42,21 @@ pub fn decide(view: OpenView<'_>, facts: &Facts, judged: Judged) -> Judged {
             _ => {}
         }
     }
-    if fit == files.len() && fit > 0 {
+    if fit == files.len() && fit > 0 && facts.is_files_only() {
         let why = "the checksum that Time Machine recorded fits".into();
         return Judged { standing: Standing::Free, why };
     }
     judged
+}
+
+/// Whether the few files of a run can be read to contradict its loss.
+fn is_cheap(view: OpenView<'_>, facts: &Facts, files: &[(ViewId, NodeId)]) -> bool {
+    let size = |(at, node): &(ViewId, NodeId)| {
+        view(*at).and_then(|fs| fs.metadata(*node).ok()).map_or(u64::MAX, |m| m.size)
+    };
+    facts.is_files_only()
+        && (1..=MAX_FILES).contains(&files.len())
+        && files.iter().map(size).fold(0, u64::saturating_add) <= MAX_LOST_BYTES
 }
 
 /// What a file's recorded checksum says of its contents.
@@ -77,5 +92,6 @@ pub fn recorded(fs: &dyn FileSystem, node: NodeId, contents: &dyn ReadAt) -> Res
         sum.update(piece);
         at += n;
     }
-    Ok(if sum.finish() == wanted { Recorded::Fits } else { Recorded::Differs })
+    let fits = agrees(fs, &fs.metadata(node)?, wanted, sum.finish());
+    Ok(if fits { Recorded::Fits } else { Recorded::Differs })
 }

@@ -98,6 +98,7 @@ impl Evidence {
         let mut facts = Facts::default();
         facts.encrypted = self.encrypted;
         let Some(bands) = &self.bands else { return facts };
+        facts.banded = true;
         let index = run.start / bands.band_size();
         let start = bands.range(index).start;
         let within = run.start - start..run.end.saturating_sub(start);

@@ -1,5 +1,6 @@
 //! Streams of files that never give zeros in the place of lost bytes.
 
+use super::around::Around;
 use super::checksum::{Recorded, recorded};
 use super::evidence::{Evidence, Run};
 use super::rule::{Judged, Standing};
@@ -67,6 +68,7 @@ struct Survey {
     passes: u32,
     owned: Vec<Owned>,
     of: Ranges,
+    around: Around,
 }
 
 /// Called with an absent part of a stream: its first byte on the volume, its bytes in the
@@ -145,11 +147,17 @@ impl Guard {
     /// Target of a symbolic link.
     ///
     /// # Errors
-    /// [`Error::Lost`] if it is not stored, whatever the policy: a target is never zeros. As
-    /// for [`FileSystem::read_link`].
+    /// [`Error::Lost`] if it is not stored, whatever the policy: a target is never zeros;
+    /// [`Error::Corrupt`] if zeros are stored. As for [`FileSystem::read_link`].
     pub fn read_link(self: &Arc<Self>, node: NodeId) -> Result<Vec<u8>> {
-        self.open(node, &Stream::Data)?.check_stored()?;
-        self.fs.read_link(node)
+        let target = self.open(node, &Stream::Data)?;
+        target.check_dense()?;
+        let target = self.fs.read_link(node)?;
+        if target.contains(&0) {
+            let text = "its target has a zero byte in it, which no path has";
+            return Err(Error::corrupt(format!("symbolic link {}", node.0), text));
+        }
+        Ok(target)
     }
 
     /// Value of an extended attribute; `None` if there is none of that name.
@@ -214,8 +222,9 @@ impl Guard {
             facts.stream(of.node, &of.stream, &view, range.end - range.start);
         } else {
             self.survey(&mut survey, &range)?;
-            facts.own(&|view| self.opened(view), &survey.owned, &[range]);
+            facts.own(&|view| self.opened(view), &survey.owned, std::slice::from_ref(&range));
         }
+        survey.around.look(&mut facts, &|view| self.opened(view), &*self.bytes, &[range]);
         let judged = facts.judge(run.how);
         survey.judged.insert(run.range.start, (run.clone(), judged.clone()));
         Ok(Some((run, judged)))
@@ -299,8 +308,17 @@ impl Guarded {
 
     /// An error if anything of what is stored for the stream is absent and not free.
     fn check_stored(&self) -> Result<()> {
+        self.check_as(self.compressed)
+    }
+
+    /// The same of what is never zeros.
+    fn check_dense(&self) -> Result<()> {
+        self.check_as(true)
+    }
+
+    fn check_as(&self, dense: bool) -> Result<()> {
         self.absent_parts(0..self.stored, &mut |offset, part, run, judged| {
-            let doubtful = judged.standing == Standing::Doubtful && self.compressed;
+            let doubtful = judged.standing == Standing::Doubtful && dense;
             if judged.standing < Standing::Lost && !doubtful {
                 return Ok(());
             }
@@ -339,24 +357,50 @@ impl Guarded {
     /// Look at what was read as zeros.
     fn judge_zeros(&self, range: Range<u64>) -> Result<()> {
         self.absent_parts(range, &mut |offset, part, run, judged| {
-            let standing = self.decided(judged.standing);
-            if standing <= Standing::Free {
-                return Ok(());
+            let Some(doubt) = self.doubt_about(offset, &part, run, judged) else { return Ok(()) };
+            if doubt.standing == Standing::Lost && self.guard.policy == Policy::Fail {
+                return Err(self.guard.lost(offset, part, doubt.why));
             }
-            let mut why = format!("{} ({})", self.guard.describe(run), judged.why);
-            if standing == Standing::Lost && judged.standing != Standing::Lost {
-                why = format!("{} ({DIFFERS})", self.guard.describe(run));
-            }
-            if standing == Standing::Lost && self.guard.policy == Policy::Fail {
-                return Err(self.guard.lost(offset, part, why));
-            }
-            let band = self.guard.band(offset).map(|b| b.name);
-            let mut doubt = self.doubt.lock().unwrap_or_else(PoisonError::into_inner);
-            let told = doubt.get_or_insert(Doubt { standing, bytes: 0, why, band });
-            told.standing = told.standing.max(standing);
-            told.bytes += part.end - part.start;
+            add(&mut self.doubt.lock().unwrap_or_else(PoisonError::into_inner), doubt);
             Ok(())
         })
+    }
+
+    /// What there will be to say of the stream when all of it is read; its recorded checksum
+    /// is asked only where zeros are doubted.
+    ///
+    /// # Errors
+    /// Of reading what is needed to tell.
+    pub fn outlook(&self) -> Result<Option<Doubt>> {
+        let mut all = None;
+        self.absent_parts(0..self.stored, &mut |offset, part, run, judged| {
+            if judged.standing > Standing::Free
+                && let Some(doubt) = self.doubt_about(offset, &part, run, judged)
+            {
+                add(&mut all, doubt);
+            }
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    /// What is to be said of zeros in the place of an absent part; `None` if nothing.
+    fn doubt_about(
+        &self,
+        offset: u64,
+        part: &Range<u64>,
+        run: &Run,
+        judged: &Judged,
+    ) -> Option<Doubt> {
+        let standing = self.decided(judged.standing);
+        if standing <= Standing::Free {
+            return None;
+        }
+        let decided = standing == Standing::Lost && judged.standing != Standing::Lost;
+        let reason = if decided { DIFFERS } else { &judged.why };
+        let why = format!("{} ({reason})", self.guard.describe(run));
+        let band = self.guard.band(offset).map(|b| b.name);
+        Some(Doubt { standing, bytes: part.end - part.start, why, band })
     }
 
     /// A standing after the file's recorded checksum was asked, if that does not cost too much.
@@ -403,6 +447,17 @@ impl ReadAt for Guarded {
 
     fn locate(&self, offset: u64) -> Option<Locus> {
         self.inner.locate(offset)
+    }
+}
+
+/// Add a doubt to those before: the first one's words stay.
+fn add(all: &mut Option<Doubt>, doubt: Doubt) {
+    match all {
+        None => *all = Some(doubt),
+        Some(told) => {
+            told.standing = told.standing.max(doubt.standing);
+            told.bytes += doubt.bytes;
+        }
     }
 }
 

@@ -9,15 +9,18 @@
 //! - [`Evidence`]: what a bundle itself tells: its record of what was written
 //!   (`mapped/`), files that may be the missing band, what earlier runs have read;
 //! - [`Facts`] and [`Facts::judge`]: the rule;
+//! - [`Around`]: whether a file's data go right up to what is absent;
 //! - [`Guard`]: the rule applied to the streams of a volume's files.
 
 mod absent;
+mod around;
 mod checksum;
 mod evidence;
 mod guard;
 mod rule;
 
 pub use absent::{Loss, find};
+pub use around::Around;
 pub use checksum::{Recorded, decide, recorded};
 pub use evidence::Evidence;
 pub use guard::{Doubt, Guard, Guarded, Policy};

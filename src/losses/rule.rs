@@ -1,6 +1,6 @@
 //! The rule: what to think of a run of bytes that no band stores.
 
-use crate::fs::{FileSystem, NodeId, Owned, Owner, Stream, ViewId, Views, Zeros};
+use crate::fs::{FileSystem, Kind, NodeId, Owned, Owner, Stream, ViewId, Views, Zeros};
 use crate::io::{Presence, RangeSums, ReadAt};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -36,7 +36,8 @@ pub type OpenView<'a> = &'a dyn Fn(ViewId) -> Option<Arc<dyn FileSystem>>;
 struct Held {
     /// Bytes, by the views in which the stream has them.
     bytes: Vec<(Views, u64)>,
-    compressed: bool,
+    /// Packed, or the target of a link: never zeros.
+    dense: bool,
     whole: bool,
 }
 
@@ -53,6 +54,11 @@ pub struct Facts {
     pub known: bool,
     /// Files that have data for these bytes.
     pub alternates: Vec<String>,
+    /// It lies in a bundle's bands, which no one makes sparse by files.
+    pub banded: bool,
+    /// The one file that has bytes in it has data up to both of its ends
+    /// ([`Around`](super::Around)).
+    pub surrounded: bool,
     streams: BTreeMap<(NodeId, Stream), Held>,
 }
 
@@ -96,6 +102,19 @@ impl Facts {
         data.map(|((node, _), held)| (held.views().next().unwrap_or(ViewId::LIVE), *node))
     }
 
+    /// Whether nothing but files' contents, neither packed nor links, lie in the run.
+    pub(super) fn is_files_only(&self) -> bool {
+        self.streams.iter().all(|((_, stream), held)| *stream == Stream::Data && !held.dense)
+    }
+
+    /// The stream of which a part, and nothing else, lies in the run.
+    pub(super) fn part_of(&self) -> Option<(ViewId, NodeId, Stream)> {
+        let mut all = self.streams.iter();
+        let (Some(((node, stream), held)), None) = (all.next(), all.next()) else { return None };
+        let view = held.views().next().unwrap_or(ViewId::LIVE);
+        (!held.whole).then(|| (view, *node, stream.clone()))
+    }
+
     /// What to think of the run.
     pub fn judge(&self, how: Presence) -> Judged {
         let lost = |why: String| Judged { standing: Standing::Lost, why };
@@ -115,16 +134,20 @@ impl Facts {
             return lost("the bundle's own record (mapped/) says that it was written".into());
         }
         if let Some(path) = self.alternates.first() {
-            return lost(format!("{path} may hold what is missing"));
+            return lost(format!("'{path}' may hold what is missing"));
         }
         let attribute = |s: &(NodeId, Stream)| matches!(s.1, Stream::Attribute(_));
-        if self.streams.values().any(|h| h.compressed) || self.streams.keys().any(attribute) {
-            return lost("compressed files or attributes lie there, which are never zeros".into());
+        if self.streams.values().any(|h| h.dense) || self.streams.keys().any(attribute) {
+            let text = "compressed files, links or attributes lie there, which are never zeros";
+            return lost(text.into());
         }
-        // Of zeros in holes nobody can tell: copies of images have them for whole files.
+        // Of zeros in a hole nobody can tell, unless whole files were all of them.
         match (self.streams.len(), whole) {
             (n @ 2.., _) if !hole => {
                 lost(format!("{n} files have data there, which are hardly all zeros"))
+            }
+            (_, 2..) if self.banded => {
+                lost(format!("{whole} whole files lie in the hole, which are hardly all zeros"))
             }
             (1, 1) if !hole => lost("a file lies there with all that it has".into()),
             (_, n @ 2..) if hole && written => {
@@ -140,6 +163,9 @@ impl Facts {
                       or lost"
                     .into(),
             },
+            (1, 0) if self.surrounded => lost(
+                "the file has data right up to both ends of it, where zeros hardly begin".into(),
+            ),
             (1, 0) => Judged {
                 standing: Standing::Doubtful,
                 why: "all of one larger file: perhaps a stretch of zeros that was never written"
@@ -160,7 +186,7 @@ impl Held {
         self.bytes.iter().filter_map(|(views, _)| views.iter().next())
     }
 
-    /// Find out whether it is compressed, and whether in any view all of it lies in the run.
+    /// Find out whether it is never zeros, and whether in any view all of it lies in the run.
     fn weigh(&mut self, view: OpenView<'_>, node: NodeId, stream: &Stream) {
         let states: Vec<ViewId> = self.views().collect();
         for at in states {
@@ -172,8 +198,9 @@ impl Held {
             };
             let here = self.bytes.iter().filter(|(views, _)| views.contains(at));
             let bytes: u64 = here.map(|(_, bytes)| bytes).sum();
-            self.compressed |= meta.compressed && !matches!(stream, Stream::Attribute(_));
-            self.whole |= self.compressed || bytes >= size;
+            self.dense |= meta.kind == Kind::Symlink
+                || meta.compressed && !matches!(stream, Stream::Attribute(_));
+            self.whole |= self.dense || bytes >= size;
         }
     }
 }
@@ -220,6 +247,14 @@ mod tests {
         assert_eq!(in_hole(Zeros::Written, &[(20, true), (21, true)]), Lost);
         assert_eq!(in_hole(Zeros::Ciphertext, &[(20, false)]), Doubtful);
         assert_eq!(in_hole(Zeros::Ciphertext, &[(20, true)]), Lost);
+        let surrounded = |n: &[(u64, bool)]| Facts { surrounded: true, ..facts(n) };
+        assert_eq!(surrounded(&[(20, false)]).judge(Missing).standing, Lost);
+        assert_eq!(surrounded(&[(20, false)]).judge(Hole).standing, Free);
+        // In a raw image a hole may be whole files of zeros; in a band that is no chance.
+        let banded = |n: &[(u64, bool)]| Facts { banded: true, ..facts(n) };
+        assert_eq!(banded(&[(20, true), (21, true)]).judge(Hole).standing, Lost);
+        assert_eq!(banded(&[(20, true), (21, false)]).judge(Hole).standing, Doubtful);
+        assert_eq!(banded(&[(20, true)]).judge(Hole).standing, Doubtful);
     }
 
     #[test]

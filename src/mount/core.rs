@@ -275,7 +275,8 @@ fn extents(tree: &Tree, object: Object) -> Result<Vec<Extent>> {
     }
 }
 
-fn doubted(doubt: &Doubt) -> String {
+/// A doubt in words.
+pub fn doubted(doubt: &Doubt) -> String {
     let bytes = binary(doubt.bytes);
     match doubt.standing {
         Standing::Lost => format!("{bytes} or more are lost and given as zeros: {}", doubt.why),

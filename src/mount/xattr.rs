@@ -5,7 +5,7 @@ use super::tree::{Object, Tree};
 use crate::error::{Error, Result};
 use crate::fs::acl::Acl;
 use crate::fs::xattr::{FINDER_INFO, RESOURCE_FORK, SECURITY};
-use crate::fs::{FileSystem, Kind, NodeId, Stream};
+use crate::fs::{FileSystem, Kind, Metadata, NodeId, Stream};
 use crate::io::bytes::to_u64;
 use std::sync::Arc;
 
@@ -14,6 +14,9 @@ const MAX_VALUE: u64 = 65_536;
 
 /// The access control list in the words of `ls -le`.
 const ACL_TEXT: &str = "tmbundle.acl";
+
+/// Why what is read of a file may be zeros in the place of lost bytes: there only where it is so.
+const DOUBTFUL: &str = "user.tmbundle.doubtful";
 
 const SAMBA_FRONT: &str = "user.DosStream.";
 const SAMBA_END: &str = ":$DATA";
@@ -66,10 +69,13 @@ pub fn value(tree: &Tree, object: Object, style: Xattrs, name: &str) -> Result<A
 impl Bearer {
     fn names(&self) -> Result<Vec<String>> {
         let meta = self.fs.metadata(self.id)?;
-        if !meta.has_xattrs || meta.kind == Kind::Symlink {
-            return Ok(Vec::new());
-        }
         let mut names = Vec::new();
+        if self.doubt(&meta).is_some() {
+            names.push(DOUBTFUL.into());
+        }
+        if !meta.has_xattrs || meta.kind == Kind::Symlink {
+            return Ok(names);
+        }
         for x in self.fs.xattrs(self.id)? {
             names.push(self.shown(&x.name));
             if x.name == SECURITY && self.style == Xattrs::User {
@@ -89,7 +95,20 @@ impl Bearer {
         }
     }
 
+    /// What is to be known of a file before its contents are trusted.
+    fn doubt(&self, meta: &Metadata) -> Option<String> {
+        if meta.kind != Kind::File {
+            return None;
+        }
+        let opened = self.guard.open(self.id, &Stream::Data).ok()?;
+        Some(super::core::doubted(&opened.outlook().ok()??))
+    }
+
     fn value(&self, shown: &str) -> Result<Answer> {
+        if shown == DOUBTFUL && self.style != Xattrs::None {
+            let doubt = self.doubt(&self.fs.metadata(self.id)?);
+            return Ok(doubt.map_or(Answer::Absent, |text| Answer::Value(text.into_bytes())));
+        }
         match self.style {
             Xattrs::None => Ok(Answer::Absent),
             Xattrs::User => match shown.strip_prefix("user.") {

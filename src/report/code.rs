@@ -159,8 +159,11 @@ codes! {
         "Another bundle has the same identity: a copy, or a bundle that was given the identity of this one. Each has a manifest of its own."
         => "If it is a copy, nothing; else find out who made the other one. What the Mac writes to is the one with the newer bands.";
     PasswordWrong "PASSWORD-WRONG" Warning Nothing []
-        "The password that was given does not open the image, or could not be had; what needs no password was checked."
+        "The password that was given does not open the image; what needs no password was checked."
         => "Give the password of this very image; --password-command is told which by TMBUNDLE_SOURCE.";
+    PasswordUnread "PASSWORD-UNREAD" Warning Nothing []
+        "The password could not be had: its file cannot be read, or its command failed; what needs no password was checked."
+        => "See that the file of --password-file or --password-dir is there and may be read, and what --password-command says.";
     ExaminationEnded "EXAMINATION-ENDED" Warning Nothing []
         "The examination of this source ended before its time: it met a limit (--max-memory, --max-time) or crashed. Nobody knows how the source is."
         => "Verify it by itself, with more --max-memory or --max-time if it is large; if it crashes, report a bug.";

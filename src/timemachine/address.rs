@@ -347,7 +347,13 @@ fn one_of<'a>(
     }
     let exact: Vec<_> = candidates.iter().copied().filter(|(_, s)| s.name == word).collect();
     let matching = if exact.is_empty() {
-        whole().filter(|(_, s)| !word.is_empty() && s.name.starts_with(word)).collect()
+        let begins = |s: &Snapshot| !word.is_empty() && s.name.starts_with(word);
+        let found: Vec<_> = whole().filter(|(_, s)| begins(s)).collect();
+        // An unfinished one is meant only where no other can be.
+        match found.is_empty() {
+            true => candidates.iter().copied().filter(|(_, s)| begins(s)).collect(),
+            false => found,
+        }
     } else {
         exact
     };

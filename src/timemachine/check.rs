@@ -4,7 +4,8 @@
 
 use super::{Backup, Computer, Snapshot, State, has_come, stamp_micros};
 use crate::bundle::TimeMachinePlists;
-use crate::report::words::{bytes, span};
+use crate::io::bytes::to_u64;
+use crate::report::words::{bytes, plural, span};
 use crate::report::{Code, Finding, Reporter, Structure, Where};
 use std::collections::BTreeMap;
 
@@ -209,8 +210,12 @@ impl Check<'_> {
             self.say(Code::TmHistory, Structure::SnapshotHistory, text);
         } else if let Some(first) = gone.first() {
             let text = format!(
-                "the history names {} snapshots that are not on the volume, {first} among them",
-                gone.len()
+                "the history names {}, {first} among them",
+                plural(
+                    to_u64(gone.len()),
+                    "snapshot that is not on the volume",
+                    "snapshots that are not on the volume"
+                )
             );
             self.say(Code::TmHistory, Structure::SnapshotHistory, text);
         }

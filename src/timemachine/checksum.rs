@@ -3,11 +3,16 @@
 //! Since macOS 10.11 a file that is copied to an HFS+ backup carries the CRC of POSIX
 //! `cksum` over its contents in an extended attribute, four bytes, little-endian.
 
-use crate::io::bytes::le32;
+use crate::fs::{FileSystem, Metadata, NodeId, Stream};
+use crate::io::ReadAt;
+use crate::io::bytes::{le32, to_usize};
 use crc::{CRC_32_CKSUM, Crc, Digest, Table};
 
 /// Name of the attribute, without the suffix that tells macOS how to copy it.
 const NAME: &str = "com.apple.finder.copy.source.checksum";
+
+/// Bytes read at a time.
+const PIECE: u64 = 1 << 20;
 
 static CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_CKSUM);
 
@@ -20,6 +25,26 @@ pub fn is_name(name: &str) -> bool {
 /// The recorded value; `None` if it is not four bytes long.
 pub fn parse(value: &[u8]) -> Option<u32> {
     le32(value, 0).filter(|_| value.len() == 4)
+}
+
+/// Whether a file whose contents have the checksum `found` is what was `recorded`. It is not
+/// known whether that of a compressed file is of its contents or of what is stored: either
+/// will do.
+pub fn agrees(fs: &dyn FileSystem, meta: &Metadata, recorded: u32, found: u32) -> bool {
+    found == recorded || meta.compressed && of_stored(fs, meta.id) == Some(recorded)
+}
+
+/// The checksum of a compressed file as it is stored, if that is not in an attribute.
+fn of_stored(fs: &dyn FileSystem, node: NodeId) -> Option<u32> {
+    let fork = fs.open(node, &Stream::Resource).ok()?;
+    let mut sum = Cksum::default();
+    let mut at = 0;
+    while at < fork.len() {
+        let n = (fork.len() - at).min(PIECE);
+        sum.update(&crate::io::read_vec(&*fork, at, to_usize(n)).ok()?);
+        at += n;
+    }
+    (at > 0).then(|| sum.finish())
 }
 
 /// POSIX `cksum`, piece by piece: the CRC-32 of polynomial 04C11DB7, most significant

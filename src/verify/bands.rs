@@ -15,12 +15,18 @@ const MANY: usize = 100_000;
 /// Bytes that are looked at to tell noise from structure.
 const SAMPLE: u64 = 64 << 10;
 
+/// A band whose date is older by more seconds than its inode's was given that date.
+const COPIED: i64 = 2;
+
 /// When the bands were written, in seconds since 1970.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Written {
     oldest: Option<i64>,
     /// With nanoseconds: it grows when a Mac writes.
     newest: Option<(i64, i64)>,
+    /// Seconds from that until the band's inode changed last: 0 where it was written, more
+    /// where a copy gave it its date.
+    dated_after: i64,
     /// Whether a band belongs to another user than ours.
     by_others: bool,
     stored: u64,
@@ -31,9 +37,13 @@ fn modified(stat: &Stat) -> (i64, i64) {
 }
 
 impl Written {
-    /// Seconds since a band was written, where another user owns one.
-    pub fn ago(&self, now: i64) -> Option<i64> {
-        self.newest.filter(|_| self.by_others).map(|newest| now.saturating_sub(newest.0))
+    /// Whether somebody else seems to have written within the last seconds: some bands are
+    /// as new, the others are not. In a copy all are, or their dates were given to them.
+    pub fn is_fresh(&self, now: i64, seconds: i64) -> bool {
+        let within = |date: i64| (0..seconds).contains(&now.saturating_sub(date));
+        let Some((oldest, newest)) = self.span() else { return false };
+        let copied = within(oldest) || self.dated_after > COPIED;
+        self.by_others && within(newest) && !copied
     }
 
     /// The oldest and the newest date.
@@ -86,7 +96,10 @@ pub fn check(
         match opened {
             Ok(Some(stat)) => {
                 written.oldest = written.oldest.min(Some(stat.st_mtime)).or(Some(stat.st_mtime));
-                written.newest = written.newest.max(Some(modified(&stat)));
+                if Some(modified(&stat)) > written.newest {
+                    written.newest = Some(modified(&stat));
+                    written.dated_after = stat.st_ctime.saturating_sub(stat.st_mtime);
+                }
                 written.by_others |= stat.st_uid != rustix::process::geteuid().as_raw();
                 let len = u64::try_from(stat.st_size).unwrap_or(0);
                 let allocated = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512);

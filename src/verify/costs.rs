@@ -7,7 +7,7 @@ use crate::bundle::Bands;
 use crate::error::Result;
 use crate::fs::{Kind, NodeId, Owned, Owner, ViewId, Views};
 use crate::io::{Presence, RangeSums, Ranges};
-use crate::losses::{self, Evidence, Judged, Loss, Standing};
+use crate::losses::{self, Around, Evidence, Judged, Loss, Standing};
 use crate::report::words;
 use crate::report::{
     Affected, Code, Cost, Finding, Progress, Severity, Structure, Subject, Unit, Where,
@@ -197,6 +197,8 @@ fn judge(
     let start = volume.found.range().start;
     let view = |view| volume.view(view).ok();
     let zeros = volume.volume.zeros();
+    let bytes = volume.volume.bytes();
+    let mut around = Around::default();
     let (mut free, mut told): (Option<Probe>, Vec<Probe>) = (None, Vec::new());
     for loss in losses {
         progress.check()?;
@@ -205,6 +207,7 @@ fn judge(
         let mut facts = evidence.facts(&(start + first..start + last));
         facts.zeros = zeros;
         facts.own(&view, owned, &loss.ranges);
+        around.look(&mut facts, &view, &**bytes, &loss.ranges);
         let judged = losses::decide(&view, &facts, facts.judge(loss.how));
         let (how, band) = (loss.how, Bands::name(loss.band));
         if judged.standing == Standing::Free && how != Presence::Hole {

@@ -48,22 +48,16 @@ pub struct Options {
     pub before: Vec<Finding>,
     /// What the caller could not do that was asked for: what, and why not.
     pub not_checked: Vec<(String, String)>,
-    /// The volume is not to be touched.
-    pub leave: Option<Leave>,
-    /// A password was given, but it did not help; why.
-    pub bad_password: Option<String>,
+    /// The volume is not to be touched: what uses it.
+    pub leave: Option<String>,
+    /// The last verification, where this one looks at less: its verdict is kept.
+    pub last: Option<Last>,
+    /// A password was to be given, but it did not help: whether it was wrong or could not
+    /// be had, and the words for it.
+    pub bad_password: Option<(Code, String)>,
     /// Told of the bytes that the bands take, once that is known: the time and memory
     /// that the rest may need follow from it.
     pub weighed: Option<fn(u64)>,
-}
-
-/// Why the volume of a bundle is left alone.
-#[derive(Debug, Clone, Default)]
-pub struct Leave {
-    /// What uses it.
-    pub why: String,
-    /// What is known of it.
-    pub last: Option<Last>,
 }
 
 /// A band that was written so many seconds ago is being written.
@@ -110,7 +104,7 @@ pub fn verify(
         if let Some(why) = busy::blind() {
             outcome.skip_as_asked("whether a file server has it open", why);
             // Then fresh writing is all that tells.
-            if written.ago(job.options.now).is_some_and(|s| (0..FRESH).contains(&s)) {
+            if written.is_fresh(job.options.now, FRESH) {
                 signs.push(format!("its bands were written just now, and {why}"));
             }
         }
@@ -293,7 +287,7 @@ impl Job<'_> {
         if disk.locked().is_some() {
             let layer = outcome.layers.iter_mut().find(|l| l.name == "encryption");
             layer.into_iter().for_each(|l| l.state = LayerState::Unchecked);
-            if let Some(why) = &self.options.bad_password {
+            if let Some((_, why)) = &self.options.bad_password {
                 outcome.explain_skipped("contents", why);
             }
         }

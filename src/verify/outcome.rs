@@ -136,8 +136,8 @@ pub struct NotChecked {
 pub struct Outcome {
     /// The path that was given.
     pub source: String,
-    /// The answer: of a bundle that was skipped, the worse of what was found now and at
-    /// its last verification.
+    /// The answer: of a bundle that was skipped or had a quick look only, the worse of what
+    /// was found now and at its last verification.
     pub verdict: Verdict,
     /// Something that should have been checked was not.
     pub unchecked: bool,
@@ -145,10 +145,10 @@ pub struct Outcome {
     pub stale: bool,
     /// It was in use, and nothing was checked that needs the volume.
     pub skipped: bool,
-    /// A password was given, and it opens nothing.
+    /// A password was given, and it opens nothing, or it could not be had.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub wrong_password: bool,
-    /// The last verification, of a bundle that was skipped.
+    /// The last verification, of a bundle that was skipped or had a quick look only.
     pub last: Option<Last>,
     /// Size of the virtual disk in bytes.
     pub size: u64,
@@ -239,23 +239,24 @@ impl Outcome {
         for (what, why) in &options.not_checked {
             self.skip(what, why);
         }
-        if let Some(why) = &options.bad_password {
+        if let Some((code, why)) = &options.bad_password {
             self.wrong_password = true;
             let place = Where::of(Structure::EncryptionHeader);
-            reporter.report(Finding::new(Code::PasswordWrong, place, why.clone()));
+            reporter.report(Finding::new(*code, place, why.clone()));
         }
-        let Some(leave) = &options.leave else { return };
-        (self.skipped, self.busy, self.last) = (true, true, leave.last);
-        let seen = match leave.last {
+        self.last = options.last;
+        let Some(why) = &options.leave else { return };
+        (self.skipped, self.busy) = (true, true);
+        let seen = match self.last {
             Some(last) => {
                 let ago = span(options.now.saturating_sub(last.verified));
                 format!("it was last verified {ago} ago: {}", last.verdict.as_str())
             }
             None => "it was never verified".into(),
         };
-        let text = format!("{}; its volume was not checked, {seen}", leave.why);
+        let text = format!("{why}; its volume was not checked, {seen}");
         reporter.report(Finding::new(Code::BundleSkipped, Where::of(Structure::Bundle), text));
-        self.skip("volume", &leave.why);
+        self.skip("volume", why);
     }
 
     pub(super) fn skip(&mut self, what: &str, why: &str) {
@@ -366,10 +367,15 @@ impl Outcome {
         if self.stale {
             self.verdict = self.verdict.max(Verdict::Stale);
         }
-        if self.skipped {
+        if self.keeps_last() {
             let last = self.last.map_or(Verdict::Unchecked, |last| last.verdict);
             self.verdict = self.verdict.max(last);
         }
+    }
+
+    /// Whether it looked at less than a verification does, and keeps the verdict of the last.
+    pub fn keeps_last(&self) -> bool {
+        self.skipped || self.last.is_some()
     }
 
     /// The verdict without the age of the last backup, which another run sees anew.

@@ -55,7 +55,7 @@ pub fn check(
             let scope = Scope::partition(found.partition.number);
             let stamp = scope.stamp(reporter);
             let worst = Worst::of(&stamp);
-            let ask = |name: &str| asker.map_or(Ok(Vec::new()), |ask| ask(name));
+            let ask = |name: &str, wrong| asker.map_or(Ok(Vec::new()), |ask| ask(name, wrong));
             let seen = crate::apfs::check::check(&found.source, &ask, &worst, progress)?;
             // A part that is not wrong would be called sound.
             if let Some(severity) = worst.seen() {

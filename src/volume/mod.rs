@@ -296,7 +296,8 @@ fn apfs_volumes(found: &Found, options: &OpenOptions) -> Vec<Attempt> {
     if numbers.is_empty() {
         return vec![Err(Error::Unsupported("the APFS container holds no volumes".into())).into()];
     }
-    let ask = |name: &str| options.asker.as_ref().map_or(Ok(Vec::new()), |ask| ask(name));
+    let asker = options.asker.as_ref();
+    let ask = |name: &str, wrong: u32| asker.map_or(Ok(Vec::new()), |ask| ask(name, wrong));
     let open = |oid| {
         let result = Apfs::open(container.clone(), oid, &ask);
         let name = container.volume(oid).ok().map(|(_, superblock)| superblock.name);

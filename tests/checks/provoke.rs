@@ -33,6 +33,7 @@ const ELSEWHERE: &[(Code, &str)] = &[
     (Code::BandSector, "commands/read_once.rs"),
     (Code::BundleTwice, "commands/state.rs"),
     (Code::PasswordWrong, "commands/verdicts.rs"),
+    (Code::PasswordUnread, "commands/verdicts.rs"),
     (Code::ExaminationEnded, "commands/bounds.rs"),
     (Code::FileUnreadable, "commands/read_data.rs"),
     (Code::FileDecmpfs, "commands/read_data.rs"),

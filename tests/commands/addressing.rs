@@ -156,3 +156,14 @@ fn of_two_volumes_of_one_name_none_is_taken_silently() {
     ls("volume=Twin#2:").expect(0, &["second.txt"]);
     ls("volume=Twin#3:").expect(2, &["there is no volume 'Twin#3'"]);
 }
+
+#[test]
+fn an_unfinished_snapshot_is_found_by_its_beginning_where_no_other_fits() {
+    let demo = common::demo();
+    let demo = demo.to_str().unwrap();
+    for word in ["2019-11-14", "2019-11-14-10"] {
+        tmbundle(&["ls", "--json", demo, word]).expect(0, &[]);
+    }
+    // Where a completed one fits, it is meant.
+    tmbundle(&["ls", demo, "2019-11-1"]).expect(0, &[]);
+}

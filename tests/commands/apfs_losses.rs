@@ -367,7 +367,7 @@ fn changing() -> Built {
 fn pass(source: Source) -> (Done, Vec<Finding>) {
     let container = Arc::new(Opened::open(source).unwrap());
     let oid = container.superblock().volumes[0];
-    let none = |_: &str| Ok(Vec::new());
+    let none = |_: &str, _: u32| Ok(Vec::new());
     let volume = Arc::new(Apfs::open(container, oid, &none).unwrap());
     let last = volume.views().unwrap().len() - 1;
     let pass = Pass {

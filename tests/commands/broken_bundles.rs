@@ -454,3 +454,88 @@ fn the_nth_read_may_fail_and_nothing_wrong_is_given() {
         assert!(failed > 0 && right >= 20, "{args:?}: {failed} failed, {right} right");
     }
 }
+
+/// A small volume without Time Machine, as an image's bytes.
+fn small_volume() -> tools::image::Image {
+    tools::samples::sample("basic").unwrap().build().image
+}
+
+#[test]
+fn a_gpt_in_units_of_2048_bytes_is_understood() {
+    let dir = tempfile::tempdir().unwrap();
+    let map = tools::partition::Gpt { sector: 2048, first: 10, ..Default::default() };
+    let (disk, start) = map.wrap(&small_volume());
+    assert_eq!(start, 20_480);
+    let path = dir.path().join("disk.sparsebundle");
+    tools::bundle::write(&disk, &path, &tools::bundle::BundleOptions::default()).unwrap();
+    let ran = tmbundle(&["verify", "-v", path.to_str().unwrap()]);
+    ran.expect(0, &["GPT", "No damage"]);
+    tmbundle(&["ls", path.to_str().unwrap(), "volume:"]).expect(0, &[]);
+}
+
+#[test]
+fn every_command_names_core_storage_beside_a_readable_helper() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("disk.img");
+    // An Apple map: what is encrypted, then the helper with a volume of its own.
+    let helper = small_volume();
+    let bytes = helper.to_vec();
+    let blocks = u32::try_from(bytes.len() / 512).unwrap();
+    let mut disk = vec![0; 1024 * 512];
+    let parts = [
+        ("Apple_partition_map", 1u32, 63u32),
+        ("Apple_CoreStorage", 64, 960),
+        ("Apple_Boot", 1024, blocks),
+    ];
+    for (n, (kind, start, count)) in parts.iter().enumerate() {
+        let entry = &mut disk[(n + 1) * 512..(n + 2) * 512];
+        entry[..2].copy_from_slice(b"PM");
+        entry[4..8].copy_from_slice(&3u32.to_be_bytes());
+        entry[8..12].copy_from_slice(&start.to_be_bytes());
+        entry[12..16].copy_from_slice(&count.to_be_bytes());
+        entry[48..48 + kind.len()].copy_from_slice(kind.as_bytes());
+    }
+    disk.extend(bytes);
+    std::fs::write(&path, &disk).unwrap();
+    let (source, to) = (path.to_str().unwrap(), dir.path().join("to"));
+    let to = to.to_str().unwrap();
+    for args in [
+        &["info", source][..],
+        &["verify", "-v", source],
+        &["snapshots", source],
+        &["ls", source],
+        &["ls", source, "latest:/"],
+        &["cat", source, "latest:/x"],
+        &["extract", source, "latest:/", "--to", to],
+    ] {
+        let ran = tmbundle(args);
+        assert!(
+            ran.out.contains("CoreStorage") || ran.err.contains("CoreStorage"),
+            "{args:?}: {ran:#?}"
+        );
+    }
+}
+
+#[test]
+fn where_both_volume_headers_are_gone_nobody_is_told_to_delete_anything() {
+    let demo = Demo::new();
+    crate::common::zero_volume_header(&demo.path);
+    // The other one: 1024 bytes before the end of the partition, wherever that is.
+    for entry in std::fs::read_dir(demo.at("bands")).unwrap() {
+        let path = entry.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let all = bytes.len();
+        for at in (0..all.saturating_sub(512)).step_by(512) {
+            if matches!(&bytes[at..at + 4], b"H+\0\x04" | b"HX\0\x05") {
+                bytes[at..at + 512].fill(0);
+            }
+        }
+        std::fs::write(&path, bytes).unwrap();
+    }
+    let ran = tmbundle(&["verify", "--all", demo.str()]);
+    ran.expect(1, &["DAMAGE"]);
+    demo.nothing_to_remove();
+    for word in ["never formatted", "new backup", "delete"] {
+        assert!(!ran.out.to_lowercase().contains(word), "'{word}' in {}", ran.out);
+    }
+}

@@ -37,6 +37,7 @@ struct Sample {
 }
 
 const BIG: usize = 5 << 20;
+const TARGET: &str = "where/the/link/leads/to";
 
 impl Sample {
     fn new(options: &BundleOptions) -> Self {
@@ -51,6 +52,7 @@ impl Sample {
             let name = format!("small{n}");
             volume.file(root, &name, Content::Bytes(bytes(&name, 200_000)), meta());
         }
+        volume.symlink(root, "link", TARGET, meta());
         volume.file(root, "big", Content::Bytes(bytes("big", BIG)), meta());
         let summed = bytes("summed", BIG);
         let sum = tools::cksum::cksum(&summed);
@@ -79,6 +81,16 @@ impl Sample {
         let mut args = vec!["cat", self.path.to_str().unwrap(), &at];
         args.extend(more);
         std::process::Command::new(env!("CARGO_BIN_EXE_tmbundle")).args(args).output().unwrap()
+    }
+
+    /// The band that all blocks of a small file lie in, their first byte in it, their length.
+    fn place_of(&self, name: &str) -> (String, u64, u64) {
+        let mark = format!("<<{name}>>");
+        let bands = bands_with(&self.path, mark.as_bytes());
+        let [band] = bands.as_slice() else { panic!("{name} lies in {bands:?}") };
+        let bytes = std::fs::read(self.band(band)).unwrap();
+        let at = bytes.windows(mark.len()).position(|w| w == mark.as_bytes()).unwrap() as u64;
+        (band.clone(), at, 200_000u64.next_multiple_of(4096))
     }
 
     fn band(&self, name: &str) -> PathBuf {
@@ -152,31 +164,43 @@ fn a_short_band_is_judged_like_a_missing_one() {
 }
 
 #[test]
-fn part_of_one_larger_file_is_doubtful_unless_its_checksum_decides() {
+fn a_band_out_of_the_midst_of_a_files_data_is_lost() {
     let s = Sample::new(&BundleOptions::default());
     for name in ["big", "summed"] {
         let mark = format!("<<{name}>>");
         let bands = bands_with(&s.path, mark.as_bytes());
-        let middle = &bands[bands.len() / 2];
-        let kept = std::fs::read(s.band(middle)).unwrap();
-        assert!(!kept.windows(9).any(|w| w == b"<<small0>"));
-        std::fs::remove_file(s.band(middle)).unwrap();
-        let out = s.cat(name, &[]);
-        let said = String::from_utf8_lossy(&out.stderr).into_owned();
-        let found = s.finding_of(middle);
-        assert_eq!(out.status.code(), Some(1), "{said}");
-        if name == "big" {
-            assert!(said.contains("may be lost") && said.contains(middle.as_str()), "{said}");
-            assert_eq!(said.lines().count(), 1, "told once: {said}");
-            assert_eq!(out.stdout.len(), BIG);
-            assert_eq!(found["severity"], "warning", "{found:?}");
-        } else {
-            lost(&out, middle);
-            assert!(said.contains("checksum"), "{said}");
-            assert_eq!(found["severity"], "damage", "{found:?}");
+        // Two in a row as well: what is around both decides.
+        for some in [&bands[2..3], &bands[2..4]] {
+            let kept: Vec<_> = some.iter().map(|b| std::fs::read(s.band(b)).unwrap()).collect();
+            some.iter().for_each(|b| std::fs::remove_file(s.band(b)).unwrap());
+            let out = s.cat(name, &[]);
+            let said = String::from_utf8_lossy(&out.stderr).into_owned();
+            lost(&out, &some[0]);
+            let why = if name == "big" { "data right up to both ends" } else { "checksum" };
+            assert!(said.contains("data right up") || said.contains(why), "{said}");
+            for band in some {
+                assert_eq!(s.finding_of(band)["severity"], "damage");
+            }
+            let verify = tmbundle(&["verify", s.path.to_str().unwrap()]);
+            verify.expect(1, &["BAND-LOST"]);
+            some.iter().zip(kept).for_each(|(b, k)| std::fs::write(s.band(b), k).unwrap());
         }
-        std::fs::write(s.band(middle), kept).unwrap();
     }
+}
+
+#[test]
+fn zeros_in_a_larger_file_are_doubtful_and_told_once() {
+    let s = Sample::new(&BundleOptions::default());
+    let out = s.cat("sparse", &[]);
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(1), "{said}");
+    assert!(said.contains("may be lost"), "{said}");
+    assert_eq!(said.lines().count(), 1, "told once: {said}");
+    assert_eq!(out.stdout.len(), BIG);
+    // verify says the same of it: it is told, and is no damage.
+    let verify = tmbundle(&["verify", s.path.to_str().unwrap()]);
+    verify.expect(0, &["BAND-LOST", "/sparse"]);
+    tmbundle(&["verify", "--fail-on=warning", s.path.to_str().unwrap()]).expect(1, &[]);
 }
 
 #[test]
@@ -206,23 +230,56 @@ fn punch(path: &Path, offset: u64, len: u64) -> bool {
 }
 
 #[test]
-fn a_hole_under_whole_files_is_doubtful_and_a_checksum_decides() {
+fn a_hole_under_several_whole_files_is_a_loss_and_a_checksum_decides() {
     let s = Sample::new(&BundleOptions::default());
     let band = bands_with(&s.path, b"<<small3>>").pop().unwrap();
     if !punch(&s.band(&band), 0, BAND) {
+        return;
+    }
+    lost(&s.cat("small3", &[]), &band);
+    let found = s.finding_of(&band);
+    assert_eq!(found["severity"], "damage", "{found:#}");
+    // A hole inside one file with a checksum.
+    let bands = bands_with(&s.path, b"<<summed>>");
+    let middle = &bands[bands.len() / 2];
+    punch(&s.band(middle), 65_536, 65_536);
+    lost(&s.cat("summed", &[]), middle);
+}
+
+#[test]
+fn a_hole_under_one_whole_file_is_doubtful() {
+    let s = Sample::new(&BundleOptions::default());
+    let (band, at, len) = s.place_of("small3");
+    if !punch(&s.band(&band), at, len) {
         return;
     }
     let out = s.cat("small3", &[]);
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
     assert_eq!(out.status.code(), Some(1), "{said}");
     assert!(said.contains("may be lost") && said.contains(&format!("band {band} ")), "{said}");
-    let found = s.finding_of(&band);
-    assert_eq!(found["severity"], "warning", "{found:#}");
-    // A hole inside one file with a checksum.
-    let bands = bands_with(&s.path, b"<<summed>>");
-    let middle = &bands[bands.len() / 2];
-    punch(&s.band(middle), 65_536, 65_536);
-    lost(&s.cat("summed", &[]), middle);
+    assert_eq!(s.finding_of(&band)["severity"], "warning");
+}
+
+#[test]
+fn a_link_whose_target_lies_in_a_hole_is_lost() {
+    let s = Sample::new(&BundleOptions::default());
+    let band = bands_with(&s.path, TARGET.as_bytes()).pop().unwrap();
+    let bytes = std::fs::read(s.band(&band)).unwrap();
+    let at = bytes.windows(TARGET.len()).position(|w| w == TARGET.as_bytes()).unwrap() as u64;
+    if !punch(&s.band(&band), at / 4096 * 4096, 4096) {
+        return;
+    }
+    let to = tempfile::tempdir().unwrap();
+    let ran = tmbundle(&[
+        "extract",
+        s.path.to_str().unwrap(),
+        "volume:/link",
+        "--to",
+        to.path().to_str().unwrap(),
+    ]);
+    ran.expect(1, &["link", "lost", &format!("band {band} ")]);
+    assert!(std::fs::symlink_metadata(to.path().join("link")).is_err(), "made all the same");
+    assert_eq!(s.finding_of(&band)["severity"], "damage");
 }
 
 #[test]
@@ -235,4 +292,40 @@ fn a_file_beside_the_bands_that_may_be_the_lost_one_is_named() {
     let out = s.cat("big", &[]);
     lost(&out, middle);
     assert!(String::from_utf8_lossy(&out.stderr).contains(&stray));
+}
+
+/// The value of an attribute; `None` if there is none.
+#[cfg(feature = "mount")]
+fn attribute(path: &Path, name: &str) -> Option<String> {
+    let mut value = vec![0; 4096];
+    let n = rustix::fs::getxattr(path, name, &mut value[..]).ok()?;
+    Some(String::from_utf8_lossy(&value[..n]).into_owned())
+}
+
+#[cfg(feature = "mount")]
+#[test]
+fn the_mount_marks_and_logs_a_doubtful_file() {
+    let test = "the_mount_marks_and_logs_a_doubtful_file";
+    if !crate::mounting::possible(test) {
+        return;
+    }
+    let s = Sample::new(&BundleOptions::default());
+    let log = s.path.with_file_name("log");
+    let mount = crate::mounting::Mount::new(&s.path, &["--log-file", log.to_str().unwrap()]);
+    let root = mount.volume();
+    const MARK: &str = "user.tmbundle.doubtful";
+    let told = attribute(&root.join("sparse"), MARK).expect("it is marked");
+    assert!(told.contains("may be lost") && told.contains("band "), "{told}");
+    let mut names = vec![0; 4096];
+    let n = rustix::fs::listxattr(root.join("sparse"), &mut names[..]).unwrap();
+    assert!(names[..n].split(|b| *b == 0).any(|name| name == MARK.as_bytes()));
+    for sound in ["small0", "big", "sparse_summed"] {
+        assert_eq!(attribute(&root.join(sound), MARK), None, "{sound}");
+    }
+    for _ in 0..2 {
+        assert_eq!(std::fs::read(root.join("sparse")).unwrap().len(), BIG);
+    }
+    let said = std::fs::read_to_string(log).unwrap();
+    let lines: Vec<&str> = said.lines().filter(|l| l.contains("may be lost")).collect();
+    assert!(lines.len() == 1 && lines[0].contains("/sparse"), "{said}");
 }

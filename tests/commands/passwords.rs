@@ -96,20 +96,44 @@ fn three_tries_at_a_terminal() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("Anna.sparsebundle");
     encrypted(&path, "right");
-    let Some((code, text)) = typed(&path, &["wrong", "again", "right"]) else {
+    let ls = |lines: &[&str]| typed("ls", &path, "Anna.sparsebundle: ", lines);
+    let Some((code, text)) = ls(&["wrong", "again", "right"]) else {
         return common::skipped("three tries: script(1) does not run here");
     };
     assert_eq!((code, text.matches("Password for").count()), (Some(0), 3), "{text}");
-    let (code, text) = typed(&path, &["wrong", "again", "still wrong", "right"]).unwrap();
+    let (code, text) = ls(&["wrong", "again", "still wrong", "right"]).unwrap();
     assert_eq!((code, text.matches("Password for").count()), (Some(3), 3), "{text}");
     assert!(text.contains("does not open Anna.sparsebundle"), "{text}");
 }
 
-/// List at a pseudo terminal, typing a line whenever a password is asked for; the exit code
-/// and what was shown.
-fn typed(bundle: &Path, lines: &[&str]) -> Option<(Option<i32>, String)> {
+#[test]
+fn three_tries_for_a_volume_of_apfs_too() {
+    let test = "three_tries_for_a_volume_of_apfs_too";
+    let Some(data) = common::shared_data(test) else { return };
+    let image = common::unpack(&data.join("apfs/goapfs-encrypted.img.gz"));
+    for command in ["ls", "verify -v"] {
+        let run = |lines: &[&str]| typed(command, &image, "'Enc': ", lines);
+        let Some((code, text)) = run(&["wrong", "again", "hunter2hunter2"]) else {
+            return common::skipped(format_args!("{test}: script(1) does not run here"));
+        };
+        assert_eq!((code, text.matches("Password for").count()), (Some(0), 3), "{text}");
+        let (code, text) = run(&["wrong", "again", "still wrong", "hunter2hunter2"]).unwrap();
+        assert_eq!((code, text.matches("Password for").count()), (Some(3), 3), "{text}");
+    }
+}
+
+/// Run a command at a pseudo terminal, typing a line whenever a password is asked for; the
+/// exit code and what was shown.
+fn typed(
+    command: &str,
+    source: &Path,
+    prompt: &str,
+    lines: &[&str],
+) -> Option<(Option<i32>, String)> {
     use std::io::{Read, Write};
-    let command = format!("'{}' ls '{}' volume:", env!("CARGO_BIN_EXE_tmbundle"), bundle.display());
+    let address = if command == "ls" { " volume:" } else { "" };
+    let program = env!("CARGO_BIN_EXE_tmbundle");
+    let command = format!("'{program}' {command} '{}'{address}", source.display());
     let mut child = std::process::Command::new("script")
         .args(["-qefc", &command, "/dev/null"])
         .env("NO_COLOR", "1")
@@ -121,7 +145,7 @@ fn typed(bundle: &Path, lines: &[&str]) -> Option<(Option<i32>, String)> {
     let (mut shown, mut byte, mut next) = (Vec::new(), [0], lines.iter());
     while screen.read(&mut byte).is_ok_and(|n| n == 1) {
         shown.push(byte[0]);
-        if shown.ends_with(b"Anna.sparsebundle: ") {
+        if shown.ends_with(prompt.as_bytes()) {
             // The prompt stands before the terminal is made silent.
             std::thread::sleep(std::time::Duration::from_millis(300));
             let _ = writeln!(keyboard, "{}", next.next().unwrap_or(&""));

@@ -86,3 +86,21 @@ fn a_share_without_bundles_is_an_error_that_says_what_was_looked_for() {
     // The commands that want one bundle do not take a share.
     tmbundle(&["info", path]).expect(3, &["is not a sparse bundle"]);
 }
+
+#[test]
+fn what_a_mac_never_finished_is_graded_by_its_age() {
+    let dir = tempfile::tempdir().unwrap();
+    copy_demo(&dir.path().join("Own.sparsebundle"));
+    let names = ["Old 2019-01-01-101010.incomplete", "Half.tmp.sparsebundle"];
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(90 * 86_400);
+    for name in names {
+        let path = dir.path().join(name);
+        fs::create_dir(&path).unwrap();
+        let ran = tmbundle(&["verify", "-v", dir.path().to_str().unwrap()]);
+        ran.expect(0, &[name, "being made"]);
+        fs::File::open(&path).unwrap().set_modified(old).unwrap();
+        let ran = tmbundle(&["verify", "-v", dir.path().to_str().unwrap()]);
+        ran.expect(0, &[name, "90 days"]);
+        fs::remove_dir(&path).unwrap();
+    }
+}

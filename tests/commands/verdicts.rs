@@ -130,9 +130,10 @@ fn a_wrong_password_costs_only_what_needs_one_and_is_never_exit_code_0() {
     f.run(&wrong, &["--allow-unchecked"], &bundle).expect(3, &["PASSWORD-WRONG"]);
     // A command or file that gives none.
     let failing = [("TMBUNDLE_PASSWORD_COMMAND", "exit 5")];
-    f.run(&failing, &["-v"], &bundle).expect(3, &["PASSWORD-WRONG", "the password command failed"]);
+    f.run(&failing, &["-v"], &bundle)
+        .expect(3, &["PASSWORD-UNREAD", "the password command failed"]);
     let missing = ["--password-file", "/nonexistent/pw", "-v"];
-    f.verify(&missing, &bundle).expect(3, &["PASSWORD-WRONG", "cannot read the password file"]);
+    f.verify(&missing, &bundle).expect(3, &["PASSWORD-UNREAD", "cannot read the password file"]);
     // Where none is needed none is asked for.
     let plain = f.demo("Plain.sparsebundle");
     f.verify(&missing, &plain).expect(0, &["No damage."]);
@@ -247,4 +248,160 @@ fn layers_and_findings_of_a_busy_bundle_carry_one_grade() {
         assert_ne!(layer["state"], "damage", "{layer}");
     }
     drop(held);
+}
+
+#[test]
+fn a_quick_look_keeps_the_last_verdict_with_its_age() {
+    let f = Fixture::new();
+    let bundle = f.demo("D.sparsebundle");
+    let json = f.json(&["--quick"], &bundle);
+    assert_eq!((&json["verdict"], &json["last"]), (&"ok".into(), &Value::Null), "never verified");
+    let band = bundle.join("bands/9");
+    let kept = fs::read(&band).unwrap();
+    fs::remove_file(&band).unwrap();
+    f.verify(&[], &bundle).expect(1, &["BAND-LOST"]);
+    // What only the volume tells is not seen by a quick look, and not forgotten.
+    let json = f.json(&["--quick"], &bundle);
+    assert_eq!((&json["verdict"], &json["counts"]["damage"]), (&"damage".into(), &0.into()));
+    assert_eq!(json["last"]["verdict"], "damage");
+    let verified = json["last"]["verified"].as_i64().unwrap();
+    let name = "tmbundle_last_verification_timestamp_seconds";
+    assert_eq!(f.metric(&["--quick"], &bundle, name), [verified.to_string()]);
+    assert_eq!(f.metric(&["--quick"], &bundle, "tmbundle_verdict"), ["2"]);
+    f.verify(&["--quick", "-v"], &bundle).expect(1, &["DAMAGE when last verified"]);
+    // Until it is verified again.
+    fs::write(&band, kept).unwrap();
+    f.verify(&[], &bundle).expect(0, &[]);
+    f.verify(&["--quick", "-v"], &bundle).expect(0, &["No damage"]);
+}
+
+#[test]
+fn what_could_not_be_printed_is_told_by_the_next_run() {
+    let f = Fixture::new();
+    let bundle = f.demo("D.sparsebundle");
+    let band = bundle.join("bands/9");
+    // Long enough ago for the clock of the file system to tell another write.
+    let old = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_600_000_000);
+    let dated = |path: &Path| fs::File::open(path).unwrap().set_modified(old).unwrap();
+    fs::read_dir(bundle.join("bands")).unwrap().for_each(|e| dated(&e.unwrap().path()));
+    f.verify(&["--manifest"], &bundle).expect(0, &[]);
+    let mut bytes = fs::read(&band).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&band, bytes).unwrap();
+    dated(&band);
+    // Neither in JSON nor where all is printed at the end; a device that takes nothing.
+    for args in [&["--json"][..], &["-v"]] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tmbundle"));
+        command.args(["verify", "--manifest", "--manifest-read=all"]).args(args).arg(&bundle);
+        if args == ["-v"] {
+            command.arg(f.path("nothing.sparsebundle"));
+        }
+        command.env("XDG_STATE_HOME", f.path("state")).stdout(full);
+        let out = command.output().unwrap();
+        assert!(!out.status.success(), "{out:?}");
+    }
+    // Told until it could be, whatever is read meanwhile.
+    let again = f.verify(&["--manifest", "-v", "--all"], &bundle);
+    assert!(again.out.contains("BAND-REWRITTEN"), "{again:#?}");
+    let last = f.verify(&["--manifest", "-v", "--all"], &bundle);
+    assert!(!last.out.contains("BAND-REWRITTEN"), "{last:#?}");
+}
+
+/// Run as a user who sees no other processes' files.
+fn as_nobody(args: &[&str], bundle: &Path) -> Ran {
+    use std::os::unix::process::CommandExt;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tmbundle"));
+    command.arg("verify").args(args).arg(bundle).uid(65534).gid(65534);
+    command.env("XDG_STATE_HOME", "/nonexistent").env("HOME", "/nonexistent");
+    let out = command.output().unwrap();
+    Ran {
+        code: out.status.code(),
+        out: String::from_utf8_lossy(&out.stdout).into_owned(),
+        err: String::from_utf8_lossy(&out.stderr).into_owned(),
+    }
+}
+
+#[test]
+fn a_fresh_copy_is_not_in_use_to_a_user_who_cannot_see() {
+    let test = "a_fresh_copy_is_not_in_use_to_a_user_who_cannot_see";
+    let f = Fixture::new();
+    let bundle = f.demo("D.sparsebundle");
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(f.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    if !rustix::process::geteuid().is_root() || as_nobody(&["--quick"], &bundle).code != Some(0) {
+        return common::skipped(format_args!("{test}: needs root, and a place that all may read"));
+    }
+    let busy = || as_nobody(&["-v"], &bundle).out.contains("BUNDLE-BUSY");
+    let bands = || fs::read_dir(bundle.join("bands")).unwrap().map(|e| e.unwrap().path());
+    let date = |path: &Path, ago: u64| {
+        let then = std::time::SystemTime::now() - std::time::Duration::from_secs(ago);
+        fs::File::open(path).unwrap().set_modified(then).unwrap();
+    };
+    // As `cp -r` leaves it: all is new.
+    for band in bands() {
+        let bytes = fs::read(&band).unwrap();
+        fs::write(&band, bytes).unwrap();
+    }
+    assert!(!busy(), "a copy");
+    // As a Mac leaves it at work: one band is new.
+    bands().for_each(|band| date(&band, 86_400));
+    assert!(!busy(), "at rest");
+    let one = bundle.join("bands/0");
+    let bytes = fs::read(&one).unwrap();
+    fs::write(&one, bytes).unwrap();
+    assert!(busy(), "being written");
+    // As `cp -a` leaves that: the date was given to the copy.
+    date(&one, 60);
+    assert!(!busy(), "a copy with its dates");
+}
+
+#[test]
+fn a_share_says_how_many_a_wrong_password_kept_shut() {
+    let f = Fixture::new();
+    let share = f.path("share");
+    fs::create_dir(&share).unwrap();
+    fs::rename(f.encrypted("E.sparsebundle"), share.join("E.sparsebundle")).unwrap();
+    fs::rename(f.demo("D.sparsebundle"), share.join("D.sparsebundle")).unwrap();
+    let ran = f.run(&[("TMBUNDLE_PASSWORD", "falsch")], &[], &share);
+    ran.expect(3, &["2 sources:", "1 not opened with the password given (exit code 3)"]);
+}
+
+#[test]
+fn a_file_server_in_a_mount_namespace_of_its_own_is_seen() {
+    let test = "a_file_server_in_a_mount_namespace_of_its_own_is_seen";
+    let f = Fixture::new();
+    let bundle = f.demo("D.sparsebundle");
+    let (elsewhere, server) = (f.path("elsewhere"), f.path("smbd"));
+    fs::create_dir(&elsewhere).unwrap();
+    let tail = ["/usr/bin/tail", "/bin/tail"].into_iter().find(|t| Path::new(t).exists());
+    let Some(tail) = tail.filter(|_| rustix::process::geteuid().is_root()) else {
+        return common::skipped(format_args!("{test}: needs root and tail(1)"));
+    };
+    fs::copy(tail, &server).unwrap();
+    // It sees the bundle under another path than we do.
+    let line = r#"mount --bind "$1" "$2" && exec "$3" -f "$2/bands/0""#;
+    let started = Command::new("unshare")
+        .args(["-m", "sh", "-c", line, "sh"])
+        .args([&bundle, &elsewhere, &server])
+        .stdout(std::process::Stdio::null())
+        .spawn();
+    let Ok(mut child) = started else {
+        return common::skipped(format_args!("{test}: unshare(1) is not installed"));
+    };
+    let held = |child: &std::process::Child| {
+        let fds = fs::read_dir(format!("/proc/{}/fd", child.id())).into_iter().flatten();
+        fds.flatten().any(|fd| fs::read_link(fd.path()).is_ok_and(|to| to.ends_with("bands/0")))
+    };
+    while !held(&child) {
+        if child.try_wait().unwrap().is_some() {
+            return common::skipped(format_args!("{test}: no mount namespace may be made here"));
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let ran = f.verify(&["-v"], &bundle);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    ran.expect(0, &["BUNDLE-BUSY", "smbd holds"]);
 }

@@ -152,9 +152,24 @@ pub fn tmbundle_with(variables: &[(&str, &str)], args: &[&str]) -> Ran {
     }
 }
 
-/// Where the program keeps its state in tests, instead of in the user's home.
+/// Where the program keeps its state in tests, instead of in the user's home: each test has
+/// a place of its own, for what one knows of a bundle is not for another's copy of it.
 pub fn state_home() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("state")
+    static SWEPT: std::sync::Once = std::sync::Once::new();
+    let all = Path::new(env!("CARGO_TARGET_TMPDIR")).join("state");
+    SWEPT.call_once(|| {
+        let day = std::time::Duration::from_secs(86_400);
+        for entry in std::fs::read_dir(&all).into_iter().flatten().flatten() {
+            let age =
+                entry.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
+            if age.is_some_and(|age| age > day) {
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+    });
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("main").replace("::", ".");
+    all.join(format!("{}-{test}", std::process::id()))
 }
 
 /// What a run of the program gave.

@@ -37,7 +37,7 @@ fn open(path: &Path) -> Apfs {
 
 fn open_volume(container: Arc<Container>, oid: u64, passwords: &[&str]) -> Apfs {
     let all = || passwords.iter().map(|p| Secret::new(p.as_bytes().to_vec())).collect();
-    Apfs::open(container, oid, &|_| Ok(all())).unwrap()
+    Apfs::open(container, oid, &|_, wrong| Ok(if wrong == 0 { all() } else { Vec::new() })).unwrap()
 }
 
 /// The image that a manifest tells of, unpacked; and the snapshot it names.
@@ -392,7 +392,8 @@ fn newest(base: &Source, magic: &[u8; 4]) -> (u64, Vec<u8>) {
 fn told(base: &Source, at: u64, bytes: Vec<u8>) -> Vec<(Code, String)> {
     let source: Source = Arc::new(Patched { base: base.clone(), patches: vec![(at, bytes)] });
     let reporter = Collector::default();
-    check::check(&source, &|_| Ok(Vec::new()), &reporter, &tmbundle::report::NoProgress).unwrap();
+    check::check(&source, &|_, _| Ok(Vec::new()), &reporter, &tmbundle::report::NoProgress)
+        .unwrap();
     reporter.into_findings().0.into_iter().map(|f| (f.code, f.message)).collect()
 }
 

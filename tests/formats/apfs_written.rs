@@ -43,7 +43,7 @@ fn differences(name: &str, path: &Path, built: &Built, password: &str) -> Vec<St
     let container = container(path);
     let mut wrong = Vec::new();
     for (volume, &oid) in built.volumes.iter().zip(&container.superblock().volumes) {
-        let secret = |_: &_| Ok(vec![Secret::new(password.as_bytes().to_vec())]);
+        let secret = |_: &_, _| Ok(vec![Secret::new(password.as_bytes().to_vec())]);
         let apfs = Apfs::open(container.clone(), oid, &secret).unwrap();
         let name = format!("{name}, {}", volume.name);
         let live = apfs.live().unwrap();

@@ -7,7 +7,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use tmbundle::Error;
-use tmbundle::extract::{Did, Object, Witness};
+use tmbundle::extract::{Did, NotKept, Object, Witness};
 use tmbundle::fs::Kind;
 use tmbundle::report::present;
 
@@ -142,7 +142,8 @@ impl Witness for Teller {
     fn object(&self, object: &Object<'_>) {
         let told = matches!(object.did, Did::Failed | Did::Fallback | Did::Salvaged)
             || object.doubt.is_some();
-        let renamed = object.not_kept.contains(&tmbundle::extract::NotKept::Name);
+        let names = [NotKept::Name, NotKept::Beside];
+        let renamed = object.not_kept.iter().any(|kind| names.contains(kind));
         // Nearly all: threads do not wait for one another to say nothing.
         if !self.reports && !told && !renamed {
             return;

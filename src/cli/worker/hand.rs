@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use tmbundle::crypt::Secret;
 use tmbundle::disk::Disk;
 use tmbundle::io::{Access, Meter};
-use tmbundle::report::{Progress, Unit};
-use tmbundle::verify::{Leave, Options, Outcome, verify};
+use tmbundle::report::{Code, Progress, Unit};
+use tmbundle::verify::{Options, Outcome, verify};
 use tmbundle::volume::Layout;
 use tmbundle::{Error, Result};
 
@@ -71,9 +71,7 @@ impl Hand {
         });
         let leave = match free {
             Ok(()) => None,
-            Err(Error::Busy(why)) => {
-                Some(Leave { why: format!("{why} is in use"), last: remembered.last() })
-            }
+            Err(Error::Busy(why)) => Some(format!("{why} is in use")),
             Err(e) => return Err(e),
         };
         self.teller.tell(&Message::Begun);
@@ -94,6 +92,7 @@ impl Hand {
             before,
             not_checked: remembered.not_checked(),
             leave,
+            last: remembered.last().filter(|_| skipped || task.quick),
             bad_password,
             weighed: Some(limits::weighed),
         };
@@ -111,15 +110,17 @@ impl Hand {
 
     /// Unlock a source; why the password does not help that was given, if so. The source
     /// stays locked then, and what needs no password can be checked.
-    fn unlock(&self, layout: &mut Layout) -> Result<Option<String>> {
+    fn unlock(&self, layout: &mut Layout) -> Result<Option<(Code, String)>> {
         for wrong in 0..TRIES {
             let asked = Arc::new(Mutex::new(Asked::default()));
             let (teller, note) = (self.teller.clone(), asked.clone());
-            let ask = move |name: &str| {
+            let ask = move |name: &str, wrong_here: u32| {
                 let mut asked = Asked::default();
-                let found = teller.ask(name, wrong, &mut asked);
+                let found = teller.ask(name, wrong.max(wrong_here), &mut asked);
+                let again = asked.again;
                 *note.lock().unwrap_or_else(PoisonError::into_inner) = asked;
-                found
+                // The same once more would not do.
+                if wrong_here > 0 && !again { Ok(Vec::new()) } else { found }
             };
             let unlocked = layout.unlock(Arc::new(ask));
             let asked = std::mem::take(&mut *asked.lock().unwrap_or_else(PoisonError::into_inner));
@@ -127,9 +128,11 @@ impl Hand {
                 Ok(()) => return Ok(None),
                 Err(Error::Interrupted) => return Err(Error::Interrupted),
                 Err(Error::WrongPassword(_)) if asked.again && wrong + 1 < TRIES => {}
-                Err(e @ Error::WrongPassword(_)) => return Ok(Some(e.to_string())),
+                Err(e @ Error::WrongPassword(_)) => {
+                    return Ok(Some((Code::PasswordWrong, e.to_string())));
+                }
                 Err(e) => match asked.failed {
-                    Some(why) => return Ok(Some(why)),
+                    Some(why) => return Ok(Some((Code::PasswordUnread, why))),
                     None => return Err(e),
                 },
             }

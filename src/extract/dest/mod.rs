@@ -18,9 +18,10 @@ pub use metadata::{Handle, NotGiven, Wanted, give, give_folder, give_times};
 pub use partial::{Partial, Replace};
 pub use special::is_unsupported;
 
-use super::failure::{Outcome, refused, refused_io};
+use super::failure::{Failure, Outcome, refused, refused_io};
 use crate::error::{Error, Result};
 use rustix::fs::{FlockOperation, Mode, OFlags};
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -57,13 +58,19 @@ impl Root {
     /// When it cannot be used, or another restore into it is running.
     pub fn open(path: &Path) -> Outcome<Self> {
         let what = || format!("cannot use {}", path.display());
-        std::fs::create_dir_all(path).map_err(|e| refused_io(what(), e))?;
+        std::fs::create_dir_all(path).map_err(|e| match e.kind() {
+            ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
+                let text = format!("{}: it is no folder, or lies in none", what());
+                Failure::Fatal(Error::Invalid(text))
+            }
+            _ => refused_io(what(), e),
+        })?;
         let dir = rustix::fs::open(path, DIR, Mode::empty()).map_err(|e| refused(what(), e))?;
         let locked = rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive);
         // Some file systems do not lock folders; that is no reason not to go on.
         if locked == Err(rustix::io::Errno::AGAIN) {
             let text = format!("{}: another restore into it is running", path.display());
-            return Err(super::failure::Failure::Fatal(Error::Invalid(text)));
+            return Err(Failure::Fatal(Error::Invalid(text)));
         }
         folder::remove_leftovers(&dir);
         let can = Abilities::probe(&dir);

@@ -220,7 +220,10 @@ impl Job<'_> {
         if let (Some(recorded), Some(sum)) = (recorded, sum) {
             let found = sum.finish();
             let text = || damage::wrong_checksum(recorded, found);
-            match self.rule.judge(version.meta.id, found == recorded) {
+            match self
+                .rule
+                .judge(version.meta.id, version.part.agrees(version.meta, recorded, found))
+            {
                 Verdict::Agrees => {}
                 Verdict::Damaged => {
                     return Err(Failure::Source(Error::corrupt("contents", text())));

@@ -63,8 +63,10 @@ impl Job<'_> {
         let mut object = Object::new(&task.path, task.meta.kind, did);
         object.restored_as = changed(&task.path, &task.folder.folder.path().join(name));
         let own = task.path.rsplit('/').next().unwrap_or_default();
-        if own != name {
+        if own != task.name {
             object.not_kept.push(NotKept::Name);
+        } else if own != name {
+            object.not_kept.push(NotKept::Beside);
         }
         object
     }

@@ -319,7 +319,7 @@ impl<'a, W: Write> Archiver<'a, W> {
         if let (Some(recorded), Some(sum)) = (recorded, sum) {
             let found = sum.finish();
             let text = wrong_checksum(recorded, found);
-            match self.rule.judge(item.meta.id, found == recorded) {
+            match self.rule.judge(item.meta.id, item.part.agrees(item.meta, recorded, found)) {
                 Verdict::Agrees => {}
                 Verdict::Damaged => {
                     return Err(Failure::Source(Error::corrupt("contents", text)));

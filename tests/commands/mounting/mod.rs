@@ -23,6 +23,15 @@ pub fn possible(test: &str) -> bool {
     false
 }
 
+/// Whether a program is there; says so if not.
+pub fn has_tool(test: &str, program: &str) -> bool {
+    let there = Command::new(program).arg("--version").output().is_ok();
+    if !there {
+        crate::common::skipped(format_args!("{test}: {program} is not installed"));
+    }
+    there
+}
+
 pub fn run(program: &str, args: &[&dyn AsRef<std::ffi::OsStr>]) -> Output {
     Command::new(program)
         .args(args.iter().map(|a| a.as_ref()))
@@ -172,9 +181,13 @@ pub fn paths(root: &Path) -> BTreeSet<String> {
     found
 }
 
-/// Attributes that the readers behind the manifests could not show.
-pub const LEFT_OUT: &[&str] =
-    &["user.com.apple.TextEncoding", "user.mylargexattr", "user.tmbundle.acl"];
+/// Attributes that the readers behind the manifests could not show, and what we say of zeros.
+pub const LEFT_OUT: &[&str] = &[
+    "user.com.apple.TextEncoding",
+    "user.mylargexattr",
+    "user.tmbundle.acl",
+    "user.tmbundle.doubtful",
+];
 
 pub fn compare(path: &Path, want: &Value) -> Vec<String> {
     let mut wrong = Vec::new();

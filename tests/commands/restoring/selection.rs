@@ -100,7 +100,9 @@ fn what_is_there_is_kept_or_replaced_as_asked() {
     sample.restore(&["--on-conflict", "skip"]).expect(0, &["1 object was left out"]);
     sample.restore(&["--on-conflict", "newer"]).expect(0, &["1 object was left out"]);
     assert_eq!(fs::read(&one).unwrap(), b"mine!");
-    sample.restore(&["--on-conflict", "rename"]).expect(0, &["Restored 1 file"]);
+    let renamed = sample.restore(&["--on-conflict", "rename"]);
+    renamed.expect(0, &["Restored 1 file", "1 object was restored under another name"]);
+    assert!(!renamed.err.contains("does not take"), "{renamed:#?}");
     assert_eq!(fs::read(sample.to().join("a/one (restored).jpg")).unwrap(), b"1");
     // Once more: it is beside already.
     sample.restore(&["--on-conflict", "rename"]).expect(0, &["Restored 0 files"]);

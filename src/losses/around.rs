@@ -1,0 +1,166 @@
+//! Does a file's data go right up to what is absent?
+//!
+//! A Mac leaves out bands of zeros. Zeros that a file rightly has there begin somewhere before
+//! the band and end somewhere behind it, hardly ever just at its borders: where the file
+//! has data up to both of them, a band was lost.
+
+use super::rule::{Facts, OpenView};
+use crate::error::Result;
+use crate::fs::{Extent, FileSystem, NodeId, Stream};
+use crate::io::bytes::{all_zero, to_usize};
+use crate::io::{Presence, ReadAt};
+use std::ops::Range;
+
+/// Bytes that are looked at on either side: a block of HFS+ and APFS.
+const BLOCK: u64 = 4096;
+/// First and largest window in which the next stored byte is looked for.
+const WINDOW: u64 = 64 << 10;
+const MAX_WINDOW: u64 = 1 << 40;
+/// Extents of a file that are gone through for one answer.
+const MAX_EXTENTS: usize = 4096;
+
+/// Looks around what is absent in files; remembers the last answer, which holds for all bands
+/// in a row.
+#[derive(Debug, Default)]
+pub struct Around {
+    last: Option<(NodeId, Stream, Range<u64>, bool)>,
+}
+
+/// What lies next to absent bytes of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beside {
+    Data,
+    Zeros,
+    /// The file begins or ends there.
+    End,
+}
+
+impl Around {
+    /// Let the data around a run decide whether one file's absent bytes are plausible.
+    /// `volume`: its bytes; `absent`: those of the run.
+    pub fn look(
+        &mut self,
+        facts: &mut Facts,
+        view: OpenView<'_>,
+        volume: &dyn ReadAt,
+        absent: &[Range<u64>],
+    ) {
+        let Some((at, node, stream)) = facts.part_of() else { return };
+        let Some(fs) = view(at) else { return };
+        // What cannot be read decides nothing.
+        facts.surrounded = self.asked(&*fs, volume, node, &stream, absent).unwrap_or(false);
+    }
+
+    fn asked(
+        &mut self,
+        fs: &dyn FileSystem,
+        volume: &dyn ReadAt,
+        node: NodeId,
+        stream: &Stream,
+        absent: &[Range<u64>],
+    ) -> Result<bool> {
+        let extents = fs.extents(node, stream)?;
+        let file = File { extents: &extents, volume, len: fs.open(node, stream)?.len() };
+        let Some(first) = file.first_of(absent) else { return Ok(false) };
+        if let Some((n, s, range, answer)) = &self.last
+            && *n == node
+            && s == stream
+            && range.contains(&first)
+        {
+            return Ok(*answer);
+        }
+        let (start, before) = file.before(first)?;
+        let (end, behind) = file.behind(first)?;
+        let whole = before == Beside::End && behind == Beside::End;
+        let answer = !whole && before != Beside::Zeros && behind != Beside::Zeros;
+        self.last = Some((node, stream.clone(), start..end, answer));
+        Ok(answer)
+    }
+}
+
+/// A stream as it lies on the volume.
+struct File<'a> {
+    extents: &'a [Extent],
+    volume: &'a dyn ReadAt,
+    len: u64,
+}
+
+impl File<'_> {
+    /// The first byte of the stream that lies in some ranges of the volume.
+    fn first_of(&self, absent: &[Range<u64>]) -> Option<u64> {
+        let within = |e: &Extent| {
+            let at = e.at?;
+            let end = at.saturating_add(e.length);
+            let starts = absent.iter().filter(|r| r.start < end && at < r.end);
+            starts.map(|r| e.offset + (r.start.max(at) - at)).min()
+        };
+        self.extents.iter().filter_map(within).min().filter(|at| *at < self.len)
+    }
+
+    /// Where the absent bytes around `at` begin, and what lies before them.
+    fn before(&self, at: u64) -> Result<(u64, Beside)> {
+        let mut end = at;
+        let extents = self.extents.iter().rev().skip_while(|e| e.offset > at);
+        for e in extents.take(MAX_EXTENTS) {
+            let Some(first) = e.at else { return Ok((end, Beside::Zeros)) };
+            if e.offset.saturating_add(e.length) < end {
+                return Ok((end, Beside::Zeros));
+            }
+            let mut window = WINDOW;
+            while end > e.offset {
+                let start = end.saturating_sub(window).max(e.offset);
+                let place = |n: u64| first.saturating_add(n - e.offset);
+                let mut stored = None;
+                self.volume.presence(place(start)..place(end), &mut |part, how| {
+                    if matches!(how, Presence::Stored | Presence::Unwritten) {
+                        stored = Some(part);
+                    }
+                })?;
+                if let Some(part) = stored {
+                    let from = part.start.max(part.end.saturating_sub(BLOCK));
+                    let edge = e.offset + (part.end - first);
+                    return Ok((edge, self.is_data(from..part.end)?));
+                }
+                (end, window) = (start, (window * 2).min(MAX_WINDOW));
+            }
+        }
+        Ok((end, if end == 0 { Beside::End } else { Beside::Zeros }))
+    }
+
+    /// Where the absent bytes around `at` end, and what lies behind them.
+    fn behind(&self, at: u64) -> Result<(u64, Beside)> {
+        let mut start = at;
+        let extents = self.extents.iter().skip_while(|e| e.offset.saturating_add(e.length) <= at);
+        for e in extents.take(MAX_EXTENTS) {
+            let limit = e.offset.saturating_add(e.length).min(self.len);
+            let Some(first) = e.at else { return Ok((start, Beside::Zeros)) };
+            if e.offset > start {
+                return Ok((start, Beside::Zeros));
+            }
+            let mut window = WINDOW;
+            while start < limit {
+                let end = start.saturating_add(window).min(limit);
+                let place = |n: u64| first.saturating_add(n - e.offset);
+                let mut stored: Option<Range<u64>> = None;
+                self.volume.presence(place(start)..place(end), &mut |part, how| {
+                    if matches!(how, Presence::Stored | Presence::Unwritten) {
+                        stored.get_or_insert(part);
+                    }
+                })?;
+                if let Some(part) = stored {
+                    let to = part.end.min(part.start.saturating_add(BLOCK));
+                    let edge = e.offset + (part.start - first);
+                    return Ok((edge, self.is_data(part.start..to)?));
+                }
+                (start, window) = (end, (window * 2).min(MAX_WINDOW));
+            }
+        }
+        Ok((start, if start >= self.len { Beside::End } else { Beside::Zeros }))
+    }
+
+    fn is_data(&self, range: Range<u64>) -> Result<Beside> {
+        let len = to_usize((range.end - range.start).min(BLOCK));
+        let bytes = crate::io::read_vec(self.volume, range.start, len)?;
+        Ok(if all_zero(&bytes) { Beside::Zeros } else { Beside::Data })
+    }
+}
