@@ -52,12 +52,24 @@ fn follow(path: &Path, links: &mut u32) -> io::Result<PathBuf> {
     Ok(at)
 }
 
+/// The folder on the way to `path` that is named like a bundle, whether it is there or not.
+///
+/// # Errors
+/// See [`enclosing`].
+pub fn named_like_bundle(path: &Path) -> io::Result<Option<PathBuf>> {
+    let real = destination(path)?;
+    Ok(real.ancestors().find(|folder| is_named(folder)).map(Path::to_owned))
+}
+
+fn is_named(folder: &Path) -> bool {
+    folder.file_name().is_some_and(|name| ends_with(name.as_bytes(), &ENDINGS))
+}
+
 /// By its name, or by what is in it: of a bundle that lost some of its files two are
 /// telling enough, and any one of them alone may be a folder of somebody's.
 fn is_bundle(folder: &Path) -> bool {
     let there = |part: &&&str| folder.join(part).symlink_metadata().is_ok();
-    let named = folder.file_name().is_some_and(|name| ends_with(name.as_bytes(), &ENDINGS));
-    (named && folder.is_dir()) || PARTS.iter().filter(there).count() >= 2
+    (is_named(folder) && folder.is_dir()) || PARTS.iter().filter(there).count() >= 2
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ mod strays_check;
 
 pub use bands::{Bands, Seen};
 pub use check::check;
-pub use enclosing::{destination, enclosing};
+pub use enclosing::{destination, enclosing, named_like_bundle};
 pub use info::{Info, InfoSource};
 pub use listing::{BandListing, Stray, StrayKind};
 pub use plists::{History, HistoryEntry, MachineId, TimeMachinePlists};

@@ -65,6 +65,7 @@ struct PlanCounts {
     bytes: u64,
     there: u64,
     there_bytes: u64,
+    damaged: u64,
     space: u64,
     inodes: u64,
     free: Option<u64>,
@@ -114,6 +115,7 @@ impl PlanCounts {
             bytes: p.bytes,
             there: p.there,
             there_bytes: p.there_bytes,
+            damaged: p.damaged,
             space: p.space,
             inodes: p.objects,
             free: room.map(|r| r.bytes),
@@ -149,17 +151,23 @@ fn write_tar(args: &ExtractArgs, request: &Request<'_>, bars: &Bars) -> anyhow::
     }
     let source = args.source.display().to_string();
     let teller = Teller::new(args.report.as_deref(), &source)?;
-    let report = request.archive(output::stdout(), bars, &teller)?;
+    let archived = request.archive(output::stdout(), bars, &teller).map_err(anyhow::Error::from);
     bars.clear();
+    let report = match archived {
+        Err(e) if output::broken_pipe(&e) => {
+            // What was cut is no archive, whatever the reader thinks of it.
+            output::error("the archive is not whole: its reader went away before its end", None);
+            return Ok(Exit::Failed);
+        }
+        archived => archived?,
+    };
     teller.finish(args.report.as_deref(), &Counts::new(&report.summary))?;
     let (failed, more) = teller.take();
     account::print(&failed, more);
     print_notes(&report, &teller);
     let s = &report.summary;
     let mut line = format!("Archived {} and {}", s.restored(), text::bytes(s.bytes));
-    if s.failed > 0 {
-        line.push_str(&format!("; {} could not be", text::plural(s.failed, "object", "objects")));
-    }
+    line.push_str(&left(s, "devices need --devices; archives hold no sockets"));
     output::note(&line);
     Ok(if s.is_incomplete() { Exit::Findings } else { Exit::Ok })
 }
@@ -183,15 +191,15 @@ fn dry_run(args: &ExtractArgs, request: &Request<'_>, bars: &Bars) -> anyhow::Re
         print_plan(&plan, room.as_ref());
     }
     let fits = room.is_none_or(|room| plan.require(&room).is_ok());
-    Ok(if fits && plan.unreachable() == 0 { Exit::Ok } else { Exit::Findings })
+    Ok(if fits && plan.unreachable() == 0 && plan.damaged == 0 { Exit::Ok } else { Exit::Findings })
 }
 
 fn print_plan(plan: &Plan, room: Option<&Room>) {
     output::note(&format!(
         "Would restore {}, {} and {}: {}",
-        text::plural(plan.files, "file", "files"),
-        text::plural(plan.folders, "folder", "folders"),
-        text::plural(plan.others, "other", "others"),
+        text::plural(plan.files - plan.there, "file", "files"),
+        text::plural(plan.folders - plan.folders_there, "folder", "folders"),
+        text::plural(plan.others - plan.others_there, "other", "others"),
         text::bytes(plan.bytes),
     ));
     if plan.there > 0 {
@@ -216,6 +224,13 @@ fn print_plan(plan: &Plan, room: Option<&Room>) {
     if plan.unreachable() > 0 {
         let n = text::plural(plan.unreachable(), "object", "objects");
         output::note(&format!("  {n} cannot be reached: damage"));
+    }
+    if plan.damaged > 0 {
+        let n = text::plural(plan.damaged, "file has", "files have");
+        output::note(&format!(
+            "  {n} lost bytes and would be left out (--fallback takes another version, --salvage \
+             what can be read)"
+        ));
     }
 }
 
@@ -285,6 +300,19 @@ fn print_notes(report: &Report, teller: &Teller) {
     }
 }
 
+/// What was not restored, as the end of a sentence.
+fn left(s: &Summary, why: &str) -> String {
+    let mut line = String::new();
+    if s.left_out > 0 {
+        let n = text::plural(s.left_out, "object was", "objects were");
+        line.push_str(&format!("; {n} left out as asked ({why})"));
+    }
+    if s.failed > 0 {
+        line.push_str(&format!("; {} could not be", text::plural(s.failed, "object", "objects")));
+    }
+    line
+}
+
 fn print_end(report: &Report, to: &Path) {
     if let (false, Some(ended)) = (report.began, &report.ended) {
         output::note(&format!("error: {ended}"));
@@ -296,13 +324,7 @@ fn print_end(report: &Report, to: &Path) {
     if s.there > 0 {
         line.push_str(&format!("; {} there already", text::plural(s.there, "was", "were")));
     }
-    if s.left_out > 0 {
-        let n = text::plural(s.left_out, "object was", "objects were");
-        line.push_str(&format!("; {n} left out as asked (devices need --devices)"));
-    }
-    if s.failed > 0 {
-        line.push_str(&format!("; {} could not be", text::plural(s.failed, "object", "objects")));
-    }
+    line.push_str(&left(s, "devices need --devices"));
     output::note(&line);
     if let Some(v) = &report.verified {
         output::note(&format!(

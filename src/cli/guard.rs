@@ -5,7 +5,7 @@ use super::args::Command;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use tmbundle::bundle::{destination, enclosing};
+use tmbundle::bundle::{destination, enclosing, named_like_bundle};
 use tmbundle::{Error, Result};
 
 /// An error if what a command is to write lies in a bundle, or is a source.
@@ -41,6 +41,9 @@ pub fn check(command: &Command) -> Result<()> {
     }
     for (what, place) in places {
         refuse(what, place, &sources)?;
+        if what == "--to" {
+            refuse_name(place)?;
+        }
     }
     redirected()
 }
@@ -64,6 +67,19 @@ pub fn refuse(what: &str, place: &Path, sources: &[&Path]) -> Result<()> {
     };
     match sources.iter().find(same) {
         Some(_) => Err(invalid("it is the backup itself, which is only ever read".into())),
+        None => Ok(()),
+    }
+}
+
+/// A folder that would be named like a bundle: the same command again would find a backup in
+/// its way.
+fn refuse_name(to: &Path) -> Result<()> {
+    let invalid = |why: String| Error::Invalid(format!("--to {}: {why}", to.display()));
+    match named_like_bundle(to).map_err(|e| invalid(e.to_string()))? {
+        Some(folder) => Err(invalid(format!(
+            "{} would be taken for a backup: choose another name",
+            folder.display()
+        ))),
         None => Ok(()),
     }
 }

@@ -3,6 +3,8 @@
 use crate::error::{Error, Result};
 use crate::fs::{Kind, Metadata, Time};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Which objects are restored: patterns and dates.
 #[derive(Clone, Default)]
@@ -10,6 +12,8 @@ pub struct Chosen {
     include: Option<GlobSet>,
     exclude: Option<GlobSet>,
     newer_than: Option<Time>,
+    /// Whether anything fitted `include` so far.
+    fitted: Arc<AtomicBool>,
 }
 
 /// What a folder's or file's path comes to.
@@ -32,7 +36,7 @@ impl Chosen {
     pub fn new(include: &[String], exclude: &[String], newer_than: Option<Time>) -> Result<Self> {
         let include = if include.is_empty() { None } else { Some(set(include)?) };
         let exclude = if exclude.is_empty() { None } else { Some(set(exclude)?) };
-        Ok(Self { include, exclude, newer_than })
+        Ok(Self { include, exclude, newer_than, fitted: Arc::default() })
     }
 
     /// Whether everything is restored.
@@ -45,8 +49,7 @@ impl Chosen {
         if self.exclude.as_ref().is_some_and(|set| set.is_match(path)) {
             return Choice::No;
         }
-        let included =
-            included || self.include.as_ref().is_none_or(|include| include.is_match(path));
+        let included = self.includes_below(path, included);
         if meta.kind == Kind::Directory {
             // With a date folders come along with what is in them.
             let whole = included && self.newer_than.is_none();
@@ -58,7 +61,17 @@ impl Chosen {
 
     /// Whether what is below a folder was asked for by it.
     pub fn includes_below(&self, path: &str, included: bool) -> bool {
-        included || self.include.as_ref().is_none_or(|include| include.is_match(path))
+        let Some(include) = self.include.as_ref().filter(|_| !included) else { return true };
+        let fits = include.is_match(path);
+        if fits {
+            self.fitted.store(true, Ordering::Relaxed);
+        }
+        fits
+    }
+
+    /// Whether there were patterns for what is wanted, and none fitted anything so far.
+    pub fn fitted_nothing(&self) -> bool {
+        self.include.is_some() && !self.fitted.load(Ordering::Relaxed)
     }
 }
 

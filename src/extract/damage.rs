@@ -8,75 +8,12 @@ use super::reading::Reading;
 use super::sink::dir::{Job, Task, Worker};
 use super::sink::file::Version;
 use crate::error::{Error, Result};
-use crate::fs::{FileSystem, Metadata, NodeId, Stream};
+use crate::fs::{FileSystem, Metadata, Stream};
 use crate::timemachine::checksum::{self, Cksum};
-use std::collections::HashSet;
 use std::ops::ControlFlow;
-use std::sync::{Mutex, PoisonError};
 
 /// Versions of one file that are looked at.
 const VERSIONS: usize = 64;
-/// Fewer comparisons than this say nothing about the rule (as in `verify`).
-const SAMPLE: usize = 20;
-
-/// Whether Time Machine's checksums are to be believed: if they were meant otherwise
-/// than we know, next to none would agree. Where more agree, a mismatch is damage.
-#[derive(Debug, Default)]
-pub struct Rule(Mutex<Compared>);
-
-#[derive(Debug, Default)]
-struct Compared {
-    agree: usize,
-    /// Files that were refused: they stay so under every other name.
-    refused: HashSet<NodeId>,
-    /// Files that were taken though their checksums disagree.
-    taken: HashSet<NodeId>,
-}
-
-/// What becomes of a file after its checksum was compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// It is what was recorded.
-    Agrees,
-    /// It is damaged.
-    Damaged,
-    /// It disagrees, but so does nearly every other: it is taken, and told.
-    Doubtful,
-}
-
-impl Rule {
-    /// What becomes of a file's contents.
-    pub fn judge(&self, node: NodeId, agrees: bool) -> Verdict {
-        let mut compared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if agrees {
-            compared.agree += 1;
-            return Verdict::Agrees;
-        }
-        if compared.refused.contains(&node) {
-            return Verdict::Damaged;
-        }
-        let differ = compared.refused.len() + compared.taken.len();
-        let all = compared.agree + differ;
-        if all >= SAMPLE && compared.agree.saturating_mul(10) < all {
-            compared.taken.insert(node);
-            return Verdict::Doubtful;
-        }
-        compared.refused.insert(node);
-        Verdict::Damaged
-    }
-
-    /// What is said of a further name of a file that was taken though its checksum disagrees.
-    pub fn doubt(&self, node: NodeId) -> Option<String> {
-        let compared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let text = "its checksum is not what Time Machine recorded";
-        compared.taken.contains(&node).then(|| text.to_owned())
-    }
-
-    /// Whether files were taken though their checksums disagree.
-    pub fn gave_up(&self) -> bool {
-        !self.0.lock().unwrap_or_else(PoisonError::into_inner).taken.is_empty()
-    }
-}
 
 /// What is said of a file whose checksum is not the recorded one.
 pub fn wrong_checksum(recorded: u32, found: u32) -> String {
@@ -129,6 +66,7 @@ impl Job<'_> {
                 name: version.name,
                 replace: version.replace,
                 salvage: false,
+                instead: Some(label),
             };
             match self.write(worker, task, &other) {
                 Ok(written) => {

@@ -21,6 +21,7 @@ mod names;
 mod options;
 mod plan;
 mod reading;
+mod rule;
 mod sink;
 mod source;
 mod versions;
@@ -34,6 +35,7 @@ pub use damage::{recorded as recorded_checksum, wrong_checksum};
 pub use dest::Room;
 pub use names::safe_name;
 pub use options::{Fallback, MacMetadata, OnConflict, Options, Owners, XattrNames};
+use plan::Look;
 pub use plan::Plan;
 pub use reading::Reading;
 pub use versions::{Snapshots, Versions};
@@ -147,14 +149,23 @@ impl Request<'_> {
     /// What it comes to, without writing anything.
     ///
     /// # Errors
-    /// On interruption.
+    /// On interruption; [`Error::NotFound`] if nothing fits the patterns.
     pub fn plan(&self, to: Option<&Path>, progress: &dyn Progress) -> Result<(Plan, Option<Room>)> {
+        self.plan_looking(to, Look::ForDamage, progress)
+    }
+
+    fn plan_looking(
+        &self,
+        to: Option<&Path>,
+        look: Look,
+        progress: &dyn Progress,
+    ) -> Result<(Plan, Option<Room>)> {
         let room = to.map(dest::room).transpose()?;
         let there = to.and_then(Root::look).filter(|root| !root.is_empty());
         let block = room.map_or(1, |r| r.block);
         let naming = Naming::default();
-        let plan =
-            plan::plan(&self.parts, &self.options.chosen, naming, there.as_ref(), block, progress)?;
+        let chosen = &self.options.chosen;
+        let plan = plan::plan(&self.parts, chosen, naming, there.as_ref(), block, look, progress)?;
         Ok((plan, room))
     }
 
@@ -170,7 +181,7 @@ impl Request<'_> {
         progress: &dyn Progress,
         witness: &dyn Witness,
     ) -> Result<Report> {
-        let (plan, room) = self.plan(Some(to), progress)?;
+        let (plan, room) = self.plan_looking(Some(to), Look::Plain, progress)?;
         if let Some(room) = &room
             && !self.options.force
             && let Err(e) = plan.require(room)
@@ -219,11 +230,11 @@ impl Request<'_> {
         progress: &dyn Progress,
         witness: &dyn Witness,
     ) -> Result<Report> {
-        let (plan, _) = self.plan(None, progress)?;
+        let (plan, _) = self.plan_looking(None, Look::Plain, progress)?;
         let account = Account::new(witness);
         progress.phase("archiving", plan.bytes, Unit::Bytes);
         let mut archiver =
-            sink::tar::Archiver::new(out, &self.options, &account, progress, &plan.linked);
+            sink::tar::Archiver::new(out, &self.parts, &self.options, &account, progress, &plan);
         let naming =
             Naming { sidecars: mac::may_have_sidecars(self.options.mac), ..Naming::default() };
         walk::walk(&self.parts, &self.options.chosen, naming, &mut archiver)?;

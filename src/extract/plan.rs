@@ -3,9 +3,11 @@
 use super::Part;
 use super::chosen::Chosen;
 use super::dest::{Abilities, Folder, Made, Room, Root};
+use super::rule::Draw;
 use super::walk::{Item, Naming, Traveller, walk};
 use crate::error::{Error, Result};
-use crate::fs::{Kind, Metadata, NodeId};
+use crate::fs::{Kind, Metadata, NodeId, Stream};
+use crate::losses::{Recorded, Standing, recorded};
 use crate::report::words::{bytes, count};
 use crate::report::{Progress, Unit};
 use std::collections::{HashMap, HashSet};
@@ -25,6 +27,13 @@ pub struct Plan {
     pub there: u64,
     /// Bytes of these.
     pub there_bytes: u64,
+    /// Folders that are there already.
+    pub folders_there: u64,
+    /// Of `others`, what is there already.
+    pub others_there: u64,
+    /// Files with lost bytes, as far as that can be told without reading them; only looked
+    /// for where nothing is to be written.
+    pub damaged: u64,
     /// Objects that damage hides.
     pub(super) unreachable: u64,
     /// Bytes that the destination will need, in its blocks.
@@ -33,6 +42,8 @@ pub struct Plan {
     pub objects: u64,
     /// Files of which more than one name is wanted.
     pub(super) linked: HashSet<(usize, NodeId)>,
+    /// Files by which it is judged whether checksums are to be believed, drawn from all.
+    pub(super) sample: Vec<(usize, NodeId)>,
     /// Of these, where a name is at the destination already.
     pub(super) made: HashMap<(usize, NodeId), Made>,
 }
@@ -81,6 +92,7 @@ pub fn plan(
     naming: Naming,
     there: Option<&Root>,
     block: u64,
+    look: Look,
     progress: &dyn Progress,
 ) -> Result<Plan> {
     progress.phase("planning", 0, Unit::Items);
@@ -91,12 +103,27 @@ pub fn plan(
         default: Abilities::default(),
         there,
         block: block.max(1),
+        look,
+        drawn: Draw::default(),
         progress,
     };
     walk(parts, chosen, naming, &mut planner)?;
+    planner.plan.sample = planner.drawn.files();
+    if planner.plan.total() == 0 && chosen.fitted_nothing() {
+        return Err(Error::NotFound("nothing fits --include".into()));
+    }
     let Plan { linked, made, .. } = &mut planner.plan;
     made.retain(|key, _| linked.contains(key));
     Ok(planner.plan)
+}
+
+/// How closely everything is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// As what is to be restored will be found damaged then.
+    Plain,
+    /// Files are asked whether bytes of theirs are lost.
+    ForDamage,
 }
 
 struct Planner<'a> {
@@ -107,6 +134,8 @@ struct Planner<'a> {
     default: Abilities,
     there: Option<&'a Root>,
     block: u64,
+    look: Look,
+    drawn: Draw,
     progress: &'a dyn Progress,
 }
 
@@ -120,9 +149,10 @@ impl Planner<'_> {
         let can = self.there.map_or(&self.default, |r| &r.can);
         let Ok(Some(found)) = folder.find(item.name) else { return false };
         let modified = item.meta.times.modified.unwrap_or_default();
+        let file = item.meta.kind == Kind::File;
         let there = found.kind == Some(item.meta.kind)
-            && found.size == item.meta.size
-            && can.same_time(modified, found.modified);
+            && (!file || found.size == item.meta.size && can.same_time(modified, found.modified))
+            && !(file && folder.is_doubtful(item.name));
         if there && item.meta.links > 1 {
             let made = Made { path: folder.path().join(item.name), identity: found.identity };
             self.plan.made.entry((item.number, item.meta.id)).or_insert(made);
@@ -154,6 +184,9 @@ impl Planner<'_> {
         if self.is_again(item) {
             return;
         }
+        if self.look == Look::ForDamage && is_lost(item) {
+            self.plan.damaged += 1;
+        }
         self.plan.objects += 1;
         self.plan.bytes = self.plan.bytes.saturating_add(meta.size);
         // What is allocated counts the resource fork, too.
@@ -173,6 +206,8 @@ impl Traveller for Planner<'_> {
         if there.is_none() {
             self.plan.objects += 1;
             self.plan.space = self.plan.space.saturating_add(self.block);
+        } else {
+            self.plan.folders_there += 1;
         }
         self.stack.push(there);
         Ok(true)
@@ -182,10 +217,14 @@ impl Traveller for Planner<'_> {
         self.progress.advance(1);
         if item.meta.kind == Kind::File {
             self.plan.files += 1;
+            self.drawn.see(item);
             self.contents(item);
         } else {
             self.plan.others += 1;
-            self.plan.objects += 1;
+            match self.is_there(item) {
+                true => self.plan.others_there += 1,
+                false => self.plan.objects += 1,
+            }
         }
         Ok(())
     }
@@ -197,5 +236,20 @@ impl Traveller for Planner<'_> {
 
     fn unreachable(&mut self, _: &str, _: Option<Kind>, _: &Error) {
         self.plan.unreachable += 1;
+    }
+}
+
+/// Whether bytes of a file are known to be lost.
+fn is_lost(item: &Item<'_>) -> bool {
+    let Some(guard) = &item.part.from.guard else { return false };
+    let Ok(stream) = guard.open(item.meta.id, &Stream::Data) else { return true };
+    match stream.standing(0..item.meta.size) {
+        Ok(Standing::Stored | Standing::Free) => false,
+        // Its checksum decides, as it will when the file is read.
+        Ok(Standing::Doubtful) => !matches!(
+            recorded(&*item.part.from.fs, item.meta.id, &*stream),
+            Ok(Recorded::None | Recorded::Fits)
+        ),
+        Ok(Standing::Lost) | Err(_) => true,
     }
 }

@@ -85,6 +85,22 @@ fn no_command_writes_into_any_bundle() {
     assert!(everything(at) == before, "something was changed");
 }
 
+/// Otherwise the same command could not go on: its own folder would be in its way.
+#[test]
+fn a_restore_makes_no_folder_that_is_named_like_a_bundle() {
+    let dir = tempfile::tempdir().unwrap();
+    let demo = common::demo();
+    for to in ["x.sparsebundle", "x.Demo.sparsebundle/y", "x.backupbundle"] {
+        let args = ["extract", demo.to_str().unwrap(), "latest:/Macintosh HD/etc", "--to", to];
+        for _ in 0..2 {
+            let (code, said) = run(dir.path(), &args);
+            assert_eq!(code, Some(2), "{said}");
+            assert!(said.contains("choose another name"), "{said}");
+        }
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
 #[test]
 fn a_backup_in_one_file_is_not_written_over() {
     let dir = tempfile::tempdir().unwrap();

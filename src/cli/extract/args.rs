@@ -14,7 +14,8 @@ use std::path::PathBuf;
 /// names, attributes) never costs the contents: it is counted and told.
 ///
 /// Exit codes: 0 everything was restored; 1 something was left behind, which is told;
-/// 2 usage; 3 the source could not be read at all; 130 interrupted.
+/// 2 usage, or there is nothing of what was asked for; 3 the source could not be read at
+/// all, or the reader of an archive went away before its end; 130 interrupted.
 #[derive(Args)]
 pub struct ExtractArgs {
     /// Bundle, disk image or block device

@@ -31,7 +31,9 @@ pub struct Folder {
 pub enum Finish {
     /// It was made by a restore: give it everything.
     All,
-    /// It was finished before: give it its times again.
+    /// It was finished before: give it all that was asked for this time.
+    Again,
+    /// It may have been finished before: give it its times again.
     Times,
     /// It is somebody else's: leave it as it is.
     Nothing,
@@ -50,6 +52,8 @@ pub struct Found {
     pub identity: (u64, u64),
     /// Permission bits.
     pub mode: u32,
+    /// User and group.
+    pub owner: (u32, u32),
 }
 
 impl Found {
@@ -63,6 +67,7 @@ impl Found {
             },
             identity: (stat.st_dev, stat.st_ino),
             mode: stat.st_mode & 0o7777,
+            owner: (stat.st_uid, stat.st_gid),
         }
     }
 }
@@ -189,7 +194,9 @@ fn how_to_finish(stat: &Stat, wanted: &Wanted, can: &Abilities, made: bool) -> F
     let ours = stat.st_mode & 0o7777 == UNFINISHED || (made && !can.modes);
     if own && ours {
         Finish::All
-    } else if can.same_time(wanted.modified, Found::of(stat).modified) || !can.modes {
+    } else if can.same_time(wanted.modified, Found::of(stat).modified) && can.modes {
+        Finish::Again
+    } else if !can.modes {
         Finish::Times
     } else {
         Finish::Nothing

@@ -5,6 +5,7 @@
 //! destination may have put something else there meanwhile.
 
 mod abilities;
+mod again;
 mod folder;
 mod links;
 mod metadata;
@@ -12,6 +13,7 @@ mod partial;
 mod special;
 
 pub use abilities::{Abilities, NameRules, has, lacks};
+pub use again::set_again;
 pub use folder::{Finish, Folder, Found};
 pub use links::Made;
 pub use metadata::{Handle, NotGiven, Wanted, give, give_folder, give_times};
@@ -31,6 +33,8 @@ const DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXE
 pub const TEMPORARY: &str = ".tmbundle-";
 /// End of the names of files that are not finished.
 const PARTIAL: &str = ".partial";
+/// Attribute of a file that was restored though its bytes may not be right: why.
+pub const DOUBT: &str = "user.tmbundle.doubt";
 
 /// The folder that everything goes into.
 pub struct Root {

@@ -8,11 +8,11 @@ use super::queue::{BATCH, Queue};
 use crate::error::{Error, Result};
 use crate::extract::Part;
 use crate::extract::account::{Account, Did, NotKept, Object};
-use crate::extract::damage::Rule;
 use crate::extract::dest::{Finish, Folder, Made, NotGiven, Root, Wanted, give_folder, give_times};
 use crate::extract::failure::{Failure, Outcome};
 use crate::extract::options::Options;
 use crate::extract::plan::Plan;
+use crate::extract::rule::Rule;
 use crate::extract::source::Reader;
 use crate::extract::walk::{Item, Traveller};
 use crate::fs::{Kind, Metadata, NodeId, Stream};
@@ -35,7 +35,7 @@ pub struct Job<'a> {
     pub account: &'a Account<'a>,
     pub progress: &'a dyn Progress,
     pub queue: Queue<Task>,
-    pub rule: Rule,
+    pub rule: Rule<'a>,
     pub clones: Mutex<HashMap<[u8; 32], Made>>,
     stop: AtomicBool,
     fatal: Mutex<Option<Failure>>,
@@ -124,7 +124,7 @@ impl<'a> Job<'a> {
             account,
             progress,
             queue: Queue::default(),
-            rule: Rule::default(),
+            rule: Rule::new(parts, &plan.sample),
             clones: Mutex::default(),
             stop: AtomicBool::new(false),
             fatal: Mutex::new(None),
@@ -287,7 +287,7 @@ impl<'a> Job<'a> {
         let mut not_kept = Vec::new();
         let can = &self.root.can;
         match open.folder.finish {
-            Finish::All => {
+            Finish::All | Finish::Again => {
                 if let Some(parent) = &open.parent {
                     self.folder_attributes(open, parent, (*part, meta), &mut not_kept);
                 }

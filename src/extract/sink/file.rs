@@ -5,13 +5,14 @@ use super::object::Way;
 use crate::error::Error;
 use crate::extract::Part;
 use crate::extract::account::{Did, NotKept, Object};
-use crate::extract::damage::{self, Verdict};
-use crate::extract::dest::{Made, Partial, Replace};
+use crate::extract::damage;
+use crate::extract::dest::{DOUBT, Made, Partial, Replace};
 use crate::extract::failure::{Failure, Outcome};
 use crate::extract::mac::{self, MacData};
 use crate::extract::options::MacMetadata;
+use crate::extract::rule::Verdict;
 use crate::extract::source::Pieces;
-use crate::fs::{Metadata, Stream};
+use crate::fs::{Metadata, Stream, Time};
 use crate::io::ReadAt;
 use crate::timemachine::checksum::{self, Cksum};
 use std::ops::Range;
@@ -58,6 +59,8 @@ pub struct Version<'a> {
     pub replace: Replace,
     /// Whether what cannot be read is left out of it instead of failing.
     pub salvage: bool,
+    /// The snapshot of it, if it is written instead of the one that was asked for.
+    pub instead: Option<&'a str>,
 }
 
 impl Job<'_> {
@@ -75,15 +78,19 @@ impl Job<'_> {
         })?;
         let (name, replace) = match way {
             Way::Done(did) => {
+                self.progress.advance(task.meta.size);
+                let mut object = self.told(task, did, &task.name);
                 if did == Did::There {
                     self.remember_there(task)?;
+                    self.again(part, task, &mut object)?;
                 }
-                self.progress.advance(task.meta.size);
-                return Ok(self.told(task, did, &task.name));
+                return Ok(object);
             }
+            Way::Beside(name) => return Ok(self.told(task, Did::There, &name)),
             Way::Go(name, replace) => (name, replace),
         };
-        let version = Version { part, meta: &task.meta, name: &name, replace, salvage: false };
+        let version =
+            Version { part, meta: &task.meta, name: &name, replace, salvage: false, instead: None };
         match self.write(worker, task, &version) {
             Ok(written) => {
                 let mut object = self.told(task, Did::Restored, &name);
@@ -158,6 +165,10 @@ impl Job<'_> {
                 &mut written,
             )?;
         }
+        if let Some(doubt) = opened.doubt() {
+            written.doubt = Some(damage::zeros(&doubt));
+        }
+        let marked = self.mark(&partial, version, &written);
         if let Some(data) = data
             && self.options.mac != MacMetadata::None
         {
@@ -166,8 +177,11 @@ impl Job<'_> {
         }
         let wants_identity = task.names.is_some() || key.is_some();
         let identity = if wants_identity { partial.identity() } else { None };
-        if let Some(doubt) = opened.doubt() {
-            written.doubt = Some(damage::zeros(&doubt));
+        let mut wanted = wanted;
+        if !marked {
+            // Where it cannot be marked, its time says that it is not what was backed up.
+            wanted.modified = now();
+            written.not_kept.push(NotKept::Times);
         }
         let not = partial.finish(&wanted, &self.root.can, version.replace)?;
         note(&not, &mut written.not_kept);
@@ -185,6 +199,20 @@ impl Job<'_> {
             }
         }
         Ok(written)
+    }
+
+    /// Mark a file whose bytes may not be right, so that no later run takes it for restored.
+    /// `false` where the destination keeps no mark.
+    fn mark(&self, partial: &Partial<'_>, version: &Version<'_>, written: &Written) -> bool {
+        if version.salvage {
+            return true;
+        }
+        let why = match (version.instead, &written.doubt) {
+            (_, Some(doubt)) => doubt.clone(),
+            (Some(snapshot), None) => format!("from {snapshot}"),
+            (None, None) => return true,
+        };
+        partial.set_xattr(DOUBT, why.as_bytes()).is_ok()
     }
 
     fn mac_data(
@@ -291,6 +319,12 @@ pub struct Written {
     pub missing: Vec<Range<u64>>,
     /// Why its bytes may not be right.
     pub doubt: Option<String>,
+}
+
+fn now() -> Time {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let since = since.unwrap_or_default();
+    Time { seconds: i64::try_from(since.as_secs()).unwrap_or(0), nanoseconds: since.subsec_nanos() }
 }
 
 fn recorded(data: Option<&MacData>) -> Option<u32> {

@@ -1,5 +1,6 @@
 //! Where a restore goes: a folder, or one stream.
 
+mod again;
 pub mod dir;
 pub mod file;
 mod object;

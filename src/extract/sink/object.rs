@@ -4,7 +4,7 @@ use super::dir::{First, Job, Task, Worker, changed, note};
 use crate::error::Error;
 use crate::extract::Part;
 use crate::extract::account::{Did, NotKept, Object};
-use crate::extract::dest::{Folder, Found, Made, Replace, is_unsupported};
+use crate::extract::dest::{Folder, Found, Made, Replace, Wanted, is_unsupported};
 use crate::extract::failure::{Failure, Outcome};
 use crate::extract::mac::{self, MacData};
 use crate::extract::options::{MacMetadata, OnConflict};
@@ -19,6 +19,8 @@ pub enum Way {
     Go(String, Replace),
     /// That is all.
     Done(Did),
+    /// It is there already under this name, beside something else.
+    Beside(String),
 }
 
 impl Job<'_> {
@@ -52,6 +54,12 @@ impl Job<'_> {
         match self.root.link(&made, folder, &task.name, &self.root.can) {
             Ok(true) => Ok(Some(self.told(task, Did::Restored, &task.name))),
             Ok(false) => Ok(None),
+            // A name of what was replaced just now, as its bytes were not sure.
+            Err(Failure::There(_)) if folder.is_doubtful(&task.name) => {
+                folder.remove(&task.name)?;
+                let linked = self.root.link(&made, folder, &task.name, &self.root.can)?;
+                Ok(linked.then(|| self.told(task, Did::Restored, &task.name)))
+            }
             // It may be a copy of an earlier run, or in the way: as with any file.
             Err(Failure::There(_)) => Ok(None),
             Err(e) => Err(e),
@@ -83,6 +91,10 @@ impl Job<'_> {
         let may_be = found.kind == Some(task.meta.kind)
             || (task.meta.kind == Kind::Symlink && found.kind == Some(Kind::File));
         if may_be && same(&found)? {
+            if found.kind == Some(Kind::File) && folder.is_doubtful(name) {
+                // An earlier run was not sure of its bytes: perhaps they are right now.
+                return go(Replace::Yes);
+            }
             return Ok(Way::Done(Did::There));
         }
         let at = self.root.say(&folder.path().join(name));
@@ -115,7 +127,7 @@ impl Job<'_> {
             match folder.find(&name)? {
                 None => return Ok(Way::Go(name, Replace::No)),
                 Some(found) if self.same_stat(&task.meta, &found) => {
-                    return Ok(Way::Done(Did::There));
+                    return Ok(Way::Beside(name));
                 }
                 Some(_) => {}
             }
@@ -154,6 +166,7 @@ impl Job<'_> {
                 }
                 return Ok(self.told(task, did, &task.name));
             }
+            Way::Beside(name) => return Ok(self.told(task, Did::There, &name)),
             Way::Go(name, replace) => (name, replace),
         };
         if replace == Replace::Yes {
@@ -186,12 +199,15 @@ impl Job<'_> {
         let number = meta.device.map_or((0, 0), |d| (d.major, d.minor));
         let (name, replace) = match self.way(task, &mut |_| Ok(true))? {
             Way::Done(did) => {
-                let unfinished = folder.find(&task.name)?.is_some_and(|f| f.mode == 0);
+                let owned = |f: &Found| wanted.owner.is_none_or(|owner| owner == f.owner);
+                let unfinished =
+                    folder.find(&task.name)?.is_some_and(|f| f.mode != wanted.mode || !owned(&f));
                 if did == Did::There && unfinished {
                     folder.finish_special(&task.name, meta.kind, number, &wanted, can)?;
                 }
                 return Ok(self.told(task, did, &task.name));
             }
+            Way::Beside(name) => return Ok(self.told(task, Did::There, &name)),
             Way::Go(name, replace) => (name, replace),
         };
         if replace == Replace::Yes {
@@ -267,6 +283,16 @@ impl Job<'_> {
         Ok(())
     }
 
+    /// Whether what is there is the AppleDouble file of an earlier run.
+    fn is_sidecar(&self, found: &Found, size: u64, wanted: &Wanted) -> bool {
+        let can = &self.root.can;
+        found.kind == Some(Kind::File)
+            && found.size == size
+            && can.same_time(wanted.modified, found.modified)
+            && (!can.modes || found.mode == wanted.mode)
+            && wanted.owner.is_none_or(|owner| owner == found.owner)
+    }
+
     /// Write an AppleDouble file. `false` where the format cannot say it.
     fn sidecar(
         &self,
@@ -282,6 +308,13 @@ impl Job<'_> {
         }
         let mut wanted = self.wanted(meta);
         wanted.mode &= 0o666;
+        let size =
+            crate::io::bytes::to_u64(header.len()) + data.fork.as_ref().map_or(0, |f| f.len());
+        if folder.may_hold(&beside, &self.root.can)
+            && folder.find(&beside)?.is_some_and(|f| self.is_sidecar(&f, size, &wanted))
+        {
+            return Ok(true);
+        }
         let partial = folder.create(&beside, &wanted)?;
         partial.write(&header, 0)?;
         if let Some(fork) = &data.fork {

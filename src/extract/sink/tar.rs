@@ -6,11 +6,14 @@
 
 use super::pax::{decimal, put_cut, record, sparse_map};
 use crate::error::{Error, Result};
+use crate::extract::Part;
 use crate::extract::account::{Account, Did, NotKept, Object};
-use crate::extract::damage::{Rule, Verdict, wrong_checksum, zeros};
+use crate::extract::damage::{wrong_checksum, zeros};
 use crate::extract::failure::{Failure, Outcome};
 use crate::extract::mac::{self, MacData};
 use crate::extract::options::{MacMetadata, Options};
+use crate::extract::plan::Plan;
+use crate::extract::rule::{Rule, Verdict};
 use crate::extract::source::{Pieces, Reader};
 use crate::extract::walk::{Item, Traveller};
 use crate::fs::{Kind, Metadata, NodeId, Stream, Time};
@@ -43,7 +46,7 @@ pub struct Archiver<'a, W: Write> {
     first: HashMap<(usize, NodeId), String>,
     reader: Reader,
     /// Whether checksums are believed.
-    pub rule: Rule,
+    pub rule: Rule<'a>,
     /// Paths in the archive of the folders on the way.
     at: Vec<String>,
 }
@@ -59,23 +62,24 @@ struct Entry<'a> {
 }
 
 impl<'a, W: Write> Archiver<'a, W> {
-    /// To `out`; `linked`: files of which more than one name is wanted.
+    /// To `out`, what was planned of these parts.
     pub fn new(
         out: W,
+        parts: &'a [Part<'a>],
         options: &'a Options,
         account: &'a Account<'a>,
         progress: &'a dyn Progress,
-        linked: &'a std::collections::HashSet<(usize, NodeId)>,
+        plan: &'a Plan,
     ) -> Self {
         Self {
             out,
             options,
             account,
             progress,
-            linked,
+            linked: &plan.linked,
             first: HashMap::new(),
             reader: Reader::default(),
-            rule: Rule::default(),
+            rule: Rule::new(parts, &plan.sample),
             at: Vec::new(),
         }
     }

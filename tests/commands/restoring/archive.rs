@@ -112,6 +112,44 @@ fn several_names_are_links_and_apple_double_entries_come_first() {
     assert!(!names.is_empty());
 }
 
+/// An archive whose reader went away is no archive.
+#[test]
+fn a_reader_that_goes_away_is_an_error() {
+    let sample = Sample::new(|v| {
+        let root = v.root();
+        v.file(root, "large", Content::Bytes(noise(1, 4 << 20)), Meta::file().dated(START));
+    });
+    let mut ran = Command::new(env!("CARGO_BIN_EXE_tmbundle"))
+        .args(["extract", &sample.image(), "volume:/", "--tar"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(ran.stdout.take());
+    let out = ran.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(3), "{said}");
+    assert!(said.contains("not whole"), "{said}");
+}
+
+#[test]
+fn what_an_archive_leaves_out_is_counted() {
+    let sample = Sample::new(|v| {
+        let root = v.root();
+        for (name, mode) in [("null", 0o020_666), ("disk", 0o060_660), ("socket", 0o140_777)] {
+            let mut meta = Meta::file().dated(START);
+            meta.mode = mode;
+            v.special(root, name, 1 << 24 | 3, meta);
+        }
+    });
+    let tar = |options: &[&str]| {
+        let image = sample.image();
+        crate::common::tmbundle(&[&["extract", &image, "volume:/", "--tar"], options].concat())
+    };
+    tar(&[]).expect(0, &["3 objects were left out", "--devices", "archives hold no sockets"]);
+    tar(&["--devices"]).expect(0, &["1 object was left out"]);
+}
+
 #[test]
 fn an_archive_does_not_go_with_a_folder() {
     let sample = sample();

@@ -106,7 +106,10 @@ fn smbd_shows_a_mac_what_was_restored() {
     let patience = Instant::now() + Duration::from_secs(20);
     while smbd.get("samba", "full", dir).is_none() {
         if Instant::now() > patience {
-            return crate::common::skipped(format_args!("{test}: smbd does not work here"));
+            let log = fs::read_to_string(dir.join("private/log")).unwrap_or_default();
+            let module = log.contains("Error loading module");
+            let why = if module { "lacks modules (samba-vfs-modules)" } else { "does not work" };
+            return crate::common::skipped(format_args!("{test}: smbd {why} here"));
         }
         std::thread::sleep(Duration::from_millis(200));
     }

@@ -4,6 +4,7 @@ use super::{START, Sample, json};
 use crate::common::{self, tmbundle};
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use tools::hfs::Meta;
 
@@ -47,6 +48,15 @@ fn patterns_choose() {
     assert_eq!(with("3", &["--exclude", "b", "--exclude", "emp*"]), ["a", "a/one.jpg"]);
     assert_eq!(with("4", &["--include", "b", "--exclude", "*.txt"]), ["a", "a/b", "a/b/two.jpg"]);
     assert_eq!(with("5", &["--newer-than", "2019-11-02T09:40Z"]), ["a", "a/b", "a/b/three.txt"]);
+    for how in [&[][..], &["--dry-run"]] {
+        let options = [&["--include", "*.jpeg", "--include", "c/**"], how].concat();
+        sample.restore(&options).expect(2, &["nothing fits --include"]);
+    }
+    assert!(!sample.to().exists());
+    let tar = ["extract", &sample.image(), "volume:/", "--tar", "--include", "*.jpeg"];
+    tmbundle(&tar).expect(2, &["nothing fits --include"]);
+    // That nothing is new is no mistake.
+    sample.restore(&["--include", "*.jpg", "--newer-than", "2024-01-01"]).expect(0, &["0 files"]);
     let bad = sample.restore(&["--include", "[a"]);
     bad.expect(2, &["'[a'"]);
 }
@@ -135,6 +145,63 @@ fn a_dry_run_counts_and_writes_nothing() {
     sample.restore(&[]).expect(0, &[]);
     let plan = json(&sample.restore(&["--dry-run", "--json"]))["plan"].clone();
     assert_eq!((&plan["there"], &plan["space"]), (&3.into(), &0.into()));
+}
+
+#[test]
+fn a_dry_run_after_a_restore_has_nothing_left() {
+    let sample = Sample::new(|v| {
+        let root = v.root();
+        let dir = v.mkdir(root, "dir", Meta::dir().dated(START));
+        v.file(dir, "file", "1", Meta::file().dated(START));
+        v.symlink(dir, "link", "file", Meta::file().dated(START));
+    });
+    sample.restore(&["--dry-run"]).expect(0, &["Would restore 1 file, 1 folder and 1 other"]);
+    sample.restore(&[]).expect(0, &[]);
+    let ran = sample.restore(&["--dry-run"]);
+    ran.expect(0, &["Would restore 0 files, 0 folders and 0 others", "needs 0 bytes and 0 inodes"]);
+}
+
+/// A second run with other wishes: what is there gets what is asked for now.
+#[test]
+fn metadata_are_set_again_where_they_differ() {
+    let sample = Sample::new(|v| {
+        let root = v.root();
+        let dir = v.mkdir(root, "dir", Meta::dir().dated(START));
+        let file = v.file(dir, "file", "1", Meta::file().dated(START));
+        v.set_xattr(file, "com.example.note", "hello");
+        v.set_xattr(dir, "com.example.note", "dir");
+    });
+    let to = sample.to();
+    let (dir, file) = (to.join("dir"), to.join("dir/file"));
+    sample.restore(&["--mac-metadata", "none"]).expect(0, &[]);
+    let mode = fs::metadata(&file).unwrap().mode();
+    for path in [&dir, &file] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o711)).unwrap();
+    }
+    sample.restore(&[]).expect(0, &["Restored 0 files, 0 folders"]);
+    assert_eq!(fs::metadata(&file).unwrap().mode(), mode);
+    assert_ne!(fs::metadata(&dir).unwrap().mode() & 0o777, 0o711);
+    assert_eq!(fs::metadata(&dir).unwrap().mtime(), START);
+    let mut value = [0; 16];
+    match rustix::fs::getxattr(&file, "user.com.example.note", &mut value[..]) {
+        Ok(n) => assert_eq!(&value[..n], b"hello"),
+        Err(_) => common::skipped("metadata_are_set_again_where_they_differ: no attributes here"),
+    }
+    sample.restore(&["--mac-metadata", "appledouble"]).expect(0, &["Restored 0 files"]);
+    assert!(fs::read(to.join("dir/._file")).unwrap().windows(5).any(|w| w == b"hello"));
+    if rustix::process::geteuid().is_root() {
+        for owner in ["1234:1235", "4321"] {
+            sample.restore(&["--owner", owner]).expect(0, &["Restored 0 files"]);
+            let user: u32 = owner.split(':').next().unwrap().parse().unwrap();
+            assert_eq!(fs::metadata(&file).unwrap().uid(), user);
+            assert_eq!(fs::metadata(&dir).unwrap().uid(), user);
+        }
+    }
+    // Another name of a file may be anybody's.
+    fs::hard_link(&file, sample.dir.path().join("mine")).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    sample.restore(&["--no-owners"]).expect(0, &[]);
+    assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
 }
 
 #[test]
