@@ -38,7 +38,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// What the `token` file holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +62,7 @@ pub struct Bundle {
     info: Info,
     token: Token,
     bands: Arc<Bands>,
+    plists: OnceLock<TimeMachinePlists>,
 }
 
 /// Largest token that is read; macOS writes 122,368 bytes.
@@ -101,7 +102,8 @@ impl Bundle {
         let token = read_token(&dir, path)?;
         let there = sample.map(|s| s.indices).unwrap_or_default();
         let bands = Arc::new(Bands::open(&dir, bands?, there, path, &info, access)?);
-        let bundle = Self { path: path.to_owned(), dir, info, token, bands };
+        let plists = OnceLock::new();
+        let bundle = Self { path: path.to_owned(), dir, info, token, bands, plists };
         if access.mapped
             && let Some(why) = memory_map::refusal(&bundle)
         {
@@ -137,9 +139,10 @@ impl Bundle {
         self.bands.clone()
     }
 
-    /// Time Machine's own property lists, as far as they can be read.
+    /// Time Machine's own property lists, as far as they can be read. They are read once:
+    /// who tells that one of them cannot be read speaks for all who use them.
     pub fn time_machine(&self) -> TimeMachinePlists {
-        TimeMachinePlists::read(&self.dir)
+        self.plists.get_or_init(|| TimeMachinePlists::read(&self.dir)).clone()
     }
 
     /// Bytes that are free on the file system that holds it, if that can be told.

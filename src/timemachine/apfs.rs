@@ -9,6 +9,7 @@ use crate::fs::{Cursor, Details, FileSystem, Kind, Stream, Time, View, ViewId, V
 use crate::io::bytes::to_usize;
 use crate::io::read_vec;
 use plist::{Dictionary, Value};
+use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -41,8 +42,8 @@ pub fn stamp_of(name: &str) -> Option<&str> {
 pub fn read(volume: &Arc<dyn Volume>, live: &dyn FileSystem) -> Result<Option<Backup>> {
     let Details::Apfs { role, .. } = volume.about().details else { return Ok(None) };
     let views = volume.views()?;
-    let mut backup = Backup::default();
-    let manifest = manifest(live, &mut backup.problems);
+    let heard = Heard::default();
+    let manifest = manifest(live, &heard);
     let completed: Vec<&View> =
         views.iter().filter(|v| v.name.as_deref().is_some_and(|n| stamp_of(n).is_some())).collect();
     if role != Some(ROLE) && manifest.is_none() && completed.is_empty() {
@@ -50,16 +51,45 @@ pub fn read(volume: &Arc<dyn Volume>, live: &dyn FileSystem) -> Result<Option<Ba
     }
     let entries = manifest.unwrap_or_default();
     let mut snapshots: Vec<Snapshot> =
-        completed.iter().filter_map(|view| snapshot(volume, view, &entries)).collect();
-    snapshots.extend(unfinished(live, &completed, &mut backup.problems));
+        completed.iter().filter_map(|view| snapshot(volume, view, &entries, &heard)).collect();
+    snapshots.extend(unfinished(live, &completed, &heard));
     snapshots.sort_by(|a, b| a.age_key().cmp(&b.age_key()));
-    backup.computers.push(computer(volume, live, snapshots));
-    Ok(Some(backup))
+    let computers = vec![computer(volume, live, snapshots, &heard)];
+    Ok(Some(Backup { computers, problems: heard.0.into_inner(), ..Backup::default() }))
 }
 
-fn computer(volume: &Arc<dyn Volume>, live: &dyn FileSystem, snapshots: Vec<Snapshot>) -> Computer {
+/// What could not be read: the rest is told without it, and it is told that it is missing.
+#[derive(Default)]
+struct Heard(RefCell<Vec<String>>);
+
+impl Heard {
+    /// Enough to know what is wrong.
+    const MOST: usize = 20;
+
+    fn say(&self, problem: String) {
+        let mut all = self.0.borrow_mut();
+        if all.len() < Self::MOST && !all.contains(&problem) {
+            all.push(problem);
+        }
+    }
+
+    /// What was read, or nothing.
+    fn of<T: Default>(&self, read: Result<T>) -> T {
+        read.unwrap_or_else(|e| {
+            self.say(e.to_string());
+            T::default()
+        })
+    }
+}
+
+fn computer(
+    volume: &Arc<dyn Volume>,
+    live: &dyn FileSystem,
+    snapshots: Vec<Snapshot>,
+    heard: &Heard,
+) -> Computer {
     let name = &volume.about().name;
-    let host = live.xattr(live.root(), "com.apple.backupd.HostUUID").ok().flatten();
+    let host = heard.of(live.xattr(live.root(), "com.apple.backupd.HostUUID"));
     Computer {
         name: name.strip_prefix(NAMED).unwrap_or(name).to_owned(),
         node: live.root(),
@@ -72,7 +102,12 @@ fn computer(volume: &Arc<dyn Volume>, live: &dyn FileSystem, snapshots: Vec<Snap
 }
 
 /// A completed backup: a view.
-fn snapshot(volume: &Arc<dyn Volume>, view: &View, entries: &[Entry]) -> Option<Snapshot> {
+fn snapshot(
+    volume: &Arc<dyn Volume>,
+    view: &View,
+    entries: &[Entry],
+    heard: &Heard,
+) -> Option<Snapshot> {
     let stamp = stamp_of(view.name.as_deref()?)?.to_owned();
     let made = view.made.map(micros);
     let near = |at: i64| made.is_some_and(|m| at.abs_diff(m) <= NEAR.unsigned_abs());
@@ -81,7 +116,7 @@ fn snapshot(volume: &Arc<dyn Volume>, view: &View, entries: &[Entry]) -> Option<
     let folder = format!("{stamp}{SUFFIX}");
     let volumes = match entry {
         Some(entry) if !entry.volumes.is_empty() => entry.volumes.clone(),
-        _ => stores_of_view(volume, view.id, &folder),
+        _ => heard.of(stores_of_view(volume, view.id, &folder, heard)),
     };
     Some(Snapshot {
         name: stamp,
@@ -98,37 +133,41 @@ fn snapshot(volume: &Arc<dyn Volume>, view: &View, entries: &[Entry]) -> Option<
 }
 
 /// The volumes in a snapshot that the manifest does not tell of.
-fn stores_of_view(volume: &Arc<dyn Volume>, view: ViewId, folder: &str) -> Vec<VolumeStore> {
-    let Ok(fs) = volume.clone().open(view) else { return Vec::new() };
-    match fs.lookup(fs.root(), folder) {
-        Ok(Some(meta)) => stores(&*fs, meta.id),
-        _ => Vec::new(),
-    }
+fn stores_of_view(
+    volume: &Arc<dyn Volume>,
+    view: ViewId,
+    folder: &str,
+    heard: &Heard,
+) -> Result<Vec<VolumeStore>> {
+    let fs = volume.clone().open(view)?;
+    let found = fs.lookup(fs.root(), folder)?;
+    Ok(found.map_or_else(Vec::new, |meta| stores(&*fs, meta.id, heard)))
 }
 
-fn stores(fs: &dyn FileSystem, folder: crate::fs::NodeId) -> Vec<VolumeStore> {
+fn stores(fs: &dyn FileSystem, folder: crate::fs::NodeId, heard: &Heard) -> Vec<VolumeStore> {
     let mut found = Vec::new();
     let read = fs.read_dir(folder, Cursor::default(), &mut |e| {
-        let is_folder = e.node.as_ref().is_ok_and(|m| m.kind == Kind::Directory);
-        if is_folder && !e.name.starts_with('.') {
-            let uuid = e.node.ok().and_then(|m| {
-                let value = fs.xattr(m.id, "com.apple.backupd.SnapshotVolumeUUID").ok()??;
-                text(&value)
-            });
-            found.push(VolumeStore { name: e.name, uuid, bytes_used: None });
+        if e.name.starts_with('.') {
+            return ControlFlow::Continue(());
+        }
+        match e.node {
+            Ok(meta) if meta.kind == Kind::Directory => {
+                let uuid = heard.of(fs.xattr(meta.id, "com.apple.backupd.SnapshotVolumeUUID"));
+                let uuid = uuid.and_then(|v| text(&v));
+                found.push(VolumeStore { name: e.name, uuid, bytes_used: None });
+            }
+            Ok(_) => {}
+            Err(why) => heard.say(format!("{}: {}", e.name, why.reason)),
         }
         ControlFlow::Continue(())
     });
-    if read.is_err() { Vec::new() } else { found }
+    heard.of(read);
+    found
 }
 
 /// Backups that are no snapshot: under way, cancelled, or copied but not registered. The
 /// working copy of the last completed one is none.
-fn unfinished(
-    live: &dyn FileSystem,
-    completed: &[&View],
-    problems: &mut Vec<String>,
-) -> Vec<Snapshot> {
+fn unfinished(live: &dyn FileSystem, completed: &[&View], heard: &Heard) -> Vec<Snapshot> {
     let mut found = Vec::new();
     let read = live.read_dir(live.root(), Cursor::default(), &mut |e| {
         let Some((stamp, end)) = e.name.split_once('.').filter(|(s, _)| is_stamp(s)) else {
@@ -142,9 +181,14 @@ fn unfinished(
             "backup" if !registered() => State::Unfinished,
             _ => return ControlFlow::Continue(()),
         };
-        if let Ok(meta) = &e.node
-            && meta.kind == Kind::Directory
-        {
+        let meta = match e.node {
+            Ok(meta) => meta,
+            Err(why) => {
+                heard.say(format!("{}: {}", e.name, why.reason));
+                return ControlFlow::Continue(());
+            }
+        };
+        if meta.kind == Kind::Directory {
             found.push(Snapshot {
                 view: ViewId::LIVE,
                 top: Top::Folder(meta.id),
@@ -154,15 +198,13 @@ fn unfinished(
                 started: meta.times.created.map(micros),
                 completed: None,
                 bytes_copied: None,
-                volumes: stores(live, meta.id),
+                volumes: stores(live, meta.id, heard),
                 name: e.name,
             });
         }
         ControlFlow::Continue(())
     });
-    if let Err(e) = read {
-        problems.push(e.to_string());
-    }
+    heard.of(read);
     found
 }
 
@@ -177,8 +219,8 @@ struct Entry {
 }
 
 /// The entries of the manifest in the live root; `None` if there is none.
-fn manifest(live: &dyn FileSystem, problems: &mut Vec<String>) -> Option<Vec<Entry>> {
-    let found = live.lookup(live.root(), MANIFEST).ok().flatten()?;
+fn manifest(live: &dyn FileSystem, heard: &Heard) -> Option<Vec<Entry>> {
+    let found = heard.of(live.lookup(live.root(), MANIFEST))?;
     let read = || {
         let source = live.open(found.id, &Stream::Data)?;
         if source.len() > MAX_MANIFEST {
@@ -191,11 +233,11 @@ fn manifest(live: &dyn FileSystem, problems: &mut Vec<String>) -> Option<Vec<Ent
     match read() {
         Ok(Value::Array(items)) => Some(entries(&items)),
         Ok(_) => {
-            problems.push(format!("{MANIFEST} is no list"));
+            heard.say(format!("{MANIFEST} is no list"));
             None
         }
         Err(e) => {
-            problems.push(e.to_string());
+            heard.say(format!("{MANIFEST}: {e}"));
             None
         }
     }

@@ -117,7 +117,7 @@ impl Check<'_> {
             self.say(Code::TmUnfinished, Structure::Snapshots, format!("{} {how}", s.name));
             return;
         }
-        if s.volumes.is_empty() && !self.known.broken {
+        if s.volumes.is_empty() && !self.known.broken && self.all_read() {
             let text =
                 format!("{} holds no volume: its deletion may have been interrupted", s.name);
             self.say(Code::TmIncomplete, Structure::Snapshots, text);
@@ -149,9 +149,15 @@ impl Check<'_> {
         }
     }
 
+    /// Whether nothing of the backups is unknown: what could not be read may be what seems
+    /// to be missing.
+    fn all_read(&self) -> bool {
+        self.known.backup.is_none_or(|b| b.problems.is_empty())
+    }
+
     /// The snapshots of one Mac together: B1, B4, B5, B6.
     fn computer(&self, c: &Computer) {
-        if c.host_uuid.is_none() && c.mac_address.is_none() {
+        if self.all_read() && c.host_uuid.is_none() && c.mac_address.is_none() {
             let text = format!("the folder of '{}' does not say which Mac it belongs to", c.name);
             self.say(Code::TmStructure, Structure::BackupStore, text);
         }
@@ -201,7 +207,7 @@ impl Check<'_> {
         let gone: Vec<&str> =
             names.filter(|name| !backup.snapshots().any(|(_, s)| is_of(name, s))).collect();
         let last = history.last_at(self.now.saturating_add(DAY)).and_then(|e| e.name.as_deref());
-        if self.known.broken {
+        if self.known.broken || !self.all_read() {
             return;
         }
         if let Some(last) = last.filter(|last| gone.contains(last)) {

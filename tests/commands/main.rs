@@ -26,6 +26,7 @@ mod metrics;
 mod mount;
 #[cfg(feature = "mount")]
 mod mounting;
+mod nth_read;
 mod packaging;
 mod passwords;
 mod progress;

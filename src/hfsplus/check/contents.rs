@@ -8,7 +8,7 @@ use super::spec::TreeSpec;
 use super::tree::{self, LeafVisitor};
 use super::{Checked, hierarchy, straddle, totals, unused};
 use crate::error::{Error, Locus, Result};
-use crate::hfsplus::btree::BTree;
+use crate::hfsplus::btree::{BTree, read_header};
 use crate::hfsplus::catalog::{Catalog, Record};
 use crate::hfsplus::extents::{ForkType, Key, runs_of};
 use crate::hfsplus::fork::ForkReader;
@@ -19,7 +19,7 @@ use crate::hfsplus::format::{
 use crate::hfsplus::node::split;
 use crate::hfsplus::shared::Trees;
 use crate::hfsplus::unicode::stored_verbatim;
-use crate::hfsplus::volume::special_file;
+use crate::hfsplus::volume::{folds_case, special_file};
 use crate::io::{ReadAt, Source};
 use crate::report::{Code, Finding, Progress, Reporter, Structure, Where};
 
@@ -122,7 +122,15 @@ impl<'a> Contents<'a> {
         if known {
             attributes.compare(&c.objects, self.reporter);
         }
-        links::check(&c, self.private(), known.then_some(&attributes));
+        match self.private() {
+            Ok(private) => links::check(&c, private, known.then_some(&attributes)),
+            Err(e) => {
+                let text = format!("the private folders cannot be read: {e}");
+                let place = Where::of(Structure::Catalog);
+                self.reporter.report(Finding::new(Code::BtreeUnreadable, place, text));
+                done.not_checked.push(("links".into(), "the private folders are not known".into()));
+            }
+        }
         if whole.extents {
             c.overflow.report_unused(self.reporter);
         }
@@ -147,19 +155,33 @@ impl<'a> Contents<'a> {
         Ok(())
     }
 
+    /// The order of names; asked again where the tree could not be read when it was opened.
     fn folds(&self) -> bool {
-        self.trees.folds_case(self.header)
+        if self.trees.catalog.is_ok() {
+            return self.trees.folds_case(self.header);
+        }
+        let file = self.file(CATALOG_FILE, &self.header.catalog_file);
+        let tree = file.and_then(|file| read_header(&file, "catalog"));
+        tree.map_or(true, |tree| folds_case(self.header, &tree))
     }
 
     /// The private folders, found as a reader finds them.
-    fn private(&self) -> Private {
-        let Ok(tree) = &self.trees.catalog else { return Private::default() };
+    ///
+    /// # Errors
+    /// Only when bytes cannot be read: then nothing is known of any inode.
+    fn private(&self) -> std::result::Result<Private, String> {
+        let tree = match &self.trees.catalog {
+            Ok(tree) => tree,
+            Err(e @ Error::Io { .. }) => return Err(e.to_string()),
+            Err(_) => return Ok(Private::default()),
+        };
         let catalog = Catalog::new(tree.clone(), self.folds());
         let folder = |name: &str| match catalog.find(ROOT, &stored_verbatim(name)) {
-            Ok(Some(Record::Folder(f))) => Some(f.id),
-            _ => None,
+            Ok(Some(Record::Folder(f))) => Ok(Some(f.id)),
+            Ok(_) | Err(Error::Corrupt(_)) => Ok(None),
+            Err(e) => Err(e.to_string()),
         };
-        Private { files: folder(FILE_INODES_DIR), folders: folder(DIR_INODES_DIR) }
+        Ok(Private { files: folder(FILE_INODES_DIR)?, folders: folder(DIR_INODES_DIR)? })
     }
 
     /// Tells where the nodes of a tree lie on the disk.
