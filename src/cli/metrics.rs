@@ -154,6 +154,10 @@ pub fn check<'a>(file: &Path, sources: impl Iterator<Item = &'a Path>) -> Result
         return Err(invalid("not a file in a folder".into()));
     };
     let place = folder.join(name);
+    // It gets its name by a rename, which would take the place of a device or a pipe.
+    if std::fs::metadata(&place).is_ok_and(|m| !m.is_file()) {
+        return Err(invalid("not a regular file; --metrics - prints to standard output".into()));
+    }
     let inside = |source: &Path| std::fs::canonicalize(source).is_ok_and(|s| place.starts_with(s));
     match sources.into_iter().find(|source| inside(source)) {
         Some(source) => Err(invalid(format!("it would be written into {}", source.display()))),

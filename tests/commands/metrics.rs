@@ -247,3 +247,23 @@ fn the_rules_on_the_page_are_rules() {
         Ok(out) => assert!(out.status.success(), "{out:?}"),
     }
 }
+
+#[test]
+fn a_device_or_a_pipe_is_never_replaced_by_the_metrics() {
+    use std::os::unix::fs::FileTypeExt;
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe.prom");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).unwrap();
+    let link = dir.path().join("link.prom");
+    std::os::unix::fs::symlink(&pipe, &link).unwrap();
+    let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/Demo.sparsebundle");
+    for place in [&pipe, &link] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tmbundle"));
+        let out = command.args(["verify", demo, "--metrics"]).arg(place).output().unwrap();
+        assert_eq!(out.status.code(), Some(2), "{out:?}");
+        let said = String::from_utf8(out.stderr).unwrap();
+        assert!(said.contains("not a regular file"), "{said}");
+    }
+    assert!(std::fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo());
+    assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+}
