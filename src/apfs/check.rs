@@ -63,10 +63,8 @@ pub fn check(
                 super::walk::volume(&volume, volumes, reporter, progress)?;
             }
             Err(e) => {
-                let what = match container.volume(*oid) {
-                    Ok((_, superblock)) => format!("volume '{}'", superblock.name),
-                    Err(_) => format!("volume {oid}"),
-                };
+                let name = container.volume_name(*oid);
+                let what = name.map_or(format!("volume {oid}"), |n| format!("volume '{n}'"));
                 say_unreadable(source, &what, e, reporter, &mut seen)?;
             }
         }

@@ -177,6 +177,11 @@ impl Container {
             .map(|s| (found.block, s))
     }
 
+    /// The name of a volume, where it can be told whether or not the volume can be opened.
+    pub fn volume_name(&self, oid: u64) -> Option<String> {
+        self.volume(oid).ok().map(|(_, superblock)| superblock.name)
+    }
+
     /// An ephemeral object, whole.
     pub fn ephemeral(&self, what: &str, oid: u64, wanted: u16) -> Result<Object> {
         let found = self.checkpoint.ephemeral.iter().find(|m| m.oid == oid && m.kind == wanted);

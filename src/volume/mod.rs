@@ -299,9 +299,13 @@ fn apfs_volumes(found: &Found, options: &OpenOptions) -> Vec<Attempt> {
     let asker = options.asker.as_ref();
     let ask = |name: &str, wrong: u32| asker.map_or(Ok(Vec::new()), |ask| ask(name, wrong));
     let open = |oid| {
-        let result = Apfs::open(container.clone(), oid, &ask);
-        let name = container.volume(oid).ok().map(|(_, superblock)| superblock.name);
-        Attempt { name, result: result.map(|v| Arc::new(v) as Arc<dyn Volume>) }
+        let opened = Apfs::open(container.clone(), oid, &ask);
+        let result = opened.map(|v| Arc::new(v) as Arc<dyn Volume>);
+        let name = match &result {
+            Ok(volume) => Some(volume.about().name.clone()),
+            Err(_) => container.volume_name(oid),
+        };
+        Attempt { name, result }
     };
     numbers.into_iter().map(open).collect()
 }

@@ -3,12 +3,12 @@
 
 use crate::common;
 
-use crate::common::{assert_none, tmbundle};
+use crate::common::{assert_none, marked, tmbundle};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use tools::bundle::{self, BundleOptions};
-use tools::hfs::{Content, Meta, Tree, VolumeBuilder, VolumeOptions};
+use tools::hfs::{Meta, Tree, VolumeBuilder, VolumeOptions};
 use tools::partition::Gpt;
 use tools::timemachine::{self, Backup, Dir, Machine};
 
@@ -26,27 +26,8 @@ struct Backups {
     start: u64,
 }
 
-fn mark(name: &str, version: u32) -> Vec<u8> {
-    format!("<<{name}#{version}>>").into_bytes()
-}
-
-fn content(name: &str, version: u32, len: usize) -> Content {
-    Content::Bytes(mark(name, version).into_iter().cycle().take(len).collect())
-}
-
 fn machine() -> Machine {
-    Machine {
-        name: "Mac".into(),
-        host_uuid: "3B2A9C1E-7D44-5E0B-9F1A-0C8D5A6E4F21".into(),
-        model: "MacBookPro14,1".into(),
-        address: "a4:5e:60:c1:22:09".into(),
-        volume: "HD".into(),
-        volume_uuid: "8E6B1F57-2C0D-3A94-B7E5-91D04C6A3F10".into(),
-        utc_offset: 0,
-        checksums: true,
-        acls: false,
-        snapshot_dates: false,
-    }
+    Machine { checksums: true, ..Machine::default() }
 }
 
 impl Backups {
@@ -75,7 +56,7 @@ impl Backups {
             let docs = root.dir("Docs");
             for (name, version) in &files {
                 let len = if name == "big" { 5 << 20 } else { 400_000 };
-                docs.file(name, content(name, *version, len), Meta::file().dated(START));
+                docs.file(name, marked(name, *version, len), Meta::file().dated(START));
             }
             let start = START + 86_400 * i as i64;
             let number = i as u64 + 1;

@@ -166,8 +166,7 @@ fn the_mount_shows_other_snapshots() {
 fn writable() -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let copy = dir.path().join("A.backupbundle");
-    let ran = std::process::Command::new("cp").arg("-r").args([&demo(), &copy]).status();
-    assert!(ran.unwrap().success());
+    crate::common::copy(&demo(), &copy);
     let ran = std::process::Command::new("chmod").args(["-R", "u+w"]).arg(&copy).status();
     assert!(ran.unwrap().success());
     (dir, copy)

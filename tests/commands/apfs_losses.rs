@@ -2,7 +2,7 @@
 //! reader: every file is a mark that is repeated, and the writer knows what a block is for.
 
 use crate::common;
-use crate::common::tmbundle;
+use crate::common::{marked, tmbundle};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -39,11 +39,6 @@ const CONTAINER: ContainerOptions = ContainerOptions {
 /// A file and its version.
 type Version = (String, u32);
 
-fn content(name: &str, version: u32, len: usize) -> Content {
-    let mark = format!("<<{name}#{version}>>").into_bytes();
-    Content::Bytes(mark.into_iter().cycle().take(len).collect())
-}
-
 /// The versions whose marks stand in some bytes.
 fn marks(bytes: &[u8]) -> BTreeSet<Version> {
     let mut found = BTreeSet::new();
@@ -56,21 +51,6 @@ fn marks(bytes: &[u8]) -> BTreeSet<Version> {
         }));
     }
     found
-}
-
-fn machine() -> Machine {
-    Machine {
-        name: "Mac".into(),
-        host_uuid: "3B2A9C1E-7D44-5E0B-9F1A-0C8D5A6E4F21".into(),
-        model: "MacBookPro14,1".into(),
-        address: "a4:5e:60:c1:22:09".into(),
-        volume: "HD".into(),
-        volume_uuid: "8E6B1F57-2C0D-3A94-B7E5-91D04C6A3F10".into(),
-        utc_offset: 0,
-        checksums: false,
-        acls: false,
-        snapshot_dates: false,
-    }
 }
 
 fn wrap(built: &Built, options: &BundleOptions) -> (tempfile::TempDir, PathBuf, Layout) {
@@ -111,16 +91,18 @@ impl Backups {
             for (name, version) in &files {
                 let len = if name == "big" { 5 << 20 } else { 400_000 };
                 let dated = hfs::Meta::file().dated(START + 86_400 * i64::from(*version));
-                docs.file(name, content(name, *version, len), dated);
+                docs.file(name, marked(name, *version, len), dated);
             }
             let start = START + 86_400 * i as i64;
             backups.push(Backup { start, outcome: Outcome::Completed(start + 60), source: root });
             contents.push(files);
         }
         let mut container = Container::new(CONTAINER);
-        let volume = container.add_volume(timemachine::volume_options(&machine(), START - 86_400));
+        let volume =
+            container.add_volume(timemachine::volume_options(&Machine::default(), START - 86_400));
         container.commit();
-        let written = timemachine::write(&mut container, volume, &machine(), carry, &backups);
+        let written =
+            timemachine::write(&mut container, volume, &Machine::default(), carry, &backups);
         let (_dir, path, layout) = wrap(&container.finish(), &BundleOptions::default());
         let snapshots = written.iter().map(|w| w.stamp.clone()).zip(contents).collect();
         Self { _dir, path, layout, snapshots }
@@ -343,21 +325,21 @@ fn changing() -> Built {
     let day = |n: i64| (START + n * 86_400) * 1_000_000_000;
     let mut v = container.volume(volume);
     let root = v.root();
-    let stays = v.file(root, "stays", content("stays", 1, 3 << 20), Meta::file());
-    let changes = v.file(root, "changes", content("changes", 1, 3 << 20), Meta::file());
-    v.file(root, "goes", content("goes", 1, 300_000), Meta::file());
-    v.set_stream_xattr(stays, "com.example.large", content("attribute", 1, 60_000));
+    let stays = v.file(root, "stays", marked("stays", 1, 3 << 20), Meta::file());
+    let changes = v.file(root, "changes", marked("changes", 1, 3 << 20), Meta::file());
+    v.file(root, "goes", marked("goes", 1, 300_000), Meta::file());
+    v.set_stream_xattr(stays, "com.example.large", marked("attribute", 1, 60_000));
     container.commit();
     container.snapshot(volume, "one", day(1));
     let mut v = container.volume(volume);
-    v.write(changes, 1 << 20, content("changes", 2, 200_000));
+    v.write(changes, 1 << 20, marked("changes", 2, 200_000));
     v.unlink(root, "goes");
     v.clone_file(stays, root, "clone", true);
     v.set_meta(stays, |meta| meta.mode = 0o100_600);
     container.commit();
     container.snapshot(volume, "two", day(2));
     let mut v = container.volume(volume);
-    v.write(changes, 2 << 20, content("changes", 3, 100_000));
+    v.write(changes, 2 << 20, marked("changes", 3, 100_000));
     v.unlink(root, "clone");
     container.commit();
     container.snapshot(volume, "three", day(3));

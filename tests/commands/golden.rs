@@ -5,6 +5,7 @@
 //! a folder with copies of the demonstration bundles, the clock standing still. What differs from run to
 //! run is replaced. `UPDATE_GOLDEN=1 cargo test --test commands golden` writes the texts anew: read
 //! the difference before it is kept.
+use crate::common::{copy, demo};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,30 +17,15 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &to);
-        } else {
-            fs::copy(entry.path(), &to).unwrap();
-        }
-    }
-}
-
 /// Two whole bundles, of each kind one, and one of which a band is lost.
 fn sandbox() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    let demo = root().join("testdata/Demo.sparsebundle");
+    let demo = demo();
+    fs::create_dir(dir.path().join("share")).unwrap();
     copy(&demo, &dir.path().join("share/Mac.sparsebundle"));
     copy(&demo, &dir.path().join("share/Anna.sparsebundle"));
     fs::remove_file(dir.path().join("share/Anna.sparsebundle/bands/9")).unwrap();
-    copy(
-        &root().join("testdata/DemoAPFS.backupbundle"),
-        &dir.path().join("share/New.backupbundle"),
-    );
+    copy(&demo.with_file_name("DemoAPFS.backupbundle"), &dir.path().join("share/New.backupbundle"));
     for name in ["Mac.sparsebundle", "Anna.sparsebundle", "New.backupbundle"] {
         std::os::unix::fs::symlink(format!("share/{name}"), dir.path().join(name)).unwrap();
     }

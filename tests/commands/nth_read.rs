@@ -76,8 +76,7 @@ impl Dying {
         let source = dir.path().join("Mac.sparsebundle");
         let file = if apfs {
             let demo = common::demo().with_file_name("DemoAPFS.backupbundle");
-            let copied = Command::new("cp").arg("-r").arg(demo).arg(&source).status();
-            assert!(copied.unwrap().success());
+            common::copy(&demo, &source);
             "latest:/Macintosh HD/private/etc/hosts"
         } else {
             copy_demo(&source);

@@ -221,8 +221,21 @@ pub fn demo() -> PathBuf {
 
 /// Copy the bundle that comes with the repository.
 pub fn copy_demo(to: &Path) {
-    let status = std::process::Command::new("cp").arg("-r").arg(demo()).arg(to).status().unwrap();
-    assert!(status.success());
+    copy(&demo(), to);
+}
+
+/// Copy a bundle: written just now, and without holes, whichever the checkout has.
+pub fn copy(from: &Path, to: &Path) {
+    let copied =
+        std::process::Command::new("cp").args(["-r", "--sparse=never"]).args([from, to]).status();
+    assert!(copied.unwrap().success());
+}
+
+/// Contents of that many bytes: a mark again and again, to be found in bands without our
+/// reader.
+pub fn marked(name: &str, version: u32, len: usize) -> tools::hfs::Content {
+    let mark = format!("<<{name}#{version}>>").into_bytes();
+    tools::hfs::Content::Bytes(mark.into_iter().cycle().take(len).collect())
 }
 
 /// Zero the volume header of a copy of [`demo`]: sector 2 of the volume at byte 20480.

@@ -31,18 +31,7 @@ impl Backups {
             created: START - 86_400,
             ..VolumeOptions::default()
         });
-        let machine = Machine {
-            name: "Mac".into(),
-            host_uuid: "3B2A9C1E-7D44-5E0B-9F1A-0C8D5A6E4F21".into(),
-            model: "MacBookPro14,1".into(),
-            address: "a4:5e:60:c1:22:09".into(),
-            volume: "HD".into(),
-            volume_uuid: "8E6B1F57-2C0D-3A94-B7E5-91D04C6A3F10".into(),
-            utc_offset: 0,
-            checksums: true,
-            acls: false,
-            snapshot_dates: false,
-        };
+        let machine = Machine { checksums: true, ..Machine::default() };
         let mut backups = Vec::new();
         for n in 1..=3u64 {
             let mut root = Dir::new(Meta::dir().dated(START));

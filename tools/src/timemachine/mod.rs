@@ -40,6 +40,24 @@ pub struct Machine {
     pub snapshot_dates: bool,
 }
 
+impl Default for Machine {
+    /// A Mac in Greenwich, of which backups are made without what later systems add.
+    fn default() -> Self {
+        Self {
+            name: "Mac".into(),
+            host_uuid: "3B2A9C1E-7D44-5E0B-9F1A-0C8D5A6E4F21".into(),
+            model: "MacBookPro14,1".into(),
+            address: "a4:5e:60:c1:22:09".into(),
+            volume: "HD".into(),
+            volume_uuid: "8E6B1F57-2C0D-3A94-B7E5-91D04C6A3F10".into(),
+            utc_offset: 0,
+            checksums: false,
+            acls: false,
+            snapshot_dates: false,
+        }
+    }
+}
+
 /// One backup: what was there and when.
 #[derive(Clone, Debug)]
 pub struct Backup {
