@@ -52,15 +52,29 @@ pub struct Bands {
     kept: Kept,
 }
 
+/// Folders that may be the lost one, as an end of a sentence.
+fn beside(bundle: &OwnedFd) -> String {
+    let folders = super::strays::folders_of_bands(bundle);
+    let names: Vec<String> = folders.iter().map(|name| format!("'{name}'")).collect();
+    match names.len() {
+        0 => String::new(),
+        1 => format!("; {} holds files that are named as bands", names.concat()),
+        _ => format!("; {} hold files that are named as bands", names.join(", ")),
+    }
+}
+
 impl Bands {
     /// The folder of bands in a bundle's directory.
     pub(super) fn dir_of(bundle: &OwnedFd, path: &Path) -> Result<OwnedFd> {
         use rustix::io::Errno;
         let what = || format!("{}: bands", path.display());
         open_untrusted_dir(bundle, Path::new("bands"), false).map_err(|e| match e {
-            Errno::NOENT => Error::corrupt(what(), "the folder is missing"),
+            Errno::NOENT => {
+                Error::corrupt(what(), format!("the folder is missing{}", beside(bundle)))
+            }
             Errno::LOOP | Errno::NOTDIR => {
-                Error::corrupt(what(), "it is no folder, or a symbolic link, which is not followed")
+                let text = "it is no folder, or a symbolic link, which is not followed";
+                Error::corrupt(what(), format!("{text}{}", beside(bundle)))
             }
             e => Error::io(format!("cannot open {}/bands", path.display()), e),
         })

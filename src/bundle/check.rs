@@ -28,7 +28,11 @@ pub(super) fn is_own(name: &str) -> bool {
 pub fn check(bundle: &Bundle, listing: &BandListing, reporter: &dyn Reporter) {
     check_info(bundle, reporter);
     check_token(bundle, reporter);
-    for (name, why) in bundle.time_machine().broken {
+    let plists = bundle.time_machine();
+    for name in plists.denied {
+        reporter.report(denied(name, Structure::PropertyList));
+    }
+    for (name, why) in plists.broken {
         let text = format!("{name}: {why}");
         reporter.report(Finding::new(
             Code::PlistBroken,
@@ -40,23 +44,32 @@ pub fn check(bundle: &Bundle, listing: &BandListing, reporter: &dyn Reporter) {
     super::strays_check::report(bundle, listing, &Strays::find(bundle), reporter);
 }
 
+/// That this user may not read a file says nothing about the file.
+fn denied(name: &str, structure: Structure) -> Finding {
+    let text = format!("{name}: this user may not read it (Permission denied)");
+    Finding::new(Code::BundleDenied, Where::of(structure).path(name), text)
+}
+
 fn check_info(bundle: &Bundle, reporter: &dyn Reporter) {
     let info = bundle.info();
-    if let InfoSource::Bckup(why) = &info.source {
+    for name in &info.denied {
+        reporter.report(denied(name, Structure::InfoPlist));
+    }
+    // What may not be read is not known to be lost.
+    let lost = if info.denied.is_empty() { Code::InfoLost } else { Code::BundleDenied };
+    if let InfoSource::Bckup(why) = &info.source
+        && !info.denied.contains(&"Info.plist")
+    {
         let text = format!("Info.plist: {why}; Info.bckup was used");
         reporter.report(Finding::new(Code::InfoFallback, Where::of(Structure::InfoPlist), text));
     }
     if let InfoSource::Stray(name, why) = &info.source {
         let text = format!("{why}; '{name}' holds the geometry of a bundle and was used");
-        reporter.report(Finding::new(
-            Code::InfoLost,
-            Where::of(Structure::InfoPlist).path(name),
-            text,
-        ));
+        reporter.report(Finding::new(lost, Where::of(Structure::InfoPlist).path(name), text));
     }
     if let InfoSource::Guessed(what, why) = &info.source {
         let text = format!("{why}; taken to have {what}");
-        reporter.report(Finding::new(Code::InfoLost, Where::of(Structure::InfoPlist), text));
+        reporter.report(Finding::new(lost, Where::of(Structure::InfoPlist), text));
     }
     for remark in &info.remarks {
         let (code, text) = match remark {
@@ -77,6 +90,10 @@ fn check_token(bundle: &Bundle, reporter: &dyn Reporter) {
         Token::Unknown(len) => {
             let text = format!("{len} bytes that are not an encryption header");
             reporter.report(Finding::new(Code::TokenUnknown, at, text));
+        }
+        Token::Unread { denied: true, .. } => reporter.report(denied("token", Structure::Token)),
+        Token::Unread { why, .. } => {
+            reporter.report(Finding::new(Code::TokenUnknown, at, format!("the token: {why}")));
         }
         Token::Empty | Token::EncrCdsa(_) | Token::CdsaEncr(_) => {}
     }

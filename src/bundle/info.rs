@@ -14,6 +14,9 @@ pub(super) const MAX_INFO: u64 = 64 << 10;
 /// Band sizes that are accepted, in bytes: 512 to 8 GiB, with room above.
 const BAND_SIZES: std::ops::RangeInclusive<u64> = 512..=(1 << 40);
 
+/// The files that hold the geometry.
+const LISTS: [&str; 2] = ["Info.plist", "Info.bckup"];
+
 /// Which file the geometry came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InfoSource {
@@ -42,6 +45,8 @@ pub struct Info {
     pub source: InfoSource,
     /// What is odd about the other copy or about a value, one sentence each.
     pub remarks: Vec<Remark>,
+    /// Which of its two lists this user may not read.
+    pub denied: Vec<&'static str>,
 }
 
 /// Something odd about `Info.plist` or `Info.bckup`.
@@ -98,6 +103,7 @@ impl Info {
             uuid: None,
             source: InfoSource::Guessed(text, why.to_owned()),
             remarks: Vec::new(),
+            denied: Vec::new(),
         })
     }
 
@@ -107,8 +113,20 @@ impl Info {
         sample: Option<&Sample<'_>>,
         given: Given,
     ) -> Result<Self> {
-        let first = load(dir, "Info.plist");
-        let second = load(dir, "Info.bckup");
+        let lists = LISTS.map(|name| (name, load(dir, name)));
+        let denied = lists.iter().filter(|(_, list)| list.as_ref().is_err_and(|e| e.denied));
+        let denied = denied.map(|(name, _)| *name).collect();
+        let info = Self::of_lists(path, dir, sample, given, lists.map(|(_, list)| list))?;
+        Ok(Self { denied, ..info })
+    }
+
+    fn of_lists(
+        path: &Path,
+        dir: &OwnedFd,
+        sample: Option<&Sample<'_>>,
+        given: Given,
+        [first, second]: [std::result::Result<Self, LoadError>; 2],
+    ) -> Result<Self> {
         let (mut info, other) = match (first, second) {
             (Ok(info), second) => (info, second),
             (Err(why), Ok(mut info)) => {
@@ -117,7 +135,7 @@ impl Info {
             }
             (Err(a), Err(b)) => {
                 let error = no_info(path, dir, &a, &b);
-                if !matches!(error, Error::Corrupt(_)) {
+                if !matches!(error, Error::Corrupt(_) | Error::Io { .. }) {
                     return Err(error);
                 }
                 let why = format!("Info.plist: {}; Info.bckup: {}", a.text, b.text);
@@ -146,7 +164,7 @@ impl Info {
         }
         match other {
             Ok(copy) => info.compare(&copy),
-            Err(e) if e.missing => {}
+            Err(e) if e.missing || e.denied => {}
             Err(e) => info.remarks.push(Remark::Differs(format!("Info.bckup: {}", e.text))),
         }
         Ok(info)
@@ -184,6 +202,7 @@ impl Info {
             uuid: dict.get("uuid").and_then(Value::as_string).map(str::to_owned),
             source: InfoSource::Plist,
             remarks: Vec::new(),
+            denied: Vec::new(),
         };
         match kind {
             Some("com.apple.diskimage.sparsebundle") => {}
@@ -236,7 +255,7 @@ struct LoadError {
 fn load(dir: &OwnedFd, name: &str) -> std::result::Result<Info, LoadError> {
     let bytes = read_file(dir, name, MAX_INFO).map_err(|e| LoadError {
         missing: matches!(e, FileError::Missing),
-        denied: matches!(&e, FileError::Other(e) if e.kind() == std::io::ErrorKind::PermissionDenied),
+        denied: e.is_denied(),
         text: e.to_string(),
     })?;
     Info::parse(&bytes).map_err(|text| LoadError { missing: false, denied: false, text })

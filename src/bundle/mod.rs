@@ -53,6 +53,13 @@ pub enum Token {
     CdsaEncr(Vec<u8>),
     /// Something else; its length.
     Unknown(u64),
+    /// It is there and cannot be read.
+    Unread {
+        /// Why not.
+        why: String,
+        /// The system refused this user.
+        denied: bool,
+    },
 }
 
 /// An open sparse bundle.
@@ -129,9 +136,9 @@ impl Bundle {
         &self.token
     }
 
-    /// Whether the bands hold ciphertext.
+    /// Whether the bands hold ciphertext, as far as that is known.
     pub fn is_encrypted(&self) -> bool {
-        matches!(self.token, Token::EncrCdsa(_) | Token::CdsaEncr(_) | Token::Unknown(_))
+        !matches!(self.token, Token::Empty | Token::Missing)
     }
 
     /// The bands as one run of bytes, as stored (ciphertext if encrypted).
@@ -170,6 +177,13 @@ pub(crate) enum FileError {
     Missing,
     /// It is not a regular file, is too large, or the system refused.
     Other(std::io::Error),
+}
+
+impl FileError {
+    /// Whether the system refused this user.
+    fn is_denied(&self) -> bool {
+        matches!(self, Self::Other(e) if e.kind() == std::io::ErrorKind::PermissionDenied)
+    }
 }
 
 impl std::fmt::Display for FileError {
@@ -218,9 +232,11 @@ fn read_token(dir: &OwnedFd, path: &Path) -> Result<Token> {
     let bytes = match read_file(dir, "token", MAX_TOKEN) {
         Ok(bytes) => bytes,
         Err(FileError::Missing) => return Ok(Token::Missing),
-        Err(FileError::Other(e)) => {
+        // Ours to mend.
+        Err(FileError::Other(e)) if crate::io::is_out_of_descriptors(&e) => {
             return Err(Error::io(format!("cannot read {}/token", path.display()), e));
         }
+        Err(e) => return Ok(Token::Unread { denied: e.is_denied(), why: e.to_string() }),
     };
     Ok(if bytes.is_empty() {
         Token::Empty

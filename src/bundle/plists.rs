@@ -63,6 +63,8 @@ pub struct TimeMachinePlists {
     pub results: Option<Vec<(String, String)>>,
     /// Files that are there but cannot be read: name and reason.
     pub broken: Vec<(&'static str, String)>,
+    /// Files that this user may not read.
+    pub denied: Vec<&'static str>,
 }
 
 const MACHINE: &str = "com.apple.TimeMachine.MachineID.plist";
@@ -84,6 +86,10 @@ impl TimeMachinePlists {
     fn load(&mut self, dir: &OwnedFd, name: &'static str) -> Option<Dictionary> {
         let why = match read_file(dir, name, MAX_PLIST) {
             Err(FileError::Missing) => return None,
+            Err(e) if e.is_denied() => {
+                self.denied.push(name);
+                return None;
+            }
             Err(e) => e.to_string(),
             Ok(bytes) => match parse_plist(&bytes) {
                 Ok(Value::Dictionary(dict)) => return Some(dict),

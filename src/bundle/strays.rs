@@ -214,6 +214,26 @@ impl Look<'_> {
     }
 }
 
+/// Folders of a bundle that hold files named as bands, where `bands` itself is lost.
+pub(super) fn folders_of_bands(bundle: &OwnedFd) -> Vec<String> {
+    let holds_bands = |name: &OsStr| {
+        let folder = open_untrusted_dir(bundle, Path::new(name), false).ok()?;
+        let mut names = super::list_dir(&folder).ok()?.filter_map(std::result::Result::ok);
+        names.find(|entry| band_index(entry.file_name().to_bytes()).is_some())
+    };
+    let Ok(entries) = super::list_dir(bundle) else { return Vec::new() };
+    let mut found: Vec<String> = entries
+        .filter_map(Result::ok)
+        .map(|entry| OsString::from_vec(entry.file_name().to_bytes().to_vec()))
+        .filter(|name| name != "." && name != "..")
+        .take(MAX_FOLDERS)
+        .filter(|name| holds_bands(name).is_some())
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect();
+    found.sort();
+    found
+}
+
 fn head(file: &File, len: usize) -> Vec<u8> {
     let mut buf = vec![0; len];
     let n = file.read_at(&mut buf, 0).unwrap_or(0);

@@ -37,12 +37,16 @@ pub(super) fn report(
 }
 
 fn tokens(bundle: &Bundle, strays: &Strays, reporter: &dyn Reporter) {
-    let lost = matches!(bundle.token(), Token::Missing | Token::Empty | Token::Unknown(_));
+    let lost = matches!(
+        bundle.token(),
+        Token::Missing | Token::Empty | Token::Unknown(_) | Token::Unread { denied: false, .. }
+    );
     let names: Vec<String> = strays.tokens.iter().map(|t| format!("'{t}'")).collect();
     if lost && !names.is_empty() {
         let state = match bundle.token() {
             Token::Missing => "missing",
             Token::Empty => "empty",
+            Token::Unread { .. } => "unreadable",
             _ => "no encryption header",
         };
         let text = format!(

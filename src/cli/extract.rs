@@ -161,7 +161,8 @@ fn write_tar(args: &ExtractArgs, request: &Request<'_>, bars: &Bars) -> anyhow::
         }
         archived => archived?,
     };
-    teller.finish(args.report.as_deref(), &Counts::new(&report.summary))?;
+    // What was left out is told before it is told that the report could not be written.
+    let written = teller.finish(args.report.as_deref(), &Counts::new(&report.summary));
     let (failed, more) = teller.take();
     account::print(&failed, more);
     print_notes(&report, &teller);
@@ -169,6 +170,7 @@ fn write_tar(args: &ExtractArgs, request: &Request<'_>, bars: &Bars) -> anyhow::
     let mut line = format!("Archived {} and {}", s.restored(), text::bytes(s.bytes));
     line.push_str(&left(s, "devices need --devices; archives hold no sockets"));
     output::note(&line);
+    written?;
     Ok(if s.is_incomplete() { Exit::Findings } else { Exit::Ok })
 }
 
@@ -245,7 +247,7 @@ fn restore(
     let report = request.restore(to, bars, &teller)?;
     bars.clear();
     let counts = Counts::new(&report.summary);
-    teller.finish(args.report.as_deref(), &counts)?;
+    let written = teller.finish(args.report.as_deref(), &counts);
     let (failed, not_listed) = teller.take();
     if !args.json {
         account::print(&failed, not_listed);
@@ -273,6 +275,7 @@ fn restore(
         };
         output::json("tmbundle/extract/1", &document)?;
     }
+    written?;
     Ok(if incomplete { Exit::Findings } else { Exit::Ok })
 }
 

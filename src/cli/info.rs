@@ -48,8 +48,13 @@ fn print(out: &mut Page<impl Write>, name: &str, info: &Info, busy: &[String]) -
     if let Some(bundle) = &info.bundle {
         print_bundle(out, bundle)?;
     }
-    let cipher = info.cipher.as_deref().unwrap_or("yes");
-    line(out, "encrypted", if info.encrypted { cipher } else { "no" })?;
+    let encrypted = match (info.encrypted, &info.cipher) {
+        (true, cipher) => cipher.as_deref().unwrap_or("yes"),
+        // The token, which tells, cannot be read.
+        (false, _) if info.bundle.is_some() && info.locked.is_some() => "unknown",
+        (false, _) => "no",
+    };
+    line(out, "encrypted", encrypted)?;
     if let Some(bundle) = &info.bundle {
         print_mac(out, bundle)?;
     }

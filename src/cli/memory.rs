@@ -2,10 +2,11 @@
 
 use super::clock::now;
 use super::worker::Task;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use tmbundle::report::{Code, Finding};
 use tmbundle::state::{Environment, Session, find_dir, unwritten};
-use tmbundle::verify::{Last, Subset, Verdict, manifest};
+use tmbundle::verify::{Last, Outcome, Subset, Verdict, manifest};
 use tmbundle::volume::Layout;
 use tmbundle::{Error, Result};
 
@@ -128,13 +129,30 @@ impl Remembered<'_> {
         }
     }
 
+    /// The damage to contents that the last verification found.
+    pub fn damage(&self) -> BTreeSet<Code> {
+        self.session.as_ref().map(Session::damage).unwrap_or_default()
+    }
+
     /// Note that the source was verified, but for a quick look; a finding if that is not
     /// possible and was asked for.
-    pub fn verified(&mut self, verdict: Verdict) -> Option<Finding> {
+    pub fn verified(&mut self, outcome: &Outcome) -> Option<Finding> {
+        if self.saw_less(outcome) {
+            return None;
+        }
         let asked = self.task.state_dir().is_some() || self.task.manifest().is_some();
         let session = self.session.as_mut().filter(|_| !self.task.quick)?;
-        let noted = session.verified(now(), verdict.as_str());
+        let noted = session.verified(now(), outcome.found().as_str(), &outcome.damage());
         let known = !session.problems().is_empty();
         noted.err().map(|e| unwritten(&e)).filter(|_| asked && !known)
+    }
+
+    /// Whether the last verification found worse where this one could not look.
+    fn saw_less(&self, outcome: &Outcome) -> bool {
+        let damaged = self.last().is_some_and(|last| last.verdict == Verdict::Damage);
+        let worse = damaged && outcome.found() != Verdict::Damage;
+        let of_data = |code: &Code| code.name().starts_with("FILE-");
+        let unread = self.task.read_data != Some(Subset::All) && self.damage().iter().any(of_data);
+        worse && (outcome.unchecked || outcome.wrong_password || unread)
     }
 }

@@ -142,25 +142,40 @@ fn when_verified(checked: &Checked, f: &mut dyn FnMut(&Outcome)) {
     }
 }
 
-/// Check, before a long run, that the file can be written and lies in no bundle.
+/// Check that the file can be written: that it gets its name by a rename in a folder, and takes
+/// the place of no device and no pipe.
 ///
 /// # Errors
-/// [`Error::Invalid`] if not.
-pub fn check<'a>(file: &Path, sources: impl Iterator<Item = &'a Path>) -> Result<()> {
-    let folder = folder_of(file);
-    let invalid = |why: String| Error::Invalid(format!("--metrics {}: {why}", file.display()));
-    let folder = std::fs::canonicalize(folder).map_err(|e| invalid(e.to_string()))?;
+/// [`Error::Io`] if not.
+pub fn check(file: &Path) -> Result<()> {
+    let failed = |e| Error::io(format!("--metrics {}", file.display()), e);
+    let other = |why: &str| failed(std::io::Error::other(why.to_owned()));
+    let folder = std::fs::canonicalize(folder_of(file)).map_err(failed)?;
     let Some(name) = file.file_name().filter(|_| folder.is_dir() && !file.is_dir()) else {
-        return Err(invalid("not a file in a folder".into()));
+        return Err(other("not a file in a folder"));
     };
-    let place = folder.join(name);
-    // It gets its name by a rename, which would take the place of a device or a pipe.
-    if std::fs::metadata(&place).is_ok_and(|m| !m.is_file()) {
-        return Err(invalid("not a regular file; --metrics - prints to standard output".into()));
+    if std::fs::metadata(folder.join(name)).is_ok_and(|m| !m.is_file()) {
+        return Err(other("not a regular file; --metrics - prints to standard output"));
     }
+    Ok(())
+}
+
+/// Refuse a file that would lie in one of the sources.
+///
+/// # Errors
+/// [`Error::Invalid`].
+pub fn refuse_inside<'a>(file: &Path, sources: impl Iterator<Item = &'a Path>) -> Result<()> {
+    let folder = std::fs::canonicalize(folder_of(file));
+    let Some(place) = folder.ok().zip(file.file_name()).map(|(dir, name)| dir.join(name)) else {
+        return Ok(());
+    };
     let inside = |source: &Path| std::fs::canonicalize(source).is_ok_and(|s| place.starts_with(s));
     match sources.into_iter().find(|source| inside(source)) {
-        Some(source) => Err(invalid(format!("it would be written into {}", source.display()))),
+        Some(source) => Err(Error::Invalid(format!(
+            "--metrics {}: it would be written into {}",
+            file.display(),
+            source.display()
+        ))),
         None => Ok(()),
     }
 }

@@ -189,13 +189,13 @@ impl Keyring {
     fn asker(&self, source: &Path) -> Asker {
         let (keyring, source) = (self.clone(), source.to_owned());
         Arc::new(move |name, wrong| {
-            let (found, typed) = keyring.answer(&source, name, wrong);
+            let (found, typed) = keyring.answer(&source, name, wrong, keyring.prompt);
             // The same once more would not do.
             if wrong > 0 && !typed { Ok(Vec::new()) } else { found }
         })
     }
 
-    fn ask(&self, source: &Path, name: &str) -> Result<Vec<Secret>> {
+    fn ask(&self, source: &Path, name: &str, prompt: Prompt) -> Result<Vec<Secret>> {
         let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = all.get(name) {
             return Ok(known.secrets.clone());
@@ -203,9 +203,7 @@ impl Keyring {
         no_core_dumps();
         let known = match self.args.given(source)? {
             Some(secrets) => Known { secrets, typed: false },
-            None if self.prompt == Prompt::No || !std::io::stdin().is_terminal() => {
-                Known::default()
-            }
+            None if prompt == Prompt::No || !std::io::stdin().is_terminal() => Known::default(),
             None => Known { secrets: vec![ask(name)?], typed: true },
         };
         all.insert(name.to_owned(), known.clone());
@@ -214,13 +212,19 @@ impl Keyring {
 
     /// The passwords for an image or volume that somebody else opens, who found those
     /// before wrong so often; and whether there may be others.
-    pub fn answer(&self, source: &Path, name: &str, wrong: u32) -> (Result<Vec<Secret>>, bool) {
+    pub fn answer(
+        &self,
+        source: &Path,
+        name: &str,
+        wrong: u32,
+        prompt: Prompt,
+    ) -> (Result<Vec<Secret>>, bool) {
         if usize::try_from(wrong).is_ok_and(|n| n >= ANSWERS) {
             self.give_up(name);
         } else if wrong > 0 && self.forget_typed(name) {
             output::note(&format!("That does not open {name}; try again."));
         }
-        let found = self.ask(source, name);
+        let found = self.ask(source, name, prompt);
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let typed = known.get(name).is_some_and(|known| known.typed);
         (found, typed)

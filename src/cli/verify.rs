@@ -52,7 +52,13 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
     stop::listen();
     stop::enforce();
     if let Some(file) = args.metrics.as_ref().filter(|file| !is_stdout(file)) {
-        metrics::check(file, targets.all.iter().map(|t| t.path.as_path()))?;
+        metrics::refuse_inside(file, targets.all.iter().map(|t| t.path.as_path()))?;
+        // Who watches can stop and try again; else the backups come first.
+        if let Err(e) = metrics::check(file).map_err(|e| e.to_string())
+            && output::is_terminal()
+        {
+            output::warn(&e);
+        }
     }
     let names = targets.several.then(|| targets.all.iter().map(|t| t.name.as_str()));
     let meter = Arc::new(Meter::default());
@@ -128,9 +134,9 @@ impl Run<'_> {
         let started = Instant::now();
         let task = Task::new(&target.path, target.links, self.args);
         let keyring = Keyring::new(self.args.password.clone(), Prompt::Yes);
-        let ask = |name: &str, wrong: u32| {
+        let ask = |name: &str, wrong: u32, prompt| {
             self.bars.clear();
-            keyring.answer(&target.path, name, wrong)
+            keyring.answer(&target.path, name, wrong, prompt)
         };
         let ended = examine(&task, &ask, &self.meter, &self.bars);
         self.bars.clear();
@@ -241,16 +247,8 @@ impl Run<'_> {
     }
 
     fn end(mut self) -> anyhow::Result<Exit> {
-        if let Some(file) = &self.args.metrics {
-            let (all, now) = (&self.checked, clock::now());
-            if is_stdout(file) {
-                let mut out = output::stdout();
-                out.write_all(metrics::page(all, self.worst.code(), now).as_bytes())?;
-                out.flush()?;
-            } else {
-                metrics::write(file, all, self.worst.code(), now)?;
-            }
-        }
+        // What was found is told before it is told what could not be written.
+        let written = self.write_metrics();
         if let Some(document) = self.document.take() {
             document.print()?;
             self.told();
@@ -261,7 +259,20 @@ impl Run<'_> {
             out.flush()?;
         }
         self.tell_notes();
+        written?;
         Ok(self.worst)
+    }
+
+    fn write_metrics(&self) -> anyhow::Result<()> {
+        let Some(file) = &self.args.metrics else { return Ok(()) };
+        let (all, exit, now) = (&self.checked, self.worst.code(), clock::now());
+        if !is_stdout(file) {
+            metrics::check(file)?;
+            return Ok(metrics::write(file, all, exit, now)?);
+        }
+        let mut out = output::stdout();
+        out.write_all(metrics::page(all, exit, now).as_bytes())?;
+        Ok(out.flush()?)
     }
 }
 
@@ -279,7 +290,8 @@ fn exit(outcome: &Outcome, from: FailOn) -> Exit {
         FailOn::Unchecked => worst >= Some(Severity::Damage) || outcome.unchecked,
     };
     let kept = outcome.keeps_last() && outcome.verdict == Verdict::Damage;
-    if found || kept || outcome.overdue() { Exit::Findings } else { Exit::Ok }
+    let told = found || kept || outcome.overdue() || outcome.unwritten();
+    if told { Exit::Findings } else { Exit::Ok }
 }
 
 /// `--metrics -`

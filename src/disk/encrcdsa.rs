@@ -75,7 +75,7 @@ pub fn image_uuid(token: &Token) -> Option<uuid::Uuid> {
     let bytes: [u8; 16] = match token {
         Token::EncrCdsa(t) => array(t, 36)?,
         Token::CdsaEncr(t) => array(t, t.len().checked_sub(V1_LEN)?)?,
-        Token::Missing | Token::Empty | Token::Unknown(_) => return None,
+        Token::Missing | Token::Empty | Token::Unknown(_) | Token::Unread { .. } => return None,
     };
     Some(uuid::Uuid::from_bytes(bytes)).filter(|u| !u.is_nil())
 }

@@ -6,6 +6,7 @@ pub mod check;
 mod cipher;
 mod decrypt;
 mod encrcdsa;
+pub(crate) mod noise;
 mod numbering;
 mod sparseimage;
 mod udif;
@@ -25,6 +26,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+const BUNDLE: &str = "sparse bundle";
 /// The kind of what is no container.
 const RAW: &str = "raw image";
 /// The kind of an image that was packed once and is not written to.
@@ -80,6 +82,13 @@ pub enum Locked {
     Damaged(String),
     /// Encrypted or packed in a way that cannot be read.
     Unsupported(String),
+    /// The token cannot be read, so it is not known whether it is encrypted.
+    Unread {
+        /// Why not.
+        why: String,
+        /// The system refused this user.
+        denied: bool,
+    },
 }
 
 /// The header of an encrypted image and what it encrypts.
@@ -169,9 +178,16 @@ impl Disk {
     }
 
     fn fill(&mut self, ask: AskPassword<'_>) -> Result<()> {
+        if let Container::Bundle(bundle) = &self.container
+            && let Token::Unread { why, denied } = bundle.token()
+        {
+            self.kind = BUNDLE;
+            self.bytes = Err(Locked::Unread { why: why.clone(), denied: *denied });
+            return Ok(());
+        }
         let plain: Source = match &self.container {
             Container::Bundle(b) => {
-                self.kind = "sparse bundle";
+                self.kind = BUNDLE;
                 b.bands()
             }
             Container::Raw(f) => f.clone(),
@@ -211,6 +227,7 @@ impl Disk {
                 Token::Unknown(n) => {
                     Err(Error::corrupt("token", format!("{n} bytes that are no encryption header")))
                 }
+                Token::Unread { why, .. } => Err(Error::corrupt("token", why.clone())),
             };
             return Ok(Some(Sealed { header, store: SealedStore::Bundle }));
         }
@@ -410,6 +427,13 @@ impl Disk {
             Err(Locked::Damaged(text)) => Err(Error::corrupt(self.name(), text.clone())),
             Err(Locked::Unsupported(text)) => {
                 Err(Error::Unsupported(format!("{}: {text}", self.name())))
+            }
+            Err(Locked::Unread { why, denied }) => {
+                let source = match denied {
+                    true => rustix::io::Errno::ACCESS.into(),
+                    false => std::io::Error::other(why.clone()),
+                };
+                Err(Error::io(format!("cannot read {}/token", self.path.display()), source))
             }
         }
     }

@@ -249,6 +249,10 @@ pub fn info(layout: &Layout, now: i64) -> Result<Info> {
     match Archive::open(layout) {
         Ok(archive) => archive_info(&archive, now, &mut info),
         Err(e) if disk.locked().is_some() => info.locked = Some(e.to_string()),
+        Err(e) if layout.keys().is_some() => {
+            info.locked = Some(e.to_string());
+            info.encrypted = true;
+        }
         Err(e) => return Err(e),
     }
     crate::disk::check::check(disk, &findings);

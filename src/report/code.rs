@@ -99,7 +99,7 @@ codes! {
         "A value in Info.plist is not one that macOS writes."
         => "Compare Info.plist with Info.bckup and with another bundle of the same Mac.";
     TokenUnknown "BUNDLE-TOKEN-UNKNOWN" Damage Nothing []
-        "The token is neither empty nor an encryption header; without it an encrypted bundle cannot be opened."
+        "The token is neither empty nor an encryption header, or it cannot be read; without it an encrypted bundle cannot be opened."
         => "Restore the token from another copy of the bundle: it holds the only keys.";
     TokenMissing "BUNDLE-TOKEN-MISSING" Warning Nothing []
         "The token file is missing; a plain bundle reads without it, an encrypted one is lost."
@@ -155,6 +155,12 @@ codes! {
     BandDenied "BAND-DENIED" Warning Nothing []
         "A band may not be read by the user who ran this; whether it is sound is not known, and what lies in it was not checked."
         => "Run it as a user who may read the bundle, or with sudo.";
+    BundleDenied "BUNDLE-DENIED" Warning Nothing []
+        "A property list or the token of the bundle may not be read by the user who ran this; what it says is not known, and what needs it was not checked."
+        => "Run it as a user who may read the bundle, or with sudo.";
+    BandsLost "BUNDLE-BANDS-LOST" Damage Nothing []
+        "The folder bands/ is missing, or is no folder: nothing of the disk is there."
+        => "Look for the folder under another name, in another copy of the bundle, or where a link in its place leads; verify the bundle again when it is back.";
     BundleTwice "BUNDLE-TWICE" Warning Nothing []
         "Another bundle has the same identity: a copy, or a bundle that was given the identity of this one. Each has a manifest of its own."
         => "If it is a copy, nothing; else find out who made the other one. What the Mac writes to is the one with the newer bands.";
@@ -198,8 +204,8 @@ codes! {
         "What was kept of earlier runs (the manifest of bands, or the bundle's record) is damaged; it was put aside and begun anew, so what changed since then cannot be told."
         => "Look at the disk that holds the state directory; the next runs compare again.";
     ManifestUnwritten "MANIFEST-UNWRITTEN" Warning Nothing []
-        "What is kept between runs (the manifest of bands, the bundle's record) could not be read or written, so the next run knows less of this one. The bundle itself was checked."
-        => "Look whether the disk of the state directory is full or read-only.";
+        "What is kept between runs (the manifest of bands, the bundle's record) could not be read or written, so the next run knows less of this one. The bundle itself was checked. The exit code is 1."
+        => "Look whether the disk of the state directory is full or read-only, and what lies where --manifest and --state-dir say.";
     BundleUnverified "BUNDLE-UNVERIFIED" Warning Nothing []
         "The bundle was skipped again, and its last verification is longer ago than --max-unverified allows; nobody knows how it is. The exit code is 1."
         => "Verify it when no Mac is connected, with --if-busy=wait or check, or on a snapshot of the server's file system.";

@@ -2,6 +2,9 @@
 
 use super::{Code, Finding};
 
+/// What the system says where this user may not read.
+pub const DENIED: &str = "Permission denied (os error 13)";
+
 /// What a backup is kept in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeptIn {
@@ -61,8 +64,13 @@ impl Code {
 }
 
 impl Finding {
-    /// Give the advice that fits what the backup is kept in.
+    /// Give the advice that fits what the backup is kept in, and who reads it.
     pub fn fit(&mut self, kept: KeptIn) {
+        let own = [Code::ManifestUnwritten, Code::ManifestRestarted, Code::PasswordUnread];
+        if self.message.contains(DENIED) && !own.contains(&self.code) {
+            self.remedy = Code::BundleDenied.info().remedy;
+            return;
+        }
         if self.remedy == self.code.info().remedy {
             self.remedy = self.code.remedy(kept);
         }

@@ -8,6 +8,7 @@ use crate::report::{Code, Finding, Structure, Where};
 use crate::volume::Layout;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
@@ -36,6 +37,9 @@ pub struct Record {
     /// What that came to but for the age of the backup: `ok`, `unchecked`, `warning`,
     /// `damage`.
     pub verdict: Option<String>,
+    /// Codes of the damage to contents that it found, which is no half-written state.
+    #[serde(default)]
+    pub damage: Vec<String>,
 }
 
 /// The state of one bundle during one run.
@@ -121,7 +125,11 @@ impl Session {
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 Err(Error::Busy(format!("{} (another tmbundle verifies it)", self.name)))
             }
-            Err(e) => Err(failed(e.into())),
+            // Some file systems know no locks.
+            Err(e) => {
+                self.problems.push(unwritten(&failed(e.into())));
+                Ok(())
+            }
         }
     }
 
@@ -146,6 +154,11 @@ impl Session {
         Some((self.record.verified?, self.record.verdict.as_deref()?))
     }
 
+    /// The damage to contents that it found.
+    pub fn damage(&self) -> BTreeSet<Code> {
+        self.record.damage.iter().filter_map(|name| Code::by_name(name)).collect()
+    }
+
     /// A finding if the last verification, or if there was none the day the bundle was
     /// first seen, is longer ago than `limit` seconds.
     pub fn unverified(&self, now: i64, limit: i64) -> Option<Finding> {
@@ -162,10 +175,12 @@ impl Session {
         Some(Finding::new(Code::BundleUnverified, Where::of(Structure::Bundle), text))
     }
 
-    /// Note that the bundle was verified.
-    pub fn verified(&mut self, now: i64, verdict: &str) -> Result<()> {
+    /// Note that the bundle was verified: what that came to, and the damage to contents that
+    /// was found.
+    pub fn verified(&mut self, now: i64, verdict: &str, damage: &BTreeSet<Code>) -> Result<()> {
         self.record.verified = Some(now);
         self.record.verdict = Some(verdict.to_owned());
+        self.record.damage = damage.iter().map(|code| code.name().to_owned()).collect();
         self.save()
     }
 

@@ -3,17 +3,13 @@
 
 use crate::bundle::{BandListing, Bands, Bundle, Seen};
 use crate::error::Result;
-use crate::io::bytes::{to_u64, to_usize};
-use crate::io::{Presence, ReadAt, read_vec};
+use crate::io::bytes::to_u64;
 use crate::report::{Code, Finding, Progress, Reporter, Structure, Unit, Where};
 use rustix::fs::{AtFlags, FileType, Stat, statat};
 use std::collections::HashMap;
 
 /// More bands than this slow file servers down (`formats/sparsebundle.md` section 4).
 const MANY: usize = 100_000;
-
-/// Bytes that are looked at to tell noise from structure.
-const SAMPLE: u64 = 64 << 10;
 
 /// A band whose date is older by more seconds than its inode's was given that date.
 const COPIED: i64 = 2;
@@ -129,40 +125,4 @@ pub fn check(
     }
     bands.remember(seen);
     Ok(written)
-}
-
-/// Whether the first band that is there begins with bytes as even as ciphertext: what
-/// begins a disk is anything but that.
-pub fn look_encrypted(bands: &Bands, listing: &BandListing) -> bool {
-    let Some(first) = listing.present.first() else { return false };
-    let mut bytes = vec![0; 64 << 10];
-    let size = to_usize(bands.band_size()).min(bytes.len());
-    let sample = bytes.get_mut(..size).unwrap_or_default();
-    let Ok(stored) = bands.read_stored(*first, sample, 0) else { return false };
-    is_even(sample.get(..stored).unwrap_or_default())
-}
-
-/// Whether the first stored bytes of a disk are as even as ciphertext.
-pub fn is_noise(disk: &dyn ReadAt) -> bool {
-    let mut stored = None;
-    let looked_at = 0..disk.len().min(1 << 30);
-    let found = disk.presence(looked_at, &mut |range, how| {
-        if how == Presence::Stored && range.end - range.start >= SAMPLE {
-            stored.get_or_insert(range.start);
-        }
-    });
-    let (Ok(()), Some(start)) = (found, stored) else { return false };
-    read_vec(disk, start, to_usize(SAMPLE)).is_ok_and(|bytes| is_even(&bytes))
-}
-
-/// Whether all values of a byte are about as frequent, as in no file system's structures.
-fn is_even(bytes: &[u8]) -> bool {
-    let mut counts = [0usize; 256];
-    for byte in bytes {
-        if let Some(count) = counts.get_mut(usize::from(*byte)) {
-            *count += 1;
-        }
-    }
-    let usual = bytes.len() / 256;
-    bytes.len() >= 16 << 10 && counts.iter().all(|n| (usual / 2..usual * 2).contains(n))
 }

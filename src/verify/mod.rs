@@ -2,6 +2,7 @@
 //! in order and summed up.
 
 mod bands;
+mod circumstances;
 pub mod contents;
 mod costs;
 pub mod manifest;
@@ -15,18 +16,20 @@ pub use outcome::{Last, Layer, LayerState, NotChecked, Outcome, Verdict};
 pub use sets::SnapshotSets;
 pub use subset::{Subset, duration};
 
-use crate::bundle::{BandListing, Bundle, Token, busy, mapped};
+use crate::bundle::{BandListing, Bundle, busy, mapped};
 use crate::disk::{Container, Disk};
-use crate::error::{Error, Result};
+use crate::error::{Corrupt, Error, Result};
 use crate::io::bytes::to_u64;
 use crate::report::{Code, Collector, Finding, Progress, Reporter, Severity, Structure, Where};
 use crate::timemachine::check::{Known, last_completed};
 use crate::timemachine::{self, Archive, Backup};
 use crate::volume::Layout;
 use bands::Written;
+use circumstances::Circumstances;
 use manifest::ManifestRun;
 use outcome::Kinds;
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 /// What to check.
@@ -52,6 +55,8 @@ pub struct Options {
     pub leave: Option<String>,
     /// The last verification, where this one looks at less: its verdict is kept.
     pub last: Option<Last>,
+    /// Damage to contents that the last verification found and that was no half-written state.
+    pub known_damage: BTreeSet<Code>,
     /// A password was to be given, but it did not help: whether it was wrong or could not
     /// be had, and the words for it.
     pub bad_password: Option<(Code, String)>,
@@ -69,7 +74,7 @@ const FRESH: i64 = 300;
 /// When it cannot be examined at all, or on interruption. A bundle that was
 /// recognised but is destroyed is an outcome with findings, not an error.
 pub fn verify(
-    path: &std::path::Path,
+    path: &Path,
     opened: Result<Layout>,
     options: Options,
     progress: &dyn Progress,
@@ -79,12 +84,11 @@ pub fn verify(
     let layout = match opened {
         Ok(layout) => layout,
         Err(Error::Corrupt(c)) => {
-            let place = Where::of(Structure::InfoPlist);
-            collector.report(Finding::new(Code::InfoLost, place, c.to_string()));
-            outcome.skip("everything else", "the band size is not known");
+            report_lost(path, &c, &collector, &mut outcome);
             options.before.into_iter().for_each(|f| collector.report(f));
             let (findings, more) = collector.into_findings();
-            outcome.finish(findings, more, false, options.max_age.is_some());
+            let how = Circumstances { aged: options.max_age.is_some(), ..Circumstances::default() };
+            outcome.finish(findings, more, &how);
             return Ok(outcome);
         }
         Err(e) => return Err(e),
@@ -94,7 +98,12 @@ pub fn verify(
     outcome.begin(&options, &collector);
     let before = disk.bundle().map(busy::stamp);
     let mut signs = disk.bundle().map(busy::signs).unwrap_or_default();
-    let (quick, aged) = (options.quick || options.leave.is_some(), options.max_age.is_some());
+    let quick = options.quick || options.leave.is_some();
+    let mut how = Circumstances {
+        busy: false,
+        aged: options.max_age.is_some(),
+        known: options.known_damage.clone(),
+    };
     let beside = &Beside(progress);
     let job = Job { reporter: &collector, progress, beside, options };
     let (mut listing, mut written) = (None, Written::default());
@@ -119,7 +128,7 @@ pub fn verify(
     // Before the long work, so that a wrong file is told at once.
     let manifest = job.open_manifest(&layout, listing.as_ref(), &mut outcome)?;
     if job.options.leave.is_none() {
-        job.volumes_of(&layout, listing.as_ref(), &mut outcome)?;
+        job.volumes_of(&layout, &mut outcome)?;
     }
     let archive = if quick { None } else { Archive::open(&layout).ok() };
     job.time_machine(disk, archive.as_ref(), written, &mut outcome)?;
@@ -156,8 +165,20 @@ pub fn verify(
         let text = format!("a Mac is using the bundle: {}", signs.join("; "));
         findings.push(Finding::new(Code::BundleBusy, Where::of(Structure::Bundle), text));
     }
-    outcome.finish(findings, more, !signs.is_empty(), aged);
+    how.busy = !signs.is_empty();
+    outcome.finish(findings, more, &how);
     Ok(outcome)
+}
+
+/// Of a bundle that cannot be opened, report what is lost.
+fn report_lost(path: &Path, error: &Corrupt, reporter: &dyn Reporter, outcome: &mut Outcome) {
+    let there = std::fs::symlink_metadata(path.join("bands")).is_ok_and(|m| m.is_dir());
+    let (code, structure, why) = match there {
+        true => (Code::InfoLost, Structure::InfoPlist, "the band size is not known"),
+        false => (Code::BandsLost, Structure::Bands, "the folder of the bands is lost"),
+    };
+    reporter.report(Finding::new(code, Where::of(structure), error.to_string()));
+    outcome.skip("everything else", why);
 }
 
 /// Compare the bands with what earlier runs read.
@@ -212,37 +233,6 @@ impl Job<'_> {
         Ok(written)
     }
 
-    /// Where no volume is found though the token opened, its keys may be another bundle's.
-    fn foreign_token(&self, disk: &Disk) {
-        let lost = |f: &Finding| matches!(f.code, Code::VolumeNone | Code::VolumeUnknown);
-        if disk.encryption().is_none() || !self.reporter.any(lost) {
-            return;
-        }
-        let Ok(bytes) = disk.bytes() else { return };
-        if bands::is_noise(&*bytes) {
-            let text = "the token opens with the password, but does not fit these bands: what it \
-                        decrypts is noise where the disk begins";
-            let place = Where::of(Structure::Token);
-            self.reporter.report(Finding::new(Code::TokenForeign, place, text));
-        }
-    }
-
-    /// Where no volume is found, the keys may be gone rather than the volume.
-    fn token(&self, bundle: &Bundle, listing: &BandListing) {
-        let lost = |f: &Finding| matches!(f.code, Code::VolumeNone | Code::VolumeUnknown);
-        let keyless = matches!(bundle.token(), Token::Empty | Token::Missing);
-        let told = self.reporter.any(|f| f.code == Code::TokenLost);
-        if keyless
-            && !told
-            && self.reporter.any(lost)
-            && bands::look_encrypted(&bundle.bands(), listing)
-        {
-            let text = "the bands look encrypted, but the token that holds the keys is empty or \
-                        missing";
-            self.reporter.report(Finding::new(Code::TokenLost, Where::of(Structure::Token), text));
-        }
-    }
-
     /// Open the manifest of the bands, if one is to be kept, and choose what to read.
     fn open_manifest<'a>(
         &'a self,
@@ -262,9 +252,8 @@ impl Job<'_> {
         };
         match ManifestRun::new(layout, listing, options, self.reporter, progress) {
             Ok(run) => Ok(Some(run)),
-            // What the user named and is no manifest is his to see to; that no state can
-            // be kept is no reason to leave the bundle unchecked.
-            Err(e @ (Error::Invalid(_) | Error::Interrupted)) => Err(e),
+            Err(e @ Error::Interrupted) => Err(e),
+            // That nothing can be kept is no reason to leave the bundle unchecked.
             Err(e) => {
                 let place = Where::of(Structure::Manifest);
                 let text = e.to_string();
@@ -275,13 +264,8 @@ impl Job<'_> {
         }
     }
 
-    /// Encryption, partition map and volumes; then what their loss means.
-    fn volumes_of(
-        &self,
-        layout: &Layout,
-        listing: Option<&BandListing>,
-        outcome: &mut Outcome,
-    ) -> Result<()> {
+    /// Encryption, partition map and volumes.
+    fn volumes_of(&self, layout: &Layout, outcome: &mut Outcome) -> Result<()> {
         self.disk(layout, outcome)?;
         let disk = layout.disk();
         if disk.locked().is_some() {
@@ -290,10 +274,6 @@ impl Job<'_> {
             if let Some((_, why)) = &self.options.bad_password {
                 outcome.explain_skipped("contents", why);
             }
-        }
-        self.foreign_token(disk);
-        if let Some((bundle, listing)) = disk.bundle().zip(listing) {
-            self.token(bundle, listing);
         }
         Ok(())
     }

@@ -1,17 +1,15 @@
 //! What a verification came to.
 
 use super::SnapshotSets;
+use super::circumstances::{Circumstances, soften, usual};
 use super::contents::Contents;
 use crate::disk::Disk;
 use crate::report::words::span;
-use crate::report::{Code, Finding, Quality, Reporter, Severity, Structure, Where};
+use crate::report::{Code, DENIED, Finding, Quality, Reporter, Severity, Structure, Where};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-
-/// What the system says where this user may not read.
-const DENIED: &str = "Permission denied (os error 13)";
 
 /// The answer in one word, the better before the worse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -269,7 +267,7 @@ impl Outcome {
         outcome.skip("everything", why);
         let place = Where::of(Structure::Examination);
         let finding = Finding::new(Code::ExaminationEnded, place, why);
-        outcome.finish(vec![finding], Vec::new(), false, false);
+        outcome.finish(vec![finding], Vec::new(), &Circumstances::default());
         outcome.verdict = Verdict::Unchecked;
         outcome
     }
@@ -324,28 +322,25 @@ impl Outcome {
         }
     }
 
-    /// Sum up. `busy`: the source changed or was in use, and damage to its contents
-    /// may only be a half-written state. `aged`: the caller set a limit to the age of the
-    /// last backup.
+    /// Sum up.
     pub(super) fn finish(
         &mut self,
         mut findings: Vec<Finding>,
         more: Vec<(Code, u64)>,
-        busy: bool,
-        aged: bool,
+        how: &Circumstances,
     ) {
-        self.busy |= busy;
+        self.busy |= how.busy;
         for f in findings.iter_mut().filter(|f| f.message.contains(DENIED)) {
             if f.severity == Severity::Damage {
                 f.severity = Severity::Warning;
                 f.message.push_str(": not for this user to read, which is no damage");
             }
         }
-        if busy {
-            findings.iter_mut().for_each(soften);
+        if how.busy {
+            findings.iter_mut().for_each(|f| soften(f, how));
         }
         Finding::sort(&mut findings);
-        self.grade_layers(&findings, &more, busy);
+        self.grade_layers(&findings, &more, how);
         let mut counts = Counts::default();
         let mut add = |severity, n| match severity {
             Severity::Damage => counts.damage += n,
@@ -356,11 +351,11 @@ impl Outcome {
             add(f.severity, 1);
         }
         for (code, n) in &more {
-            add(usual(*code, busy), *n);
+            add(usual(*code, how), *n);
         }
         self.counts = counts;
         self.more = more.into_iter().map(|(code, count)| More { code, count }).collect();
-        self.stale = findings.iter().any(|f| is_stale(f.code, aged));
+        self.stale = findings.iter().any(|f| is_stale(f.code, how.aged));
         self.unchecked = !self.is_complete();
         self.findings = findings;
         self.verdict = self.found();
@@ -390,9 +385,15 @@ impl Outcome {
         }
     }
 
+    /// The codes of damage to contents that is no half-written state.
+    pub fn damage(&self) -> BTreeSet<Code> {
+        let listed = self.findings.iter().filter(|f| f.severity == Severity::Damage);
+        listed.map(|f| f.code).filter(|code| code.is(Quality::Contents)).collect()
+    }
+
     /// The state of each layer follows from how its findings are graded in the end: what
     /// was lost under files, and that a Mac was at work, is known only then.
-    fn grade_layers(&mut self, findings: &[Finding], more: &[(Code, u64)], busy: bool) {
+    fn grade_layers(&mut self, findings: &[Finding], more: &[(Code, u64)], how: &Circumstances) {
         for layer in &mut self.layers {
             let found = &mut layer.found;
             if layer.name == "bundle" {
@@ -408,7 +409,7 @@ impl Outcome {
             let more = more
                 .iter()
                 .filter(|(code, _)| found.iter().any(|(c, ..)| c == code))
-                .map(|(code, _)| usual(*code, busy));
+                .map(|(code, _)| usual(*code, how));
             let worst = LayerState::of(kept.chain(more).max());
             let unchecked = layer.state == LayerState::Unchecked && worst == LayerState::Ok;
             layer.state = if unchecked { layer.state } else { worst };
@@ -424,6 +425,11 @@ impl Outcome {
     /// is always in use its last verification.
     pub fn overdue(&self) -> bool {
         self.stale || self.findings.iter().any(|f| f.code == Code::BundleUnverified)
+    }
+
+    /// Whether something that was to be kept could not be.
+    pub fn unwritten(&self) -> bool {
+        self.findings.iter().any(|f| f.code == Code::ManifestUnwritten)
     }
 
     /// How many findings of each code there are, those left out of the list included.
@@ -457,19 +463,4 @@ impl Outcome {
 /// Whether a finding says that the last backup is too old. `aged`: that there is a limit.
 fn is_stale(code: Code, aged: bool) -> bool {
     code == Code::TmStale || aged && code == Code::TmNeverCompleted
-}
-
-/// How a finding of a code is graded when nothing more is known of it.
-fn usual(code: Code, busy: bool) -> Severity {
-    match code.info().severity {
-        Severity::Damage if busy && code.is(Quality::Contents) => Severity::Warning,
-        other => other,
-    }
-}
-
-fn soften(f: &mut Finding) {
-    if f.severity == Severity::Damage && f.code.is(Quality::Contents) {
-        f.severity = Severity::Warning;
-        f.message.push_str(" (a Mac is at work: this may be a half-written state)");
-    }
 }

@@ -9,7 +9,7 @@ use crate::io::bytes::to_u64;
 use crate::partition::{PartitionMap, Purpose, Scheme};
 use crate::report::words::plural;
 use crate::report::{Code, Finding, Reporter, Severity, Structure, Where};
-use crate::volume::{self, Found, Kind, Layout, Part};
+use crate::volume::{self, Checked, Found, Kind, Layout, Part};
 
 impl Job<'_> {
     /// Encryption, partition map, volumes.
@@ -26,6 +26,16 @@ impl Job<'_> {
         }
         if let Err(e) = disk.bytes() {
             outcome.skip("contents", &e.to_string());
+            return Ok(());
+        }
+        if let Some(keys) = layout.keys() {
+            let finding = keys.finding();
+            outcome.encrypted = true;
+            outcome.skip("contents", &finding.message);
+            // That another file holds keys is told with the rest of the bundle.
+            if !self.reporter.any(|f| f.code == finding.code) {
+                self.reporter.report(finding);
+            }
             return Ok(());
         }
         let mut found = None;
@@ -142,14 +152,17 @@ impl Job<'_> {
     }
 
     fn volume(&self, v: &Found, disk: &Disk, outcome: &mut Outcome) -> Result<()> {
-        if self.options.quick {
-            outcome.skip_as_asked("volume", "--quick was asked for");
-            return Ok(());
-        }
         let watch = Watch::new(self.reporter);
-        let checked = volume::check(v, disk.asker(), &watch, self.progress)?;
+        let checked = if self.options.quick {
+            outcome.skip_as_asked("volume", "--quick was asked for");
+            volume::try_passwords(v, disk.asker(), &watch);
+            Checked::default()
+        } else {
+            volume::check(v, disk.asker(), &watch, self.progress)?
+        };
         let found = watch.into_found();
-        outcome.wrong_password |= found.iter().any(|kind| kind.0 == Code::PasswordWrong);
+        let no_key = |kind: &Kinds| matches!(kind.0, Code::PasswordWrong | Code::PasswordUnread);
+        outcome.wrong_password |= found.iter().any(no_key);
         for Part { name, text, worst, scope } in checked.parts {
             let mut layer = Layer::new(name, LayerState::of(worst), text);
             let here = |kind: &&Kinds| {

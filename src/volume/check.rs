@@ -1,10 +1,12 @@
 //! Check what is in a partition, by the rules of its format.
 
-use super::{Found, Kind};
+use super::{Found, Kind, OpenOptions, open};
+use crate::crypt::Secret;
 use crate::disk::Asker;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::hfsplus;
-use crate::report::{Progress, Reporter, Scope, Severity, Worst};
+use crate::report::{Code, Finding, Progress, Reporter, Scope, Severity, Structure, Where, Worst};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What was checked in a partition.
 #[derive(Debug, Clone, Default)]
@@ -55,8 +57,10 @@ pub fn check(
             let scope = Scope::partition(found.partition.number);
             let stamp = scope.stamp(reporter);
             let worst = Worst::of(&stamp);
-            let ask = |name: &str, wrong| asker.map_or(Ok(Vec::new()), |ask| ask(name, wrong));
+            let asking = Asking::of(asker);
+            let ask = |name: &str, wrong| asking.ask(name, wrong);
             let seen = crate::apfs::check::check(&found.source, &ask, &worst, progress)?;
+            asking.tell(&worst);
             // A part that is not wrong would be called sound.
             if let Some(severity) = worst.seen() {
                 let worst = Some(severity);
@@ -70,4 +74,53 @@ pub fn check(
         }
     }
     Ok(checked)
+}
+
+/// Try the passwords of a partition's volumes, where any are given, and report those that open
+/// nothing; nothing else is said of the volumes.
+pub fn try_passwords(found: &Found, asker: Option<&Asker>, reporter: &dyn Reporter) {
+    if found.kind != Kind::Apfs || asker.is_none() {
+        return;
+    }
+    let stamp = Scope::partition(found.partition.number);
+    let stamp = stamp.stamp(reporter);
+    let asking = Arc::new(Asking::of(asker));
+    let ask = asking.clone();
+    let ask: Asker = Arc::new(move |name: &str, wrong| ask.ask(name, wrong));
+    for attempt in open(found, &OpenOptions { asker: Some(ask), ..OpenOptions::default() }) {
+        if let Err(e @ Error::WrongPassword(_)) = attempt.result {
+            let place = Where::of(Structure::Keybag);
+            stamp.report(Finding::new(Code::PasswordWrong, place, e.to_string()));
+        }
+    }
+    asking.tell(&stamp);
+}
+
+/// Asks for passwords, and keeps why they could not be had.
+struct Asking {
+    asker: Option<Asker>,
+    failed: Mutex<Option<String>>,
+}
+
+impl Asking {
+    fn of(asker: Option<&Asker>) -> Self {
+        Self { asker: asker.cloned(), failed: Mutex::default() }
+    }
+
+    fn ask(&self, name: &str, wrong: u32) -> Result<Vec<Secret>> {
+        let answer = self.asker.as_ref().map_or(Ok(Vec::new()), |ask| ask(name, wrong));
+        if let Err(e) = &answer
+            && !matches!(e, Error::Interrupted)
+        {
+            *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(e.to_string());
+        }
+        answer
+    }
+
+    /// Report why the passwords could not be had, if so.
+    fn tell(&self, reporter: &dyn Reporter) {
+        if let Some(why) = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            reporter.report(Finding::new(Code::PasswordUnread, Where::of(Structure::Keybag), why));
+        }
+    }
 }

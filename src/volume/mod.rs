@@ -4,8 +4,8 @@
 mod check;
 mod layout;
 
-pub use check::{Checked, Part, check};
-pub use layout::{Layout, Scan};
+pub use check::{Checked, Part, check, try_passwords};
+pub use layout::{Keys, Layout, Scan};
 
 use crate::apfs::{Apfs, Container};
 use crate::crypt::Asker;

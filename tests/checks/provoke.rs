@@ -43,6 +43,8 @@ const ELSEWHERE: &[(Code, &str)] = &[
     (Code::FileChecksumOdd, "commands/read_data.rs"),
     (Code::TokenLost, "formats/encrypted.rs"),
     (Code::InfoContradicted, "commands/broken_bundles.rs"),
+    (Code::BandsLost, "commands/broken_bundles.rs"),
+    (Code::BundleDenied, "commands/verdicts.rs"),
     (Code::TokenStray, "commands/broken_bundles.rs"),
     (Code::TokenForeign, "commands/broken_bundles.rs"),
     (Code::BandVersions, "commands/broken_bundles.rs"),

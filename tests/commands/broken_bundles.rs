@@ -159,6 +159,70 @@ fn a_token_of_other_bands_is_told_from_a_lost_volume() {
     verify(&one).expect(1, &["TOKEN-FOREIGN", "does not fit these bands"]);
 }
 
+/// What every command says of a bundle whose keys do not help.
+fn keys_do_not_help(bundle: &Path, code: &str, words: &[&str]) {
+    let password = [("TMBUNDLE_PASSWORD", "pw")];
+    let (path, out) = (bundle.to_str().unwrap(), bundle.with_extension("out"));
+    let run = |args: &[&str]| crate::common::tmbundle_with(&password, args);
+    run(&["info", path]).expect(0, &[&["contents", "encrypted     "], words].concat());
+    for address in ["ls", "cat"] {
+        run(&[address, path, "volume:/file"]).expect(1, words);
+    }
+    run(&["ls", "--salvage", path]).expect(1, words);
+    run(&["snapshots", path]).expect(1, words);
+    run(&["extract", path, "volume:/", "--to", out.to_str().unwrap()]).expect(1, words);
+    #[cfg(feature = "mount")]
+    {
+        std::fs::create_dir_all(&out).unwrap();
+        let ran = run(&["mount", path, out.to_str().unwrap()]);
+        if ran.code == Some(0) {
+            let _ = Command::new("umount").arg(&out).status();
+        }
+        ran.expect(1, words);
+    }
+    let ran = run(&["verify", "--all", path]);
+    ran.expect(1, &[&[code, "contents not checked"], words].concat());
+    assert!(!ran.out.contains("VOLUME-NONE"), "{ran:#?}");
+    assert!(!run(&["info", path]).out.contains("encrypted     no"));
+}
+
+#[test]
+fn keys_that_are_lost_or_anothers_are_told_by_every_command() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, other) = (encrypted(dir.path(), 1), encrypted(dir.path(), 2));
+    std::fs::rename(one.join("token"), one.join("token.bkp")).unwrap();
+    std::fs::write(one.join("token"), "").unwrap();
+    keys_do_not_help(&one, "TOKEN-LOST", &["empty", "token.bkp"]);
+    std::fs::remove_file(one.join("token")).unwrap();
+    keys_do_not_help(&one, "TOKEN-LOST", &["missing", "token.bkp"]);
+    std::fs::copy(other.join("token"), one.join("token")).unwrap();
+    keys_do_not_help(&one, "TOKEN-FOREIGN", &["does not fit these bands", "token.bkp"]);
+    // Its first bands are gone, and no other header is there.
+    std::fs::remove_file(one.join("token.bkp")).unwrap();
+    std::fs::write(one.join("token"), "").unwrap();
+    std::fs::remove_file(one.join("bands/0")).unwrap();
+    keys_do_not_help(&one, "TOKEN-LOST", &["the bands look encrypted"]);
+}
+
+#[test]
+fn a_lost_folder_of_bands_is_told_as_that() {
+    let demo = Demo::new();
+    let told = |words: &[&str]| {
+        let ran = tmbundle(&["verify", "--all", demo.str()]);
+        ran.expect(1, &[&["BUNDLE-BANDS-LOST", "everything else not checked"], words].concat());
+        assert!(!ran.out.contains("band size"), "{ran:#?}");
+        tmbundle(&["ls", demo.str()]).expect(1, words);
+    };
+    std::fs::rename(demo.at("bands"), demo.at("bands 2")).unwrap();
+    told(&["the folder is missing", "'bands 2'"]);
+    std::os::unix::fs::symlink("bands 2", demo.at("bands")).unwrap();
+    told(&["a symbolic link, which is not followed", "'bands 2'"]);
+    std::fs::remove_file(demo.at("bands")).unwrap();
+    std::fs::write(demo.at("bands"), "").unwrap();
+    std::fs::remove_dir_all(demo.at("bands 2")).unwrap();
+    told(&["it is no folder"]);
+}
+
 #[test]
 fn geometry_comes_from_the_bands_where_both_lists_are_lost() {
     let demo = Demo::new();

@@ -218,13 +218,13 @@ fn nothing_is_written_into_a_source_or_where_there_is_no_folder() {
     let bundle = dir.path().join("Mac.sparsebundle");
     copy_demo(&bundle);
     let path = bundle.to_str().unwrap();
-    for file in [
-        format!("{path}/tm.prom"),
-        format!("{path}/bands/tm.prom"),
-        format!("{}/nothing/tm.prom", dir.path().display()),
-        dir.path().display().to_string(),
-    ] {
+    for file in [format!("{path}/tm.prom"), format!("{path}/bands/tm.prom")] {
         tmbundle(&["verify", "--metrics", &file, path]).expect(2, &["--metrics"]);
+    }
+    for file in
+        [format!("{}/nothing/tm.prom", dir.path().display()), dir.path().display().to_string()]
+    {
+        tmbundle(&["verify", "--metrics", &file, path]).expect(3, &["error: --metrics"]);
     }
     let image = dir.path().join("disk.img");
     fs::write(&image, vec![0; 1 << 20]).unwrap();
@@ -260,7 +260,7 @@ fn a_device_or_a_pipe_is_never_replaced_by_the_metrics() {
     for place in [&pipe, &link] {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tmbundle"));
         let out = command.args(["verify", demo, "--metrics"]).arg(place).output().unwrap();
-        assert_eq!(out.status.code(), Some(2), "{out:?}");
+        assert_eq!(out.status.code(), Some(3), "{out:?}");
         let said = String::from_utf8(out.stderr).unwrap();
         assert!(said.contains("not a regular file"), "{said}");
     }

@@ -282,7 +282,7 @@ fn a_bundle_that_is_always_skipped_becomes_a_finding() {
         let _ = fs::remove_dir_all(f.path("state"));
         let mut session = f.session(now() - since * day);
         if verified {
-            session.verified(now() - since * day, "ok").unwrap();
+            session.verified(now() - since * day, "ok", &[].into()).unwrap();
         }
         session.lock().unwrap();
         f.verify(&[args, &["--manifest"]].concat(), &f.bundle())
@@ -350,7 +350,7 @@ fn without_a_usable_state_directory_the_rest_is_checked() {
     // The bundle is verified, and that nothing can be kept is one finding more.
     let words = ["cannot make the folder", "MANIFEST-UNWRITTEN", "manifest not checked"];
     let ran = tmbundle_with(&state, &["verify", "--manifest", "-v", bundle]);
-    ran.expect(0, &words).expect(0, &["HFSX: 295 files"]);
+    ran.expect(1, &words).expect(1, &["HFSX: 295 files"]);
     let args = ["verify", "--manifest", "--fail-on", "unchecked", bundle];
     tmbundle_with(&state, &args).expect(1, &words);
     let named = format!("--manifest={}", f.path("bands").display());
@@ -371,7 +371,7 @@ fn arguments_that_do_not_fit() {
 }
 
 #[test]
-fn a_named_manifest_of_another_bundle_is_refused() {
+fn a_named_manifest_of_another_bundle_is_left_alone_and_the_bundle_verified() {
     let f = Fixture::new();
     let file = format!("--manifest={}", f.path("bands").display());
     f.verify(&[&file], &f.bundle()).expect(0, &[]);
@@ -382,5 +382,8 @@ fn a_named_manifest_of_another_bundle_is_refused() {
     };
     tools::bundle::write(&tools::samples::sample("basic").unwrap().build().image, &other, &options)
         .unwrap();
-    f.verify(&[&file], &other).expect(3, &["is the manifest of another bundle"]);
+    let kept = fs::read(f.path("bands")).unwrap();
+    let words = ["is the manifest of another bundle", "MANIFEST-UNWRITTEN"];
+    f.verify(&[&file], &other).expect(1, &words);
+    assert_eq!(fs::read(f.path("bands")).unwrap(), kept);
 }

@@ -140,6 +140,146 @@ fn a_wrong_password_costs_only_what_needs_one_and_is_never_exit_code_0() {
 }
 
 #[test]
+fn a_wrong_password_is_told_by_a_quick_look_and_of_a_bundle_in_use() {
+    let f = Fixture::new();
+    let bundle = f.encrypted("E.sparsebundle");
+    let folder = f.path("passwords");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("E.sparsebundle"), "falsch\n").unwrap();
+    let of_folder = ["--quick", "--password-dir", folder.to_str().unwrap()];
+    let told = ["PASSWORD-WRONG", "does not open E.sparsebundle"];
+    f.verify(&of_folder, &bundle).expect(3, &told);
+    let wrong = [("TMBUNDLE_PASSWORD", "falsch")];
+    f.run(&wrong, &["--quick"], &bundle).expect(3, &told);
+    let missing = ["--quick", "--password-file", "/nonexistent/pw"];
+    f.verify(&missing, &bundle).expect(3, &["PASSWORD-UNREAD"]);
+    let held = in_use(&bundle);
+    f.run(&wrong, &["--if-busy", "skip"], &bundle).expect(3, &[told[0], told[1], "BUNDLE-SKIPPED"]);
+    drop(held);
+    // The right one, and none at all, are nothing to tell.
+    fs::write(folder.join("E.sparsebundle"), "geheim\n").unwrap();
+    for args in [&of_folder[..], &["--quick"]] {
+        let ran = f.verify(args, &bundle);
+        assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (Some(0), "", ""), "{args:?}");
+    }
+}
+
+#[test]
+fn a_wrong_password_of_a_volume_in_an_open_container_is_told_too() {
+    let f = Fixture::new();
+    let image = f.path("apfs.img");
+    tools::apfs::samples::sample("encrypted").unwrap().image.write_to(&image).unwrap();
+    let missing = ["--password-file", "/nonexistent/pw"];
+    for quick in [&["--quick"][..], &[]] {
+        let wrong = [("TMBUNDLE_PASSWORD", "falsch")];
+        f.run(&wrong, quick, &image).expect(3, &["PASSWORD-WRONG", "does not open"]);
+        f.verify(&[quick, &missing].concat(), &image).expect(3, &["PASSWORD-UNREAD"]);
+        f.run(&[("TMBUNDLE_PASSWORD", "password")], quick, &image).expect(0, &[]);
+        f.verify(quick, &image).expect(0, &[]);
+    }
+}
+
+#[test]
+fn damage_found_while_no_mac_was_at_work_stays_damage() {
+    let f = Fixture::new();
+    let bundle = f.demo("D.sparsebundle");
+    let (band, away) = (bundle.join("bands/9"), f.path("9"));
+    let last = || f.json(&["--quick"], &bundle)["last"]["verdict"].clone();
+    fs::rename(&band, &away).unwrap();
+    f.verify(&[], &bundle).expect(1, &["DAMAGE", "BAND-LOST"]);
+    let held = in_use(&bundle);
+    f.verify(&[], &bundle).expect(1, &["DAMAGE", "BAND-LOST", "the like was found before"]);
+    assert_eq!(last(), "damage");
+    // Of another kind it may be a half-written state.
+    fs::rename(&away, &band).unwrap();
+    common::zero_volume_header(&bundle);
+    f.verify(&[], &bundle).expect(0, &["warning", "HFS-HEADER", "half-written"]);
+    assert_eq!(last(), "warning");
+    drop(held);
+}
+
+#[test]
+fn a_run_that_saw_less_does_not_clear_damage() {
+    let f = Fixture::new();
+    let bundle = f.encrypted("E.sparsebundle");
+    let right = [("TMBUNDLE_PASSWORD", "geheim")];
+    let last = || f.json(&["--quick"], &bundle)["last"]["verdict"].clone();
+    let band = fs::File::options().write(true).open(bundle.join("bands/0")).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&band, &[7; 4096], 0).unwrap();
+    f.run(&right, &[], &bundle).expect(1, &["HFS-HEADER"]);
+    f.verify(&[], &bundle).expect(0, &["contents not checked"]);
+    assert_eq!(last(), "damage");
+    f.run(&[("TMBUNDLE_PASSWORD", "falsch")], &[], &bundle).expect(3, &["PASSWORD-WRONG"]);
+    assert_eq!(last(), "damage");
+}
+
+#[test]
+fn no_output_that_fails_hides_the_damage() {
+    let f = Fixture::new();
+    let bundle = f.demo("Bad.sparsebundle");
+    common::zero_volume_header(&bundle);
+    let foreign = f.path("notes");
+    fs::write(&foreign, "no manifest").unwrap();
+    let manifest = format!("--manifest={}", foreign.display());
+    let metrics = format!("--metrics={}", f.path("nowhere/tm.prom").display());
+    let folder = format!("--metrics={}", f.dir.path().display());
+    for (code, option, word) in [
+        (1, &manifest, "is not a manifest"),
+        (3, &metrics, "error: --metrics"),
+        (3, &folder, "error: --metrics"),
+    ] {
+        f.verify(&[option], &bundle).expect(code, &["HFS-HEADER", word]);
+        let ran = f.verify(&["--json", option], &bundle);
+        ran.expect(code, &[word]);
+        let json: Value = serde_json::from_str(&ran.out).unwrap();
+        let found = json["sources"][0]["findings"].as_array().unwrap();
+        assert!(found.iter().any(|f| f["code"] == "HFS-HEADER"), "{json:#}");
+    }
+    assert_eq!(fs::read(&foreign).unwrap(), b"no manifest");
+    // Where all is well it is no success either.
+    let good = f.demo("Good.sparsebundle");
+    for (code, option) in [(1, &manifest), (3, &metrics)] {
+        f.verify(&[option], &good).expect(code, &[]);
+    }
+}
+
+#[test]
+fn what_this_user_may_not_read_costs_only_what_needs_it() {
+    use std::os::unix::fs::PermissionsExt;
+    if !rustix::process::geteuid().is_root() {
+        return common::skipped("what this user may not read: not running as root");
+    }
+    let f = Fixture::new();
+    let bundle = f.demo("D.sparsebundle");
+    let program = f.path("tmbundle");
+    fs::copy(env!("CARGO_BIN_EXE_tmbundle"), &program).unwrap();
+    fs::set_permissions(f.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let lists = ["Info.plist", "Info.bckup"];
+    let history = "com.apple.TimeMachine.SnapshotHistory.plist";
+    let run = |command: &str, more: &[&str], denied: &[&str]| {
+        let mode = |name: &&str, mode| {
+            fs::set_permissions(bundle.join(name), fs::Permissions::from_mode(mode)).unwrap();
+        };
+        denied.iter().for_each(|name| mode(name, 0));
+        let ran = as_nobody_by(&program, &[&[command], more].concat(), &bundle);
+        denied.iter().for_each(|name| mode(name, 0o644));
+        ran
+    };
+    for denied in [&lists[..1], &lists[1..], &lists, &[history], &["token"]] {
+        let ran = run("verify", &["--all"], denied);
+        ran.expect(0, &["BUNDLE-DENIED", denied[0], "or with sudo"]);
+        for word in ["Copy Info.bckup", "writes it again", "rewrites both", "INFO-LOST", "DAMAGE"] {
+            assert!(!ran.out.contains(word), "{denied:?}: '{word}' in {ran:#?}");
+        }
+    }
+    // What lies in the bands was read all the same, but for what needs the token.
+    run("verify", &["-v"], &lists).expect(0, &["HFSX: 295 files"]);
+    run("verify", &["-v"], &["token"]).expect(0, &["bands present", "contents not checked"]);
+    run("info", &[], &["token"]).expect(0, &["encrypted     unknown", "contents"]);
+    run("ls", &[], &["token"]).expect(3, &["token", "Permission denied", "hint"]);
+}
+
+#[test]
 fn stale_is_not_damaged() {
     let f = Fixture::new();
     let bundle = f.demo("Old.sparsebundle");
@@ -311,9 +451,14 @@ fn what_could_not_be_printed_is_told_by_the_next_run() {
 
 /// Run as a user who sees no other processes' files.
 fn as_nobody(args: &[&str], bundle: &Path) -> Ran {
+    let args = [&["verify"], args].concat();
+    as_nobody_by(Path::new(env!("CARGO_BIN_EXE_tmbundle")), &args, bundle)
+}
+
+fn as_nobody_by(program: &Path, args: &[&str], bundle: &Path) -> Ran {
     use std::os::unix::process::CommandExt;
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tmbundle"));
-    command.arg("verify").args(args).arg(bundle).uid(65534).gid(65534);
+    let mut command = Command::new(program);
+    command.args(args).arg(bundle).uid(65534).gid(65534);
     command.env("XDG_STATE_HOME", "/nonexistent").env("HOME", "/nonexistent");
     let out = command.output().unwrap();
     Ran {

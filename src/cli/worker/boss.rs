@@ -2,6 +2,7 @@
 
 use super::task::Task;
 use super::{Answer, Failure, Message, WORD};
+use crate::cli::password::Prompt;
 use crate::cli::stop;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -35,9 +36,9 @@ pub enum Ended {
     Died(String),
 }
 
-/// Asked for the passwords of an image or volume by its name, and how often one was wrong already;
-/// says whether to ask again if this one is wrong, too.
-pub type Asker<'a> = &'a dyn Fn(&str, u32) -> (Result<Vec<Secret>>, bool);
+/// Asked for the passwords of an image or volume by its name, how often one was wrong already, and
+/// whether somebody may be asked to type it; says whether to ask again if this one is wrong, too.
+pub type Asker<'a> = &'a dyn Fn(&str, u32, Prompt) -> (Result<Vec<Secret>>, bool);
 
 /// Have a child examine a source. What it reads is counted by `meter`, too.
 ///
@@ -187,9 +188,10 @@ impl Boss {
                 Ok(Message::Saving(_)) => {}
                 Ok(Message::Waiting) => begun = None,
                 Ok(Message::Begun) => begun = Some(Instant::now()),
-                Ok(Message::Ask(name, wrong)) => {
+                Ok(Message::Ask(name, wrong, typing)) => {
                     let waiting = Instant::now();
-                    self.answer(ask, &name, wrong)?;
+                    let prompt = if typing { Prompt::Yes } else { Prompt::No };
+                    self.answer(ask(&name, wrong, prompt))?;
                     // Who types takes none of the child's time.
                     begun = begun.and_then(|begun| begun.checked_add(waiting.elapsed()));
                 }
@@ -206,8 +208,7 @@ impl Boss {
         }
     }
 
-    fn answer(&mut self, ask: Asker<'_>, name: &str, wrong: u32) -> Result<()> {
-        let (found, again) = ask(name, wrong);
+    fn answer(&mut self, (found, again): (Result<Vec<Secret>>, bool)) -> Result<()> {
         let (secrets, error) = match found {
             Ok(secrets) => (secrets, None),
             Err(Error::Interrupted) => return Err(Error::Interrupted),

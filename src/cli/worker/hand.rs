@@ -76,9 +76,11 @@ impl Hand {
         };
         self.teller.tell(&Message::Begun);
         let skipped = leave.is_some();
+        // One that was given is tried also where nothing is to be read; nobody is asked to
+        // type it for that.
         let bad_password = match &mut opened {
-            Ok(layout) if !skipped && !task.quick => self.unlock(layout)?,
-            _ => None,
+            Ok(layout) => self.unlock(layout, !skipped && !task.quick)?,
+            Err(_) => None,
         };
         let mut before = remembered.problems();
         before.extend(remembered.unverified().filter(|_| skipped));
@@ -93,6 +95,7 @@ impl Hand {
             not_checked: remembered.not_checked(),
             leave,
             last: remembered.last().filter(|_| skipped || task.quick),
+            known_damage: remembered.damage(),
             bad_password,
             weighed: Some(limits::weighed),
         };
@@ -101,7 +104,7 @@ impl Hand {
         // What was cut short by a signal is not a verification.
         self.teller.check()?;
         if !outcome.skipped()
-            && let Some(problem) = remembered.verified(outcome.found())
+            && let Some(problem) = remembered.verified(&outcome)
         {
             outcome.add(problem);
         }
@@ -110,13 +113,14 @@ impl Hand {
 
     /// Unlock a source; why the password does not help that was given, if so. The source
     /// stays locked then, and what needs no password can be checked.
-    fn unlock(&self, layout: &mut Layout) -> Result<Option<(Code, String)>> {
+    /// `typing`: somebody may be asked for it.
+    fn unlock(&self, layout: &mut Layout, typing: bool) -> Result<Option<(Code, String)>> {
         for wrong in 0..TRIES {
             let asked = Arc::new(Mutex::new(Asked::default()));
             let (teller, note) = (self.teller.clone(), asked.clone());
             let ask = move |name: &str, wrong_here: u32| {
                 let mut asked = Asked::default();
-                let found = teller.ask(name, wrong.max(wrong_here), &mut asked);
+                let found = teller.ask(name, wrong.max(wrong_here), typing, &mut asked);
                 let again = asked.again;
                 *note.lock().unwrap_or_else(PoisonError::into_inner) = asked;
                 // The same once more would not do.
@@ -218,10 +222,10 @@ impl Teller {
 
 impl Teller {
     /// Ask the parent for the passwords of an image or volume.
-    fn ask(&self, name: &str, wrong: u32, asked: &mut Asked) -> Result<Vec<Secret>> {
+    fn ask(&self, name: &str, wrong: u32, typing: bool, asked: &mut Asked) -> Result<Vec<Secret>> {
         self.flush();
         let _one = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
-        self.tell(&Message::Ask(name.to_owned(), wrong));
+        self.tell(&Message::Ask(name.to_owned(), wrong, typing));
         let answer: Option<Answer> = line().and_then(|line| serde_json::from_str(&line).ok());
         let Some(answer) = answer else { return Err(Error::Interrupted) };
         crate::cli::password::no_core_dumps();

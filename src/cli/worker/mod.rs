@@ -36,8 +36,9 @@ enum Message {
     Begun,
     /// It waits for a Mac or for another run, which takes none of its time.
     Waiting,
-    /// A password is needed for this; how often one was wrong already.
-    Ask(String, u32),
+    /// A password is needed for this; how often one was wrong already, and whether somebody
+    /// may be asked to type it.
+    Ask(String, u32, bool),
     /// What it came to, and whether it is a bundle.
     Outcome(Box<Outcome>, bool),
     /// It could not be examined.
