@@ -28,7 +28,7 @@ pub use info::{Info, InfoSource};
 pub use listing::{BandListing, Stray, StrayKind};
 pub use plists::{History, HistoryEntry, MachineId, TimeMachinePlists};
 pub(crate) use property_list::parse_plist;
-pub use share::Share;
+pub use share::{NEVER, Share, ago};
 pub use strays::{Alternate, Strays};
 
 use crate::error::{Error, Result};

@@ -44,10 +44,23 @@ pub struct History {
     pub entries: Vec<HistoryEntry>,
 }
 
+impl HistoryEntry {
+    /// When it began by its name, in seconds since 1970, taken as UTC: the Mac's time zone is
+    /// not recorded.
+    pub fn named(&self) -> Option<i64> {
+        let stamp = self.name.as_deref()?.get(..17)?;
+        let time = jiff::civil::DateTime::strptime("%Y-%m-%d-%H%M%S", stamp).ok()?;
+        Some(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second())
+    }
+}
+
 impl History {
-    /// The backup that completed last, of those that did by `limit` (seconds since 1970).
+    /// The backup that completed last, of those that did by `limit` (seconds since 1970) and
+    /// whose names do not say that they began later.
     pub fn last_at(&self, limit: i64) -> Option<&HistoryEntry> {
-        let come = |e: &&HistoryEntry| e.completed.is_none_or(|t| t <= limit);
+        let come = |e: &&HistoryEntry| {
+            e.completed.is_none_or(|t| t <= limit) && e.named().is_none_or(|t| t <= limit)
+        };
         self.entries.iter().filter(come).max_by_key(|e| e.completed)
     }
 }
@@ -69,7 +82,7 @@ pub struct TimeMachinePlists {
 
 const MACHINE: &str = "com.apple.TimeMachine.MachineID.plist";
 const MACHINE_COPY: &str = "com.apple.TimeMachine.MachineID.bckup";
-const HISTORY: &str = "com.apple.TimeMachine.SnapshotHistory.plist";
+pub(super) const HISTORY: &str = "com.apple.TimeMachine.SnapshotHistory.plist";
 const RESULTS: &str = "com.apple.TimeMachine.Results.plist";
 
 impl TimeMachinePlists {

@@ -1,7 +1,10 @@
 //! A share: a folder on the server with the bundles of several Macs, side by side or
 //! in a folder for each user.
 
+use super::listing::band_index;
+use super::plists::HISTORY;
 use crate::error::{Error, Result};
+use crate::report::words::span;
 use std::collections::VecDeque;
 use std::fs::{self, FileType};
 use std::os::unix::ffi::OsStrExt;
@@ -13,6 +16,10 @@ use std::time::Duration;
 pub(super) const ENDINGS: [&[u8]; 2] = [b".sparsebundle", b".backupbundle"];
 /// What a bundle is called while a Mac makes it, before its first backup.
 const UNFINISHED: [&[u8]; 3] = [b".incomplete", b".tmp.sparsebundle", b".tmp.backupbundle"];
+/// A first backup that was not finished in this time never will be.
+pub const NEVER: Duration = Duration::from_secs(2 * 86_400);
+/// A disk that was just formatted has no more bands than this.
+const NEW_BANDS: usize = 16;
 /// How deep below a share bundles are looked for: a Time Capsule with accounts has
 /// `Users/NAME/X.sparsebundle`.
 const MAX_DEPTH: usize = 5;
@@ -31,6 +38,9 @@ pub struct Share {
     /// Bundles that a Mac began to make and that hold no backup yet, and how long ago they
     /// were last changed.
     pub unfinished: Vec<(PathBuf, Duration)>,
+    /// Those of the bundles that have the name of one that a Mac is making, and hold bands; how
+    /// long ago they were last changed.
+    pub named_unfinished: Vec<(PathBuf, Duration)>,
     /// Folders that lie too deep, or are too many, to be looked into.
     pub cut: Vec<PathBuf>,
     /// Folders that could not be listed.
@@ -72,6 +82,7 @@ impl Share {
         share.bundles.sort();
         share.passed.sort();
         share.unfinished.sort();
+        share.named_unfinished.sort();
         if share.bundles.is_empty() && share.failed.is_empty() {
             return Err(share.empty(path));
         }
@@ -94,7 +105,13 @@ impl Share {
             if ends_with(name, &UNFINISHED) {
                 let changed = entry.metadata().and_then(|m| m.modified());
                 let age = changed.ok().and_then(|t| t.elapsed().ok()).unwrap_or_default();
-                self.unfinished.push((path, age));
+                match kind.is_dir() && holds_backup(&path, age) {
+                    true => {
+                        self.named_unfinished.push((path.clone(), age));
+                        self.bundles.push(path);
+                    }
+                    false => self.unfinished.push((path, age)),
+                }
             } else if ends_with(name, &ENDINGS) {
                 match why_not(kind) {
                     None => self.bundles.push(path),
@@ -115,11 +132,30 @@ impl Share {
         for (passed, reason) in self.passed.iter().take(3) {
             why.push_str(&format!("; {} is {reason}", passed.display()));
         }
-        if let Some((path, _)) = self.unfinished.first() {
-            why.push_str(&format!("; {} is only being made by a Mac", path.display()));
+        if let Some((path, age)) = self.unfinished.first() {
+            let path = path.display();
+            why.push_str(&match *age >= NEVER {
+                true => format!("; {path} was begun by a Mac {} ago, never finished", ago(*age)),
+                false => format!("; {path} is only being made by a Mac"),
+            });
         }
         Error::NotASource { path: path.to_owned(), why }
     }
+}
+
+/// How long ago, in words.
+pub fn ago(age: Duration) -> String {
+    span(i64::try_from(age.as_secs()).unwrap_or(i64::MAX))
+}
+
+/// Whether a bundle that has the name of one in the making holds more than a Mac begins with:
+/// a history of backups, more bands than a new disk has, or any that are old.
+fn holds_backup(path: &Path, age: Duration) -> bool {
+    let bands = fs::read_dir(path.join("bands")).into_iter().flatten().flatten();
+    let is_band = |entry: &fs::DirEntry| band_index(entry.file_name().as_bytes()).is_some();
+    let bands = bands.filter(is_band).take(NEW_BANDS + 1).count();
+    let history = || path.join(HISTORY).exists();
+    bands > NEW_BANDS || bands > 0 && (age >= NEVER || history())
 }
 
 /// Whether a folder is a bundle, or what is left of one.

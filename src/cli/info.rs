@@ -21,7 +21,8 @@ pub fn run(args: &InfoArgs) -> anyhow::Result<Exit> {
         print(&mut out, &output::last_part(&args.source), &info, &busy)?;
         out.flush()?;
     }
-    Ok(Exit::Ok)
+    // As of an image that it does not open.
+    Ok(if info.wrong_password { Exit::Failed } else { Exit::Ok })
 }
 
 fn line(out: &mut Page<impl Write>, label: &str, value: &str) -> io::Result<()> {
@@ -52,6 +53,7 @@ fn print(out: &mut Page<impl Write>, name: &str, info: &Info, busy: &[String]) -
         (true, cipher) => cipher.as_deref().unwrap_or("yes"),
         // The token, which tells, cannot be read.
         (false, _) if info.bundle.is_some() && info.locked.is_some() => "unknown",
+        (false, _) if info.encrypted_volumes => "not the image, but volumes in it",
         (false, _) => "no",
     };
     line(out, "encrypted", encrypted)?;

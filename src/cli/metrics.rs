@@ -6,6 +6,7 @@ use super::verify::Checked;
 use std::collections::HashSet;
 use std::fmt::{Display, Write};
 use std::path::Path;
+use tmbundle::report::present;
 use tmbundle::state::{folder_of, write_atomically};
 use tmbundle::verify::{Outcome, Verdict};
 use tmbundle::{Error, Result};
@@ -201,8 +202,9 @@ pub fn page(all: &[Checked], exit: u8, now: i64) -> String {
     for metric in METRICS {
         page.family(metric.name, metric.help);
         for (checked, path) in all.iter().zip(&paths) {
+            let name = shown(&checked.name);
             (metric.samples)(checked, &mut |more, value| {
-                let mut labels = vec![("bundle", checked.name.as_str()), ("path", path)];
+                let mut labels = vec![("bundle", name.as_str()), ("path", path)];
                 labels.extend(more);
                 page.sample(metric.name, &labels, value);
             });
@@ -216,13 +218,19 @@ pub fn page(all: &[Checked], exit: u8, now: i64) -> String {
 fn distinct(all: &[Checked]) -> Vec<String> {
     let mut seen = HashSet::new();
     let tell_apart = |checked: &Checked| {
-        let mut path = checked.path.to_string_lossy().into_owned();
+        let mut path = shown(&checked.path.to_string_lossy());
         while !seen.insert(path.clone()) {
             path.push('\u{fffd}');
         }
         path
     };
     all.iter().map(tell_apart).collect()
+}
+
+/// A label without what would mislead a terminal that shows it; newlines are escaped by the
+/// format itself.
+fn shown(value: &str) -> String {
+    value.split('\n').map(present).collect::<Vec<_>>().join("\n")
 }
 
 /// The text format. Every metric of ours is a gauge.

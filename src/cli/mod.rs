@@ -47,6 +47,8 @@ pub fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|word| word == worker::WORD) {
         return worker::run();
     }
+    // The soft limit of open files is raised before anything needs one.
+    tmbundle::io::descriptors();
     // A shell that completes a line asks for what may come next.
     clap_complete::CompleteEnv::with_factory(usage::command).complete();
     let cli = match usage::parse(arguments()) {

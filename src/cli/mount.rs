@@ -161,6 +161,11 @@ fn opener(args: &MountArgs) -> Opener {
         if archive.open.is_empty() && archive.failed.iter().any(locked) {
             archive.require_volume()?;
         }
+        // A password that was given and opens nothing is no success, either.
+        let wrong = |f: &&Unopened| matches!(f.error, tmbundle::Error::WrongPassword(_));
+        if let Some(unopened) = archive.failed.iter().find(wrong) {
+            return Err(unopened.error.again());
+        }
         let evidence = Arc::new(Evidence::of(layout.disk(), Vec::new()));
         Ok(Opened { bytes: layout.disk().bytes()?, archive, evidence })
     })

@@ -134,6 +134,9 @@ pub fn hint(error: &Error) -> Option<&'static str> {
             "--password-file FILE, --password-command CMD, TMBUNDLE_PASSWORD_FILE, \
              or run it on a terminal to be asked",
         ),
+        e if e.is_out_of_descriptors() => {
+            Some("more files may have to be open at once: raise the limit, as with ulimit -n 1024")
+        }
         Error::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
             Some("run it as a user who may do that, or with sudo")
         }

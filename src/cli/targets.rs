@@ -6,11 +6,8 @@ use super::output;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use tmbundle::Error;
-use tmbundle::bundle::Share;
+use tmbundle::bundle::{NEVER, Share, ago};
 use tmbundle::io::Links;
-
-/// A first backup that was not finished in this time never will be.
-const NEVER: std::time::Duration = std::time::Duration::from_secs(2 * 86_400);
 
 /// One source and the name it goes by in what is printed.
 pub struct Target {
@@ -58,14 +55,22 @@ pub fn find(args: &VerifyArgs) -> Targets {
                     let path = path.display();
                     // Old ones are told to everybody: that Mac has no backup.
                     if *age >= NEVER {
-                        let days = age.as_secs() / 86_400;
+                        let ago = ago(*age);
                         found.notes.push(format!(
-                            "{path} was begun by a Mac {days} days ago and never finished; it holds \
-                             no backup"
+                            "{path} was begun by a Mac {ago} ago and never finished; it holds no \
+                             backup"
                         ));
                     } else if watched && !args.quiet {
                         found.notes.push(format!("{path} is still being made by a Mac"));
                     }
+                }
+                for (path, age) in share.named_unfinished.iter().filter(|_| !args.quiet) {
+                    let (path, ago) = (path.display(), ago(*age));
+                    found.notes.push(format!(
+                        "{path} has the name of a bundle that a Mac is only making, but holds \
+                         bands, and was last changed {ago} ago: no Mac takes it for its backup; it \
+                         was verified"
+                    ));
                 }
                 for path in share.cut.iter().filter(|_| !args.quiet) {
                     let path = path.display();

@@ -2,6 +2,7 @@
 
 use crate::fs::{FileSystem, Kind, NodeId, Owned, Owner, Stream, ViewId, Views, Zeros};
 use crate::io::{Presence, RangeSums, ReadAt};
+use crate::report::STANDS_IN;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -134,7 +135,7 @@ impl Facts {
             return lost("the bundle's own record (mapped/) says that it was written".into());
         }
         if let Some(path) = self.alternates.first() {
-            return lost(format!("'{path}' may hold what is missing"));
+            return lost(format!("'{path}' {STANDS_IN}"));
         }
         let attribute = |s: &(NodeId, Stream)| matches!(s.1, Stream::Attribute(_));
         if self.streams.values().any(|h| h.dense) || self.streams.keys().any(attribute) {

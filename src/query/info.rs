@@ -32,6 +32,12 @@ pub struct Info {
     pub locked: Option<String>,
     /// Whether it is encrypted.
     pub encrypted: bool,
+    /// A password was given that does not open a volume on it.
+    #[serde(skip)]
+    pub wrong_password: bool,
+    /// Volumes on it are encrypted by themselves.
+    #[serde(skip)]
+    pub encrypted_volumes: bool,
     /// How: `AES-128`, `AES-256`.
     pub cipher: Option<String>,
     /// The bundle's own facts.
@@ -233,6 +239,8 @@ pub fn info(layout: &Layout, now: i64) -> Result<Info> {
         bytes_on_disk_exact: true,
         locked: None,
         encrypted: disk.encryption().is_some(),
+        wrong_password: false,
+        encrypted_volumes: false,
         cipher: disk.encryption().map(|e| e.cipher.clone()),
         bundle: None,
         partition_scheme: None,
@@ -327,6 +335,10 @@ fn bytes_on_disk(bundle: &Bundle, present: &[u64]) -> (Option<u64>, bool) {
 }
 
 fn archive_info(archive: &Archive, now: i64, info: &mut Info) {
+    let wrong = |e: &Error| matches!(e, Error::WrongPassword(_));
+    info.wrong_password = archive.failed.iter().any(|f| wrong(&f.error));
+    let opened = archive.open.iter().filter_map(apfs_info).any(|v| v.encrypted);
+    info.encrypted_volumes = opened || archive.failed.iter().any(|f| f.error.is_about_password());
     info.partition_scheme = Some(archive.map.scheme.name());
     for p in &archive.map.partitions {
         let same = |v: &Found| v.partition.number == p.number;

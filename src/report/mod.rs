@@ -18,4 +18,4 @@ pub use finding::{Affected, Collector, Cost, Finding, Ignore, Reporter, Severity
 pub use fsck::{FsckError, Maps};
 pub use place::{Scope, Structure, Where};
 pub use progress::{NoProgress, Progress, Silently, Unit};
-pub use remedy::{DENIED, KeptIn};
+pub use remedy::{DENIED, KeptIn, STANDS_IN};

@@ -5,6 +5,9 @@ use super::{Code, Finding};
 /// What the system says where this user may not read.
 pub const DENIED: &str = "Permission denied (os error 13)";
 
+/// What is said of a file that stands beside a band that is lost.
+pub const STANDS_IN: &str = "may hold what is missing";
+
 /// What a backup is kept in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeptIn {
@@ -69,6 +72,11 @@ impl Finding {
         let own = [Code::ManifestUnwritten, Code::ManifestRestarted, Code::PasswordUnread];
         if self.message.contains(DENIED) && !own.contains(&self.code) {
             self.remedy = Code::BundleDenied.info().remedy;
+            return;
+        }
+        if self.code == Code::BandLost && self.message.contains(STANDS_IN) {
+            self.remedy = "Make a copy of the bundle, give the file that is named the band's name \
+                           there, and verify that; keep the file whatever comes of it.";
             return;
         }
         if self.remedy == self.code.info().remedy {

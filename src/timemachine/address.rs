@@ -134,7 +134,8 @@ impl Archive {
     /// second.
     fn find_volume(&self, name: Option<&str>) -> Result<&OpenVolume> {
         let all = self.open.as_slice();
-        let names = || all.iter().map(|v| format!("'{}'", v.name())).collect::<Vec<_>>().join(", ");
+        let each = || all.iter().map(|v| format!("'{}'", self.called(v)));
+        let names = || each().collect::<Vec<_>>().join(", ");
         let Some(name) = name else {
             let [only] = all else {
                 let text = format!(
@@ -173,6 +174,18 @@ impl Archive {
 }
 
 impl Archive {
+    /// What a volume is called in an address: its name, and where several have it which of
+    /// them it is (`NAME#2`).
+    pub(super) fn called(&self, volume: &OpenVolume) -> String {
+        let name = volume.name();
+        let same: Vec<_> = self.open.iter().filter(|v| v.name() == name).collect();
+        let here = same.iter().position(|v| std::ptr::eq(*v, volume));
+        match here {
+            Some(n) if same.len() > 1 => format!("{name}#{}", n + 1),
+            _ => name.to_owned(),
+        }
+    }
+
     /// The volumes that cannot be opened and why, to go on a list of names.
     fn shut(&self) -> String {
         let named = self.failed.iter().filter_map(|f| Some((f.name.as_ref()?, &f.error)));
@@ -249,13 +262,19 @@ fn hinted(
 /// (`/Users/anna`), or a `/` for the `:` (`latest/Users`).
 fn misspelt(e: Error, address: &str, volume: &OpenVolume, backup: &Backup) -> Error {
     let Error::NotFound(text) = e else { return e };
+    let (head, path) = address.split_at(address.find(':').unwrap_or(address.len()));
+    if let Some(right) = other_case(backup, head) {
+        let better = quoted(&format!("{right}{path}"));
+        return Error::NotFound(format!("there is no snapshot '{head}'; did you mean {better}?"));
+    }
     let (first, rest) = match address.trim_start_matches('/').split_once(['/', ':']) {
         Some((first, rest)) if !address.starts_with('/') => (first, rest),
         _ => ("", address),
     };
-    let named = (!first.is_empty()).then(|| find_snapshot(backup, first, None).ok()).flatten();
+    let first = other_case(backup, first).unwrap_or_else(|| first.to_owned());
+    let named = (!first.is_empty()).then(|| find_snapshot(backup, &first, None).ok()).flatten();
     let (head, path, snapshot) = match named {
-        Some(snapshot) => (first, rest, snapshot),
+        Some(snapshot) => (&*first, rest, snapshot),
         None => match find_snapshot(backup, "latest", None) {
             Ok(snapshot) => ("latest", address, snapshot),
             Err(_) => return Error::NotFound(text),
@@ -274,6 +293,24 @@ fn misspelt(e: Error, address: &str, volume: &OpenVolume, backup: &Backup) -> Er
         false => format!("there is no snapshot '{address}'"),
     };
     Error::NotFound(format!("{text}; did you mean {better}?"))
+}
+
+/// The word for a snapshot that one differs from in case only: `Latest`, or the name of the
+/// computer before it.
+fn other_case(backup: &Backup, word: &str) -> Option<String> {
+    let (computer, last) = match word.rsplit_once('/') {
+        Some((computer, last)) => (Some(computer), last),
+        None => (None, word),
+    };
+    let same = |name: &&str| computer.is_some_and(|c| c.to_lowercase() == name.to_lowercase());
+    let called = backup.computers.iter().map(|c| c.name.as_str()).find(same);
+    let last = last.to_lowercase();
+    let right = match (computer, called) {
+        (None, _) => last,
+        (Some(_), Some(name)) => format!("{name}/{last}"),
+        (Some(_), None) => return None,
+    };
+    (right != word && find_snapshot(backup, &right, None).is_ok()).then_some(right)
 }
 
 /// The snapshot a word stands for.

@@ -202,7 +202,7 @@ impl Archive {
         let named = |v: &OpenVolume| {
             let views = v.volume.views().unwrap_or_default();
             let names: Vec<String> = views.into_iter().filter_map(|view| view.name).collect();
-            (!names.is_empty()).then(|| (v.name().to_owned(), names))
+            (!names.is_empty()).then(|| (self.called(v), names))
         };
         let several = self.open.len() > 1;
         let each: Vec<String> = self

@@ -231,7 +231,9 @@ impl Check<'_> {
     fn history_ahead(&self) {
         let history = self.known.plists.and_then(|p| p.history.as_ref());
         let entries = history.map(|h| h.entries.as_slice()).unwrap_or_default();
-        let ahead = entries.iter().filter(|e| e.completed.is_some_and(|t| !has_come(t, self.now)));
+        let ahead = entries.iter().filter(|e| {
+            [e.completed, e.named()].into_iter().flatten().any(|t| !has_come(t, self.now))
+        });
         let on_volume = |name: Option<&str>| {
             let mut all = self.known.backup.into_iter().flat_map(Backup::snapshots);
             name.is_some_and(|name| all.any(|(_, s)| s.name == name && s.is_ahead(self.now)))
@@ -239,7 +241,9 @@ impl Check<'_> {
         // Those on the volume are told there.
         for e in ahead.filter(|e| !on_volume(e.name.as_deref())).take(MAX_AHEAD) {
             let name = e.name.as_deref().unwrap_or("a backup");
-            let text = format!("{name} was completed in the future, says the bundle's history");
+            let completed = e.completed.is_some_and(|t| !has_come(t, self.now));
+            let what = if completed { "was completed" } else { "was begun" };
+            let text = format!("{name} {what} in the future, says the bundle's history");
             self.say(Code::TmDates, Structure::SnapshotHistory, text);
         }
     }

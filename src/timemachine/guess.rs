@@ -1,5 +1,6 @@
 //! What somebody may have meant by a path that is not there.
 
+use super::links::{Walk, walk_to};
 use crate::fs::{Cursor, FileSystem, Kind, NodeId};
 use std::ops::ControlFlow;
 
@@ -9,13 +10,12 @@ const MAX_ENTRIES: usize = 100_000;
 /// A path that is there and differs from `path` in case only, or by the name of the
 /// volume before it. `None` if nothing fits, or if it is not clear what.
 pub fn guess(fs: &dyn FileSystem, top: NodeId, stores: &[&str], path: &str) -> Option<String> {
-    if let Some(found) = by_case(fs, top, path) {
+    if let Some(found) = by_case(fs, top, stores, path) {
         return Some(found);
     }
-    let mut found: Vec<String> = stores
-        .iter()
-        .filter_map(|store| by_case(fs, top, &format!("{store}/{}", path.trim_start_matches('/'))))
-        .collect();
+    let within = |store: &&str| format!("{store}/{}", path.trim_start_matches('/'));
+    let mut found: Vec<String> =
+        stores.iter().filter_map(|store| by_case(fs, top, stores, &within(store))).collect();
     found.dedup();
     match found.as_slice() {
         [_] => found.pop(),
@@ -23,9 +23,13 @@ pub fn guess(fs: &dyn FileSystem, top: NodeId, stores: &[&str], path: &str) -> O
     }
 }
 
-fn by_case(fs: &dyn FileSystem, top: NodeId, path: &str) -> Option<String> {
+fn by_case(fs: &dyn FileSystem, top: NodeId, stores: &[&str], path: &str) -> Option<String> {
     let (mut at, mut real) = (top, String::new());
     for name in path.split('/').filter(|name| !name.is_empty() && *name != ".") {
+        // What was found so far may be a link, which is followed on the way.
+        if !real.is_empty() && fs.metadata(at).ok()?.kind == Kind::Symlink {
+            at = walk_to(&Walk { fs, top, stores, follow: true }, &real).ok()?.node.id;
+        }
         let (found, id) = match fs.lookup(at, name) {
             Ok(Some(node)) => (name.to_owned(), node.id),
             _ => similar(fs, at, name)?,

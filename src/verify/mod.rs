@@ -16,11 +16,13 @@ pub use outcome::{Last, Layer, LayerState, NotChecked, Outcome, Verdict};
 pub use sets::SnapshotSets;
 pub use subset::{Subset, duration};
 
-use crate::bundle::{BandListing, Bundle, busy, mapped};
+use crate::bundle::{BandListing, Bundle, Strays, busy, mapped};
 use crate::disk::{Container, Disk};
 use crate::error::{Corrupt, Error, Result};
 use crate::io::bytes::to_u64;
-use crate::report::{Code, Collector, Finding, Progress, Reporter, Severity, Structure, Where};
+use crate::report::{
+    Code, Collector, Finding, Progress, Reporter, STANDS_IN, Severity, Structure, Where,
+};
 use crate::timemachine::check::{Known, last_completed};
 use crate::timemachine::{self, Archive, Backup};
 use crate::volume::Layout;
@@ -65,6 +67,8 @@ pub struct Options {
     pub weighed: Option<fn(u64)>,
 }
 
+/// What is said of bands that are not there, as long as none of them is known to be lost.
+const REST: &str = ", the rest read as zeros";
 /// A band that was written so many seconds ago is being written.
 const FRESH: i64 = 300;
 
@@ -150,6 +154,7 @@ pub fn verify(
         }
         outcome.snapshots = sets;
     }
+    findings.extend(disk.bundle().zip(listing.as_ref()).and_then(|(b, l)| first_lost(disk, b, l)));
     let rewritten = match (disk.bundle(), &listing) {
         (Some(bundle), Some(listing)) if !quick => written.since(&bundle.bands(), listing),
         _ => false,
@@ -168,6 +173,20 @@ pub fn verify(
     how.busy = !signs.is_empty();
     outcome.finish(findings, more, &how);
     Ok(outcome)
+}
+
+/// That the first band is missing, with which every disk begins, where nothing else can tell it:
+/// nobody can look into the others.
+fn first_lost(disk: &Disk, bundle: &Bundle, listing: &BandListing) -> Option<Finding> {
+    let there = listing.contains(0) || listing.not_files.iter().any(|(index, _)| *index == 0);
+    if disk.locked().is_none() || there || listing.present.is_empty() {
+        return None;
+    }
+    let strays = Strays::find(bundle);
+    let beside = strays.bands.get(&0).and_then(|found| found.first());
+    let beside = beside.map_or_else(String::new, |a| format!(" ('{}' {STANDS_IN})", a.path));
+    let text = format!("band 0 is missing, with which every disk begins{beside}");
+    Some(Finding::new(Code::BandLost, bundle.bands().place(0), text))
 }
 
 /// Of a bundle that cannot be opened, report what is lost.
@@ -375,6 +394,6 @@ fn snapshots_text(backup: Option<&Backup>, known: &Known<'_>, now: i64) -> Strin
 
 fn bands_text(bundle: &Bundle, listing: &BandListing) -> String {
     let (present, possible) = (listing.present.len(), bundle.info().band_count());
-    let rest = if to_u64(present) < possible { ", the rest read as zeros" } else { "" };
+    let rest = if to_u64(present) < possible { REST } else { "" };
     format!("{present} of {possible} bands present{rest}")
 }

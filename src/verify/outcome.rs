@@ -398,6 +398,9 @@ impl Outcome {
             let found = &mut layer.found;
             if layer.name == "bundle" {
                 found.insert((Code::BandLost, None, None));
+                if findings.iter().any(|f| matches!(f.code, Code::BandLost | Code::BandMapped)) {
+                    layer.text = layer.text.replace(super::REST, ", some of the rest are lost");
+                }
             }
             let kept = findings
                 .iter()

@@ -61,6 +61,20 @@ fn a_wrong_address_is_answered_with_the_right_one() {
     tmbundle(&["ls", &demo(), "volume:/backups.backupdb"]).expect(2, &[raw]);
     let volume = "did you mean 'volume=Time Machine Backups:'?";
     tmbundle(&["ls", &demo(), "volume=time machine backups:"]).expect(2, &[volume]);
+    // Through a link, and words in another case.
+    let linked = "did you mean 'latest:/Macintosh HD/etc/hosts'?";
+    for wrong in ["latest:/etc/hosts", "/etc/hosts", "latest:/macintosh hd/ETC/Hosts"] {
+        tmbundle(&["cat", &demo(), wrong]).expect(2, &[linked]);
+    }
+    for (wrong, right) in [
+        ("Latest", "'latest'"),
+        ("LATEST:/Macintosh HD", "'latest:/Macintosh HD'"),
+        ("Latest~1:/", "'latest~1:/'"),
+        ("anna’s macbook/Latest", "'Anna’s MacBook/latest'"),
+        ("Latest/Users/anna", "'latest:/Macintosh HD/Users/anna'"),
+    ] {
+        tmbundle(&["ls", &demo(), wrong]).expect(2, &[&format!("did you mean {right}?")]);
+    }
     // What helps is itself an address.
     tmbundle(&["ls", &demo(), "latest:/Macintosh HD/Users/anna"]).expect(0, &["Documents/"]);
     // Where nothing fits, nothing is made up.
@@ -143,6 +157,9 @@ fn of_two_volumes_of_one_name_none_is_taken_silently() {
     ls("volume=Twin:").expect(2, &["2 volumes are called 'Twin'", "'volume=Twin#1:' (partition"]);
     ls("volume=Twin#1:").expect(0, &["first.txt"]);
     ls("volume=Twin#2:").expect(0, &["second.txt"]);
+    for vague in ["volume:", "volume=Other:"] {
+        ls(vague).expect(2, &["'Twin#1', 'Twin#2'"]);
+    }
     ls("volume=Twin#3:").expect(2, &["there is no volume 'Twin#3'"]);
 }
 

@@ -80,7 +80,10 @@ fn a_lost_bands_other_names_are_told_with_the_loss() {
         let found = demo.one("BAND-LOST");
         let message = found["message"].as_str().unwrap();
         assert!(message.contains(&format!("bands/{name}")), "{message}");
+        assert!(found["remedy"].as_str().unwrap().contains("the file that is named"), "{found:#}");
         demo.nothing_to_remove();
+        let said = tmbundle(&["verify", demo.str()]).out;
+        assert!(!said.contains("the rest read as zeros"), "{said}");
     }
     // A whole folder of bands.
     let demo = Demo::new();
@@ -202,6 +205,29 @@ fn keys_that_are_lost_or_anothers_are_told_by_every_command() {
     std::fs::write(one.join("token"), "").unwrap();
     std::fs::remove_file(one.join("bands/0")).unwrap();
     keys_do_not_help(&one, "TOKEN-LOST", &["the bands look encrypted"]);
+}
+
+#[test]
+fn the_first_band_of_an_encrypted_bundle_is_missed_without_the_password() {
+    let dir = tempfile::tempdir().unwrap();
+    let bundle = encrypted(dir.path(), 1);
+    let path = bundle.to_str().unwrap();
+    tmbundle(&["verify", path]).expect(0, &["contents not checked"]);
+    std::fs::rename(bundle.join("bands/0"), bundle.join("bands/0 2")).unwrap();
+    tmbundle(&["verify", path]).expect(1, &["BAND-LOST", "band 0 is missing", "'bands/0 2'"]);
+    std::fs::remove_file(bundle.join("bands/0 2")).unwrap();
+    tmbundle(&["verify", path]).expect(1, &["BAND-LOST", "band 0 is missing"]);
+}
+
+#[test]
+fn too_few_descriptors_to_begin_are_told_with_what_helps() {
+    let line = "ulimit -n 10; exec \"$0\" verify \"$1\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", line, env!("CARGO_BIN_EXE_tmbundle"), Demo::new().str()]);
+    let out = command.output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(3), "{said}");
+    assert!(said.contains("Too many open files") && said.contains("ulimit -n"), "{said}");
 }
 
 #[test]

@@ -267,3 +267,19 @@ fn a_device_or_a_pipe_is_never_replaced_by_the_metrics() {
     assert!(std::fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo());
     assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
 }
+
+#[test]
+fn no_name_makes_a_terminal_obey_that_shows_the_metrics() {
+    let dir = tempfile::tempdir().unwrap();
+    // The third looks like the first once that is escaped.
+    for name in ["a\x1b[2J", "b\u{202e}c", "a\\u{1b}[2J"] {
+        copy_demo(&dir.path().join(format!("{name}.sparsebundle")));
+    }
+    let share = dir.path().to_str().unwrap();
+    let ran = tmbundle(&["verify", "--metrics", "-", share]);
+    ran.expect(0, &["a\\\\u{1b}[2J.sparsebundle", "b\\\\u{202e}c.sparsebundle"]);
+    assert!(!ran.out.contains(['\x1b', '\u{202e}']), "{ran:?}");
+    let up: Vec<&str> = ran.out.lines().filter(|l| l.starts_with("tmbundle_up{")).collect();
+    let distinct: std::collections::HashSet<_> = up.iter().collect();
+    assert_eq!((up.len(), distinct.len()), (3, 3), "{up:#?}");
+}

@@ -100,7 +100,44 @@ fn what_a_mac_never_finished_is_graded_by_its_age() {
         ran.expect(0, &[name, "being made"]);
         fs::File::open(&path).unwrap().set_modified(old).unwrap();
         let ran = tmbundle(&["verify", "-v", dir.path().to_str().unwrap()]);
-        ran.expect(0, &[name, "90 days"]);
+        ran.expect(0, &[name, "2 months"]);
         fs::remove_dir(&path).unwrap();
     }
+    // Where it is the only one in the share, too.
+    fs::remove_dir_all(dir.path().join("Own.sparsebundle")).unwrap();
+    let path = dir.path().join(names[1]);
+    fs::create_dir(&path).unwrap();
+    let years = std::time::Duration::from_secs(2_568 * 86_400);
+    fs::File::open(&path).unwrap().set_modified(std::time::SystemTime::now() - years).unwrap();
+    let ran = tmbundle(&["verify", dir.path().to_str().unwrap()]);
+    ran.expect(3, &[names[1], "7 years ago, never finished"]);
+}
+
+#[test]
+fn a_backup_under_an_unfinished_bundles_name_is_verified() {
+    let dir = tempfile::tempdir().unwrap();
+    let (name, share) = ("Anna.tmp.sparsebundle", dir.path().to_str().unwrap());
+    let bundle = dir.path().join(name);
+    copy_demo(&bundle);
+    tmbundle(&["verify", "-v", share]).expect(0, &[name, "it was verified"]);
+    // Without Time Machine's own lists, too, but for one that is so new that a Mac may be at it.
+    for entry in fs::read_dir(&bundle).unwrap().map(Result::unwrap) {
+        if entry.file_name().to_string_lossy().starts_with("com.apple") {
+            fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    tmbundle(&["verify", "-v", share]).expect(3, &[name, "only being made"]);
+    let age = std::time::Duration::from_secs(2_568 * 86_400);
+    let dated = || {
+        let folder = fs::File::open(&bundle).unwrap();
+        folder.set_modified(std::time::SystemTime::now() - age).unwrap();
+    };
+    dated();
+    tmbundle(&["verify", share]).expect(0, &[name, "7 years ago"]);
+    common::zero_volume_header(&bundle);
+    dated();
+    let ran = tmbundle(&["verify", "--json", share]);
+    ran.expect(1, &["HFS-HEADER"]);
+    let json: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(json["sources"].as_array().unwrap().len(), 1, "{json:#}");
 }

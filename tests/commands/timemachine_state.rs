@@ -236,3 +236,22 @@ fn a_date_in_the_future_is_no_date_of_a_backup() {
     let words = tmbundle(&["verify", "-v", path]);
     assert!(words.out.contains("newest 2019-11-0"), "{words:?}");
 }
+
+/// A name says when a backup began: one that has not come is no last backup, whatever date of
+/// completion stands beside it.
+#[test]
+fn a_name_in_the_future_is_no_last_backup() {
+    let mut made = healthy();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("Mac.sparsebundle");
+    made.history.backups.push(("2019-12-31T00:00:00Z".into(), "2031-01-01-010000".into(), None));
+    let right = made.history.backups[made.history.backups.len() - 2].1.clone();
+    made.write(&path);
+    let path = path.to_str().unwrap();
+    let info = tmbundle(&["info", path]);
+    info.expect(0, &[&format!("last {right}")]);
+    assert!(!info.out.contains("last 2031"), "{info:#?}");
+    let quick = tmbundle(&["verify", "--quick", "-v", path]);
+    quick.expect(0, &["TM-DATES", "2031-01-01-010000 was begun in the future"]);
+    assert!(!quick.out.contains("last 2031"), "{quick:#?}");
+}

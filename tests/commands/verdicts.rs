@@ -177,6 +177,23 @@ fn a_wrong_password_of_a_volume_in_an_open_container_is_told_too() {
         f.run(&[("TMBUNDLE_PASSWORD", "password")], quick, &image).expect(0, &[]);
         f.verify(quick, &image).expect(0, &[]);
     }
+    let path = image.to_str().unwrap();
+    let info = |password| tmbundle_with(&[("TMBUNDLE_PASSWORD", password)], &["info", path]);
+    info("falsch").expect(3, &["not the image, but volumes in it", "does not open"]);
+    info("password").expect(0, &["not the image, but volumes in it"]);
+    // A mount of the volumes that need none would look like a success.
+    #[cfg(feature = "mount")]
+    {
+        tools::apfs::samples::sample("volumes").unwrap().image.write_to(&image).unwrap();
+        let at = f.path("mnt");
+        fs::create_dir(&at).unwrap();
+        let wrong = [("TMBUNDLE_PASSWORD", "falsch")];
+        let ran = tmbundle_with(&wrong, &["mount", path, at.to_str().unwrap()]);
+        if ran.code == Some(0) {
+            let _ = Command::new("umount").arg(&at).status();
+        }
+        ran.expect(3, &["does not open"]);
+    }
 }
 
 #[test]
