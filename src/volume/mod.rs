@@ -143,6 +143,13 @@ fn probe(source: &dyn ReadAt, purpose: Purpose) -> Result<Kind> {
     {
         return Ok(Kind::HfsPlus { hfsx, embedded: None });
     }
+    // Its header lies in the last sector, too.
+    if source.len() >= 1024
+        && let Ok(last) = read_up_to(source, source.len() - 512, 512)
+        && is_core_storage(&last)
+    {
+        return Ok(Kind::CoreStorage);
+    }
     if purpose == Purpose::Apfs {
         return Ok(Kind::Apfs);
     }
@@ -172,7 +179,7 @@ fn probe_head(head: &[u8]) -> Option<Kind> {
     if array(head, 32) == Some(*b"NXSB") {
         return Some(Kind::Apfs);
     }
-    if array(head, 88) == Some(*b"CS") && be16(head, 10) == Some(0x1000) {
+    if is_core_storage(head) {
         return Some(Kind::CoreStorage);
     }
     match head.get(3..11) {
@@ -183,6 +190,11 @@ fn probe_head(head: &[u8]) -> Option<Kind> {
     let boot = head.get(510..512) == Some(&[0x55, 0xAA]);
     let fat = [54, 82].iter().any(|at| array(head, *at) == Some(*b"FAT"));
     (boot && fat).then_some(Kind::Fat)
+}
+
+/// The header of a CoreStorage physical volume (`formats/partition.md` section 5).
+fn is_core_storage(sector: &[u8]) -> bool {
+    array(sector, 88) == Some(*b"CS") && be16(sector, 10) == Some(0x1000)
 }
 
 /// HFS wrapper: a Master Directory Block that embeds an HFS+ volume.

@@ -607,6 +607,27 @@ fn every_command_names_core_storage_beside_a_readable_helper() {
 }
 
 #[test]
+fn core_storage_in_an_mbr_is_named_by_either_of_its_headers() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("disk.img");
+    let mut disk = vec![0; 4 << 20];
+    let (start, sectors) = (64, (disk.len() / 512 - 64) as u32);
+    disk[450] = 0xAF;
+    disk[454..458].copy_from_slice(&64u32.to_le_bytes());
+    disk[458..462].copy_from_slice(&sectors.to_le_bytes());
+    disk[510..512].copy_from_slice(&[0x55, 0xAA]);
+    for header in [start * 512, disk.len() - 512] {
+        let mut disk = disk.clone();
+        disk[header + 10] = 0x10;
+        disk[header + 88..header + 90].copy_from_slice(b"CS");
+        std::fs::write(&path, disk).unwrap();
+        for (command, code) in [("info", 0), ("verify", 0), ("ls", 3)] {
+            tmbundle(&[command, path.to_str().unwrap()]).expect(code, &["CoreStorage"]);
+        }
+    }
+}
+
+#[test]
 fn where_both_volume_headers_are_gone_nobody_is_told_to_delete_anything() {
     let demo = Demo::new();
     crate::common::zero_volume_header(&demo.path);
