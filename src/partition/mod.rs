@@ -8,7 +8,7 @@ mod gpt;
 mod mbr;
 mod search;
 
-pub use search::volume_len;
+pub use search::{USUAL_STARTS, volume_len};
 
 use crate::error::{Error, Result};
 use crate::io::{Given, ReadAt, read_up_to};

@@ -12,7 +12,8 @@ const FAR: u64 = 1 << 30;
 const PIECE: u64 = 1 << 20;
 /// Where macOS puts the first volume (`formats/partition.md` section 6): behind the map,
 /// behind the EFI partition; of disks with sectors of 512 and of 4096 bytes.
-const USUAL: [u64; 6] = [40 * 512, 64 * 512, 409_640 * 512, 6 * 4096, 76_806 * 4096, 63 * 512];
+pub const USUAL_STARTS: [u64; 6] =
+    [40 * 512, 64 * 512, 409_640 * 512, 6 * 4096, 76_806 * 4096, 63 * 512];
 
 /// Whether a volume that tmbundle knows begins at the first byte of `head`, and how long it
 /// says it is.
@@ -92,7 +93,7 @@ fn find(disk: &dyn ReadAt) -> Option<(u64, u64)> {
         let head = read_up_to(disk, start, 4096).ok()?;
         volume_len(&head).map(|len| (start, len))
     };
-    USUAL
+    USUAL_STARTS
         .into_iter()
         .find_map(at)
         .or_else(|| scan(disk, 0..CLOSE, 512))

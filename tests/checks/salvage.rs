@@ -206,3 +206,47 @@ fn commands_take_the_option_and_hint_at_it() {
     common::tmbundle(&["extract", "--salvage", path, "volume:/folder 7", "--to", to])
         .expect(0, &[]);
 }
+
+/// Without a map, a journal or a header that leads to it: by the header's copy at its end, or
+/// where volumes usually begin, if the files fit there; else nothing is given.
+#[test]
+fn a_volume_without_map_or_journal_is_found_where_its_files_fit() {
+    let mut builder =
+        VolumeBuilder::new(VolumeOptions { journal_size: 0, ..VolumeOptions::default() });
+    let root = builder.root();
+    for n in 0..300 {
+        let text = Content::text(n, 100 + 61 * n as usize);
+        builder.file(root, &format!("file {n}"), text, Meta::file());
+    }
+    let volume = builder.build();
+    let whole = HfsPlus::open(Arc::new(Memory::new(volume.image.to_vec()))).unwrap();
+    let (sums, paths) = contents(&whole);
+    assert_eq!(sums.len(), 300);
+    let salvage = |start: usize, alternate: bool, behind: usize| {
+        let mut image = volume.image.clone();
+        image.fill(volume.layout.header(), 512, 0);
+        if !alternate {
+            image.fill(volume.layout.alternate(), 512, 0);
+        }
+        let mut disk = vec![0; start];
+        disk.extend(image.to_vec());
+        disk.resize(disk.len() + behind, 0);
+        HfsPlus::salvage(Arc::new(Memory::new(disk)), &NoProgress)
+    };
+    for (start, alternate, behind) in [
+        (20_480, false, 33 * 512),
+        (24_576, false, 5 * 4096),
+        (32_256, false, 0),
+        (0, false, 4096),
+        // The copy leads to it wherever it is.
+        (1_049_088, true, 33 * 512),
+        (777 * 512, true, 1 << 20),
+    ] {
+        let back = salvage(start, alternate, behind);
+        let (back, named) = contents(&back.unwrap_or_else(|e| panic!("{start}: {e}")));
+        assert_eq!(sums.difference(&back).count(), 0, "{start}: {} are back", back.len());
+        assert!(paths.is_subset(&named), "{start}");
+    }
+    let lost = salvage(777 * 512, false, 512).err().unwrap().to_string();
+    assert!(lost.contains("--volume-offset"), "{lost}");
+}

@@ -1,5 +1,6 @@
 //! Leaves of the three trees, recognised by what is in them, wherever they lie.
 
+use super::budget::Budget;
 use crate::error::{Error, Result};
 use crate::hfsplus::attributes::record_type as attribute_type;
 use crate::hfsplus::catalog::Key as CatalogKey;
@@ -20,6 +21,9 @@ const LARGEST: u64 = 32_768;
 const STEP: u64 = 512;
 /// Bytes that are read at a time.
 const PIECE: u64 = 4 << 20;
+
+/// Lists of the leaves from everywhere that are held while those of a tree are chosen.
+const LISTS: usize = 3;
 
 /// One of the three trees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,6 +175,7 @@ pub fn in_file(
     kind: Kind,
     node_size: u16,
     used: Option<&[u8]>,
+    budget: &mut Budget,
     progress: &dyn Progress,
 ) -> Result<Vec<Leaf>> {
     let size = u64::from(node_size);
@@ -196,9 +201,11 @@ pub fn in_file(
                 let in_use =
                     used.and_then(|map| crate::io::bytes::bit(map, to_usize(offset / size)));
                 let leaf = node.and_then(|n| recognise(n, offset, false));
-                found.extend(
-                    leaf.filter(|l| l.0 == kind && in_use != Some(false)).map(|(_, leaf)| leaf),
-                );
+                let leaf = leaf.filter(|l| l.0 == kind && in_use != Some(false)).map(|l| l.1);
+                if leaf.as_ref().is_some_and(|l| !budget.leaf(l, 1)) {
+                    return Ok(found);
+                }
+                found.extend(leaf);
             }
             at += n;
         }
@@ -250,9 +257,13 @@ fn at_any_size(bytes: &[u8], at: u64) -> Option<(Kind, Leaf)> {
     })
 }
 
-/// The leaves of all trees anywhere in a source.
-pub fn anywhere(source: &Source, progress: &dyn Progress) -> Result<Vec<(Kind, Leaf)>> {
-    let mut found = Vec::new();
+/// The leaves of all trees anywhere in a source, as many as may be kept.
+pub fn anywhere(
+    source: &Source,
+    budget: &mut Budget,
+    progress: &dyn Progress,
+) -> Result<Vec<(Kind, Leaf)>> {
+    let (mut found, mut known) = (Vec::new(), 0);
     for range in stored(&**source, 0..source.len()) {
         let mut at = range.start / STEP * STEP;
         while at < range.end {
@@ -264,6 +275,13 @@ pub fn anywhere(source: &Source, progress: &dyn Progress) -> Result<Vec<(Kind, L
                 Ok(bytes) => skip = in_piece(&bytes, at, n, &mut found),
                 Err(Error::Interrupted) => return Err(Error::Interrupted),
                 Err(_) => in_pieces(source, at, n, &mut found),
+            }
+            while known < found.len() {
+                if found.get(known).is_some_and(|(_, leaf)| !budget.leaf(leaf, LISTS)) {
+                    found.truncate(known);
+                    return Ok(found);
+                }
+                known += 1;
             }
             progress.advance(n);
             at += n.max(skip);

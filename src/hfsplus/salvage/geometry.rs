@@ -1,18 +1,21 @@
 //! The shape of a volume whose headers are both lost, from what its catalog says of files.
 
 use super::find::{Kind, Leaf, good_records, read};
+use super::place::{self, Tail};
+use crate::error::{Error, Result};
 use crate::hfsplus::catalog::Key;
 use crate::hfsplus::format::{CatalogFile, ROOT, VOL_JOURNALED, VolumeHeader, decode, record_type};
 use crate::hfsplus::node::split;
 use crate::hfsplus::unicode::{compare_binary, compare_folded, raw_string};
 use crate::io::bytes::be16;
-use crate::io::{ReadAt, Source, read_vec};
+use crate::io::{ReadAt, Source};
 use std::cmp::Ordering;
 
 /// Files that are looked at for the block size.
 const ENOUGH: usize = 20_000;
-/// `JNLx` in the byte order of today's Macs, and the other.
-const JOURNAL: [[u8; 4]; 2] = [*b"xLNJ", *b"JNLx"];
+/// Why nothing is given where the beginning is not known.
+const UNPLACED: &str = "both headers are lost, and nothing tells where it begins: its files do \
+                        not lie where volumes usually do (--volume-offset says where it begins)";
 
 /// What files say of the volume they are on.
 #[derive(Default)]
@@ -22,6 +25,8 @@ struct Facts {
     /// First blocks of the journal's files.
     journal: Option<u32>,
     journal_info: Option<u32>,
+    /// Files of one extent: its first block, and how many bytes they have.
+    whole: Vec<(u32, u64)>,
     /// Neighbours out of order if case counts, and if it does not.
     binary_wrong: u32,
     folded_wrong: u32,
@@ -62,6 +67,10 @@ impl Facts {
                 _ => {}
             }
         }
+        let alone = first.count == fork.total_blocks && fork.total_blocks > 0;
+        if alone && fork.logical_size > 0 && self.whole.len() < ENOUGH {
+            self.whole.push((first.start, fork.logical_size));
+        }
         for fork in [&file.data_fork, &file.resource_fork] {
             if fork.total_blocks > 0 && self.forks.len() < ENOUGH {
                 self.forks.push((fork.logical_size, fork.total_blocks.into()));
@@ -80,6 +89,22 @@ impl Facts {
     }
 }
 
+impl Facts {
+    /// The last bytes of some files that do not fill their last page, from all over.
+    fn tails(&self, block: u32) -> Vec<Tail> {
+        let size = u64::from(block);
+        let tail = |&(first, len): &(u32, u64)| {
+            let bytes = (len - 1) % size + 1;
+            let before = u32::try_from((len - 1) / size).ok()?;
+            let block = first.checked_add(before)?;
+            (bytes != size && !bytes.is_multiple_of(4096)).then_some(Tail { block, bytes })
+        };
+        let all: Vec<Tail> = self.whole.iter().filter_map(tail).collect();
+        let step = all.len().div_ceil(place::ENOUGH).max(1);
+        all.into_iter().step_by(step).collect()
+    }
+}
+
 /// A volume whose header was worked out.
 pub struct Guess {
     pub header: VolumeHeader,
@@ -91,11 +116,20 @@ pub struct Guess {
 
 /// Work out the header of a volume from its catalog's leaves; `None` if no file tells the
 /// size of a block.
-pub fn guess(source: &Source, leaves: &[Leaf]) -> Option<Guess> {
+///
+/// # Errors
+/// [`Error::Corrupt`] if the files that it names lie nowhere where it might begin.
+pub fn guess(source: &Source, leaves: &[Leaf]) -> Result<Option<Guess>> {
     let facts = Facts::collect(&**source, leaves);
-    let block = facts.block_size()?;
-    let start = facts.journal.and_then(|b| start_by_journal(&**source, b, block)).unwrap_or(0);
-    let mut header: VolumeHeader = decode(&[0; 512])?;
+    let Some(block) = facts.block_size() else { return Ok(None) };
+    let tails = facts.tails(block);
+    let start = match place::start(&**source, facts.journal, block, &tails) {
+        Some(start) => start,
+        // Nothing speaks against the beginning.
+        None if tails.is_empty() => 0,
+        None => return Err(Error::corrupt("volume", UNPLACED)),
+    };
+    let Some(mut header) = decode::<VolumeHeader>(&[0; 512]) else { return Ok(None) };
     let binary = facts.binary_wrong <= facts.folded_wrong;
     (header.signature, header.version) = if binary { (0x4858, 5) } else { (0x482B, 4) };
     header.block_size = block;
@@ -109,17 +143,5 @@ pub fn guess(source: &Source, leaves: &[Leaf]) -> Option<Guess> {
         "both volume headers are lost; by its files the volume begins at byte {start}, with \
          blocks of {block} bytes"
     );
-    Some(Guess { header, start, told })
-}
-
-/// Where the volume must begin for the journal's first block to be where a journal is:
-/// at the beginning, or where partitions begin.
-fn start_by_journal(source: &dyn ReadAt, first: u32, block: u32) -> Option<u64> {
-    let within = u64::from(first) * u64::from(block);
-    let is_journal = |start: &u64| {
-        let head = read_vec(source, start.checked_add(within)?, 4).ok();
-        head.filter(|h| JOURNAL.iter().any(|j| j == h.as_slice()))
-    };
-    // Sector by sector through the first megabytes, which hold maps and helpers.
-    (0..source.len().min(1 << 30)).step_by(512).find(|start| is_journal(start).is_some())
+    Ok(Some(Guess { header, start, told }))
 }

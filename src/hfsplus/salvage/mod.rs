@@ -6,9 +6,12 @@
 //! trees are built again ([`tree`]), folders without a record are made ([`orphans`]), and
 //! the volume is then read like any other.
 
+mod budget;
+mod covered;
 mod find;
 mod geometry;
 mod orphans;
+mod place;
 mod tree;
 
 use super::HfsPlus;
@@ -23,14 +26,19 @@ use super::format::{
 use super::journal::Journal;
 use super::volume::{HeaderSource, NODE_CACHE, read_volume_header, special_file};
 use crate::error::{Error, Result};
-use crate::io::{Ranges, ReadAt, Slice, Source, read_vec};
+use crate::io::{ReadAt, Slice, Source, read_vec};
 use crate::report::{Progress, Unit};
+use budget::Budget;
+use covered::Covered;
 use find::{Kind, Leaf};
 use std::sync::Arc;
 use tree::{Rebuilt, Shape};
 
 /// Bytes in a node of a tree that is made of nothing.
 const DEFAULT_NODE: u16 = 8192;
+/// What is said where a budget ends.
+const TOO_MUCH: &str = "there is more than can be put together at once; what lies further on in \
+                        the volume is not shown";
 
 /// A volume that is being put together.
 struct Work<'a> {
@@ -41,6 +49,7 @@ struct Work<'a> {
     /// Leaves from all of the volume, where it had to be searched.
     anywhere: Option<Vec<(Kind, Leaf)>>,
     notes: Vec<String>,
+    budget: Budget,
     progress: &'a dyn Progress,
 }
 
@@ -57,9 +66,16 @@ struct Found {
 /// # Errors
 /// [`Error::Corrupt`] when not a single leaf of a catalog is found.
 pub fn open(source: Source, progress: &dyn Progress) -> Result<HfsPlus> {
+    open_within(source, Budget::default(), progress)
+}
+
+fn open_within(source: Source, budget: Budget, progress: &dyn Progress) -> Result<HfsPlus> {
     let mut work = match read_volume_header(&*source) {
-        Ok((header, from)) => Work::with_header(source, header, from, progress),
-        Err(_) => Work::without_header(source, progress)?,
+        Ok((header, from)) => Work::with_header(source, (header, from), budget, progress),
+        Err(_) => match place::by_alternate(&*source) {
+            Some(range) => Work::by_alternate(source, range, budget, progress)?,
+            None => Work::without_header(source, budget, progress)?,
+        },
     };
     let cache = Arc::new(node_cache(NODE_CACHE));
     let extents = work.extents(&cache)?;
@@ -67,6 +83,9 @@ pub fn open(source: Source, progress: &dyn Progress) -> Result<HfsPlus> {
     let attributes = work.attributes(extents.as_ref(), &cache)?;
     let volume = work.volume.clone();
     let attributes = attributes.map(|t| Attributes::new(t, volume, work.header.block_size));
+    if work.budget.is_spent() {
+        work.notes.push(TOO_MUCH.into());
+    }
     Ok(HfsPlus::from_parts(super::volume::Parts {
         volume: work.volume,
         header: work.header,
@@ -82,30 +101,62 @@ pub fn open(source: Source, progress: &dyn Progress) -> Result<HfsPlus> {
 impl<'a> Work<'a> {
     fn with_header(
         source: Source,
-        header: VolumeHeader,
-        from: HeaderSource,
+        (header, from): (VolumeHeader, HeaderSource),
+        budget: Budget,
         progress: &'a dyn Progress,
     ) -> Self {
         let journal = Journal::read(&*source, &header);
         let volume = journal.overlay(source);
         let (header, from) = read_volume_header(&*volume).unwrap_or((header, from));
-        Self { volume, header, source: from, journal, anywhere: None, notes: Vec::new(), progress }
+        let notes = Vec::new();
+        Self { volume, header, source: from, journal, anywhere: None, notes, budget, progress }
     }
 
-    fn without_header(source: Source, progress: &'a dyn Progress) -> Result<Self> {
+    /// The volume of which only the copy of its header tells where it lies.
+    fn by_alternate(
+        source: Source,
+        range: std::ops::Range<u64>,
+        budget: Budget,
+        progress: &'a dyn Progress,
+    ) -> Result<Self> {
+        let told = format!(
+            "no map leads to the volume and its header is lost; by the header's copy it lies at \
+             bytes {} to {}",
+            range.start,
+            range.end - 1
+        );
+        let len = range.end - range.start;
+        let moved: Source = Arc::new(Slice::new(source, range.start, len));
+        let header = read_volume_header(&*moved)?;
+        let mut work = Self::with_header(moved, header, budget, progress);
+        work.notes.push(told);
+        Ok(work)
+    }
+
+    fn without_header(
+        source: Source,
+        mut budget: Budget,
+        progress: &'a dyn Progress,
+    ) -> Result<Self> {
         let lost = || {
             let text = "no volume header, and no leaf of a catalog that tells of files";
             Error::corrupt("volume", text)
         };
-        let found = search(&source, progress)?;
-        let guess = geometry::guess(&source, &of_kind(&found, Kind::Catalog)).ok_or_else(lost)?;
+        let found = search(&source, &mut budget, progress)?;
+        let guess = geometry::guess(&source, &of_kind(&found, Kind::Catalog))?.ok_or_else(lost)?;
         let len = source.len() - guess.start;
         let moved: Source = Arc::new(Slice::new(source.clone(), guess.start, len));
         let journal = Journal::read(&*moved, &guess.header);
         let volume = journal.overlay(moved);
         // Seen through the journal, and from the volume's own beginning.
         let again = guess.start != 0 || journal.transactions() > 0;
-        let found = if again { search(&volume, progress)? } else { found };
+        let found = if again {
+            drop(found);
+            budget = budget.again();
+            search(&volume, &mut budget, progress)?
+        } else {
+            found
+        };
         Ok(Self {
             volume,
             header: guess.header,
@@ -113,6 +164,7 @@ impl<'a> Work<'a> {
             journal,
             anywhere: Some(found),
             notes: vec![guess.told],
+            budget,
             progress,
         })
     }
@@ -123,7 +175,7 @@ impl<'a> Work<'a> {
             Some(found) => found,
             None => {
                 self.notes.push("all of the volume was searched for leaves".into());
-                search(&self.volume, self.progress)?
+                search(&self.volume, &mut self.budget, self.progress)?
             }
         };
         let leaves = of_kind(&found, kind);
@@ -134,7 +186,7 @@ impl<'a> Work<'a> {
     /// The leaves in the file of a tree. `None` if its header says nothing of it, or less
     /// than all.
     fn in_file(
-        &self,
+        &mut self,
         kind: Kind,
         runs: Runs,
         fork: &ForkData,
@@ -156,7 +208,8 @@ impl<'a> Work<'a> {
             let len = usize::try_from(map_end.checked_sub(248)?).ok()?;
             read_vec(&*file, 248, len).ok()
         });
-        let leaves = find::in_file(&file, kind, node_size, map.as_deref(), self.progress)?;
+        let (map, budget) = (map.as_deref(), &mut self.budget);
+        let leaves = find::in_file(&file, kind, node_size, map, budget, self.progress)?;
         let key_compare_type = header.map(|h| h.key_compare_type);
         let found = Found { source: file, leaves, node_size, key_compare_type };
         Ok((!found.leaves.is_empty()).then_some(found))
@@ -198,7 +251,8 @@ impl<'a> Work<'a> {
             }
             None => return Ok(None),
         };
-        let tree = build(found, Kind::Extents, extents::compare_keys, 0, Vec::new());
+        let tree =
+            build(found, Kind::Extents, extents::compare_keys, 0, Vec::new(), &mut self.budget);
         let order = |_: &_| extents::compare_keys as CompareKeys;
         tree.map(|t| BTree::open(t, EXTENTS_FILE, "extents", order, cache.clone())).transpose()
     }
@@ -208,12 +262,17 @@ impl<'a> Work<'a> {
         let runs = runs_of(extents, CATALOG_FILE, ForkType::Data, &fork).unwrap_or_default();
         let mut found = self.leaves(Kind::Catalog, runs, &fork, "catalog file")?;
         if self.anywhere.is_some() {
-            found.leaves = without_those_in_files(&*found.source, found.leaves, &self.header);
+            found.leaves = without_those_in_files(
+                &*found.source,
+                found.leaves,
+                &self.header,
+                &mut self.budget,
+            );
         }
         if found.leaves.is_empty() {
             return Err(Error::corrupt("catalog", "no leaf of it was found"));
         }
-        let added = orphans::added(&*found.source, &found.leaves);
+        let added = orphans::added(&*found.source, &found.leaves, &mut self.budget);
         self.notes.push(format!("{} leaves of the catalog were found", found.leaves.len()));
         if added.folders > 0 {
             self.notes.push(format!(
@@ -224,7 +283,8 @@ impl<'a> Work<'a> {
         let folds = self.folds(found.key_compare_type);
         let kind = if folds { 0xCF } else { 0xBC };
         let made = added.records;
-        let tree = build(found, Kind::Catalog, catalog::key_order(folds), kind, made);
+        let tree =
+            build(found, Kind::Catalog, catalog::key_order(folds), kind, made, &mut self.budget);
         let tree = tree.ok_or_else(|| Error::corrupt("catalog", "no leaf of it was found"))?;
         let order = |_: &_| catalog::key_order(folds);
         BTree::open(tree, CATALOG_FILE, "catalog", order, cache.clone())
@@ -252,16 +312,27 @@ impl<'a> Work<'a> {
             }
             None => return Ok(None),
         };
-        let tree = build(found, Kind::Attributes, attributes::compare_keys, 0, Vec::new());
+        let tree = build(
+            found,
+            Kind::Attributes,
+            attributes::compare_keys,
+            0,
+            Vec::new(),
+            &mut self.budget,
+        );
         let order = |_: &_| attributes::compare_keys as CompareKeys;
         tree.map(|t| BTree::open(t, ATTRIBUTES_FILE, "attributes", order, cache.clone()))
             .transpose()
     }
 }
 
-fn search(source: &Source, progress: &dyn Progress) -> Result<Vec<(Kind, Leaf)>> {
+fn search(
+    source: &Source,
+    budget: &mut Budget,
+    progress: &dyn Progress,
+) -> Result<Vec<(Kind, Leaf)>> {
     progress.phase("looking for leaves of the catalog", source.len(), Unit::Bytes);
-    find::anywhere(source, progress)
+    find::anywhere(source, budget, progress)
 }
 
 fn of_kind(found: &[(Kind, Leaf)], kind: Kind) -> Vec<Leaf> {
@@ -281,18 +352,24 @@ fn build(
     compare: CompareKeys,
     key_compare_type: u8,
     made: Vec<Vec<u8>>,
+    budget: &mut Budget,
 ) -> Option<Arc<dyn ReadAt>> {
     let shape = Shape { kind, compare, node_size: found.node_size, key_compare_type };
     let mut leaves = found.leaves;
     leaves.extend(made.into_iter().filter_map(|r| tree::single(found.node_size.into(), r)));
-    let file = Rebuilt::new(found.source, &shape, leaves);
+    let file = Rebuilt::new(found.source, &shape, leaves, budget);
     (!file.is_empty()).then(|| Arc::new(file) as Arc<dyn ReadAt>)
 }
 
 /// Leaves that lie in the contents of files are of other volumes: of disk images among the
 /// files, or copies in the journal. The files are those of the most leaves that lie
 /// together.
-fn without_those_in_files(source: &dyn ReadAt, leaves: Vec<Leaf>, h: &VolumeHeader) -> Vec<Leaf> {
+fn without_those_in_files(
+    source: &dyn ReadAt,
+    leaves: Vec<Leaf>,
+    h: &VolumeHeader,
+    budget: &mut Budget,
+) -> Vec<Leaf> {
     const NEAR: u64 = 1 << 20;
     let at = |l: &Leaf| match l.bytes {
         find::Bytes::At(at) => at,
@@ -311,13 +388,13 @@ fn without_those_in_files(source: &dyn ReadAt, leaves: Vec<Leaf>, h: &VolumeHead
     }
     groups.sort_by_key(|g| std::cmp::Reverse(g.len()));
     let mut kept: Vec<Leaf> = Vec::new();
-    let mut files = Ranges::default();
-    for group in groups {
-        let inside = |files: &Ranges, l: &Leaf| files.meet(at(l)..at(l) + 1).next().is_some();
-        let mut group: Vec<Leaf> = group.into_iter().filter(|l| !inside(&files, l)).collect();
-        let own = Ranges::new(group.iter().flat_map(|l| file_extents(source, l, h)).collect());
-        group.retain(|l| !inside(&own, l));
-        files = Ranges::new(files.iter().chain(own.iter()).cloned().collect());
+    let mut files = Covered::default();
+    for mut group in groups {
+        group.retain(|l| !files.holds(at(l)));
+        for leaf in &group {
+            file_extents(source, leaf, h).into_iter().for_each(|r| files.add(r, budget));
+        }
+        group.retain(|l| !files.holds(at(l)));
         kept.extend(group);
     }
     kept
@@ -347,4 +424,48 @@ fn file_extents(source: &dyn ReadAt, leaf: &Leaf, h: &VolumeHeader) -> Vec<std::
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::Volume;
+    use crate::io::Memory;
+    use crate::report::NoProgress;
+    use tools::hfs::{Meta, VolumeBuilder, VolumeOptions};
+
+    /// A volume of many leaves whose headers are lost.
+    fn broken() -> Vec<u8> {
+        let mut builder = VolumeBuilder::new(VolumeOptions::default());
+        let root = builder.root();
+        for n in 0..3000 {
+            builder.file(root, &format!("file {n:04}"), "contents\n", Meta::file());
+        }
+        let volume = builder.build();
+        let mut image = volume.image.clone();
+        image.fill(volume.layout.header(), 512, 0);
+        image.fill(volume.layout.alternate(), 512, 0);
+        image.to_vec()
+    }
+
+    #[test]
+    fn what_is_kept_has_a_bound_and_that_is_told() {
+        let bytes = broken();
+        let opened = |budget| {
+            let source: Source = Arc::new(Memory::new(bytes.clone()));
+            open_within(source, Budget::of(budget), &NoProgress)
+        };
+        let whole = opened(64 << 20).unwrap();
+        assert!(!whole.about().notes.iter().any(|n| n == TOO_MUCH), "{:?}", whole.about().notes);
+        let all = whole.catalog().tree().header().total_nodes;
+        let mut before = 0;
+        for budget in [20 << 10, 40 << 10, 60 << 10] {
+            let part = opened(budget).unwrap();
+            assert!(part.about().notes.iter().any(|n| n == TOO_MUCH), "{budget}");
+            let kept = part.catalog().tree().header().total_nodes;
+            assert!(before < kept && kept < all, "{budget}: {before}, {kept} of {all}");
+            before = kept;
+        }
+        assert!(opened(0).is_err());
+    }
 }

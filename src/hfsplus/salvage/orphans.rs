@@ -1,6 +1,7 @@
 //! Folders whose records are lost: made again where a thread says they were, else under
 //! `lost+found`, so that what lies in them has a path.
 
+use super::budget::Budget;
 use super::find::{Kind, Leaf, good_records, read};
 use crate::hfsplus::catalog::Key;
 use crate::hfsplus::check::inode_number;
@@ -15,19 +16,41 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Where folders without a place go.
 const LOST_AND_FOUND: &str = "lost+found";
+/// Bytes that an entry of a map takes, about: of two numbers, and of a name besides.
+const SMALL: usize = 24;
+const ENTRY: usize = 56;
 
 /// What the catalog's leaves say of folders.
 #[derive(Default)]
 struct Seen {
     /// Folders with a record, and their parents.
     folders: HashMap<u32, u32>,
-    /// Folders that something lies in, with a name out of each.
-    parents: BTreeMap<u32, Box<[u8]>>,
+    /// Folders that something lies in, and which of the private folders that would be.
+    parents: BTreeMap<u32, Private>,
     /// Threads of folders: parent and name.
     threads: HashMap<u32, (u32, Box<[u8]>)>,
     /// Names in the root.
     in_root: BTreeMap<String, u32>,
     largest: u32,
+}
+
+/// Whether the first name that is seen in a folder is one out of a private folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Private {
+    No,
+    Files,
+    Folders,
+}
+
+impl Private {
+    fn of(name: &[u8]) -> Self {
+        let text = raw_string(name);
+        match inode_number(name) {
+            Some(_) if text.starts_with("iNode") => Self::Files,
+            Some(_) if text.starts_with("dir_") => Self::Folders,
+            _ => Self::No,
+        }
+    }
 }
 
 /// Records to be added.
@@ -40,19 +63,20 @@ pub struct Added {
 }
 
 /// The records that lost folders need.
-pub fn added(source: &dyn ReadAt, leaves: &[Leaf]) -> Added {
+pub fn added(source: &dyn ReadAt, leaves: &[Leaf], budget: &mut Budget) -> Added {
     let mut seen = Seen::default();
     for leaf in leaves {
         let Ok(node) = read(source, leaf) else { continue };
         for record in good_records(Kind::Catalog, &node) {
-            seen.record(record);
+            seen.record(record, budget);
         }
     }
     seen.make()
 }
 
 impl Seen {
-    fn record(&mut self, record: &[u8]) -> Option<()> {
+    /// Take what a record says; `None` where it says nothing, or no more can be kept.
+    fn record(&mut self, record: &[u8], budget: &mut Budget) -> Option<()> {
         let parts = split(record)?;
         let key = Key::parse(parts.key)?;
         let kind = be16(parts.data, 0)?;
@@ -60,18 +84,22 @@ impl Seen {
             record_type::FOLDER | record_type::FILE => {
                 let id = be32(parts.data, 8)?;
                 self.largest = self.largest.max(id).max(key.parent);
-                if kind == record_type::FOLDER {
+                if kind == record_type::FOLDER && budget.take(SMALL) {
                     self.folders.insert(id, key.parent);
                 }
-                if key.parent == ROOT {
+                if key.parent == ROOT && budget.take(ENTRY + 2 * key.name.len()) {
                     self.in_root.insert(raw_string(key.name), id);
                 }
-                self.parents.entry(key.parent).or_insert_with(|| key.name.into());
+                if !self.parents.contains_key(&key.parent) && budget.take(SMALL) {
+                    self.parents.insert(key.parent, Private::of(key.name));
+                }
             }
             record_type::FOLDER_THREAD => {
                 let len = usize::from(be16(parts.data, 8)?);
                 let name = parts.data.get(10..10 + 2 * len)?;
-                self.threads.insert(key.parent, (be32(parts.data, 4)?, name.into()));
+                if budget.take(ENTRY + name.len()) {
+                    self.threads.insert(key.parent, (be32(parts.data, 4)?, name.into()));
+                }
             }
             _ => {}
         }
@@ -121,10 +149,10 @@ impl Seen {
                     records.push(folder(*parent, name, *id));
                 }
                 // Only a name among its entries tells what it was.
-                None if self.is_private(*id, "iNode") => {
+                None if self.parents.get(id) == Some(&Private::Files) => {
                     records.push(folder(ROOT, &stored_verbatim(FILE_INODES_DIR), *id));
                 }
-                None if self.is_private(*id, "dir_") => {
+                None if self.parents.get(id) == Some(&Private::Folders) => {
                     records.push(folder(ROOT, &stored_verbatim(DIR_INODES_DIR), *id));
                 }
                 _ => lost.push(*id),
@@ -142,12 +170,6 @@ impl Seen {
             }
         }
         Added { records, folders, lost: lost.len() }
-    }
-
-    fn is_private(&self, id: u32, begin: &str) -> bool {
-        self.parents
-            .get(&id)
-            .is_some_and(|name| raw_string(name).starts_with(begin) && inode_number(name).is_some())
     }
 
     /// The folder of lost things: the volume's own, or one with a new number.

@@ -2,6 +2,7 @@
 //! the leaves stay where they are. Leaves that overlap (copies, older states, made records)
 //! are merged: of two records with one key the newer counts.
 
+use super::budget::Budget;
 use super::find::{Bytes, Kind, Leaf, date, good_records, read};
 use crate::error::{Locus, Result};
 use crate::hfsplus::btree::CompareKeys;
@@ -29,8 +30,8 @@ pub struct Rebuilt {
 
 impl Rebuilt {
     /// From leaves that were found in `source`.
-    pub fn new(source: Source, shape: &Shape, leaves: Vec<Leaf>) -> Self {
-        let leaves = merged(&*source, shape, leaves);
+    pub fn new(source: Source, shape: &Shape, leaves: Vec<Leaf>, budget: &mut Budget) -> Self {
+        let leaves = merged(&*source, shape, leaves, budget);
         let size = usize::from(shape.node_size);
         let count = to_u32(leaves.len());
         let mut nodes = vec![Bytes::Made(Box::default())];
@@ -99,8 +100,14 @@ impl ReadAt for Rebuilt {
     }
 }
 
-/// The leaves in order, none of which overlaps another.
-fn merged(source: &dyn ReadAt, shape: &Shape, mut leaves: Vec<Leaf>) -> Vec<Leaf> {
+/// The leaves in order, none of which overlaps another. Of those that must be put together
+/// anew, as much as may be kept.
+fn merged(
+    source: &dyn ReadAt,
+    shape: &Shape,
+    mut leaves: Vec<Leaf>,
+    budget: &mut Budget,
+) -> Vec<Leaf> {
     let order = |a: &[u8], b: &[u8]| (shape.compare)(a, b).unwrap_or(Ordering::Equal);
     leaves.sort_by(|a, b| order(&a.first, &b.first));
     let mut out = Vec::with_capacity(leaves.len());
@@ -108,18 +115,24 @@ fn merged(source: &dyn ReadAt, shape: &Shape, mut leaves: Vec<Leaf>) -> Vec<Leaf
     let mut last: Box<[u8]> = Box::default();
     for leaf in leaves {
         if !group.is_empty() && order(&leaf.first, &last) == Ordering::Greater {
-            flush(source, shape, std::mem::take(&mut group), &mut out);
+            flush(source, shape, std::mem::take(&mut group), &mut out, budget);
         }
         if group.is_empty() || order(&leaf.last, &last) == Ordering::Greater {
             last.clone_from(&leaf.last);
         }
         group.push(leaf);
     }
-    flush(source, shape, group, &mut out);
+    flush(source, shape, group, &mut out, budget);
     out
 }
 
-fn flush(source: &dyn ReadAt, shape: &Shape, group: Vec<Leaf>, out: &mut Vec<Leaf>) {
+fn flush(
+    source: &dyn ReadAt,
+    shape: &Shape,
+    group: Vec<Leaf>,
+    out: &mut Vec<Leaf>,
+    budget: &mut Budget,
+) {
     let usable = |l: &Leaf| l.sound && l.size == usize::from(shape.node_size);
     if group.len() == 1 && group.iter().all(usable) {
         out.extend(group);
@@ -127,6 +140,10 @@ fn flush(source: &dyn ReadAt, shape: &Shape, group: Vec<Leaf>, out: &mut Vec<Lea
     }
     let mut records: Vec<(Box<[u8]>, u32, u32)> = Vec::new();
     for leaf in &group {
+        // Its records are held while they are sorted, and again in the leaves made of them.
+        if !budget.take(3 * leaf.size) {
+            break;
+        }
         let Ok(node) = read(source, leaf) else { continue };
         let good = good_records(shape.kind, &node);
         records.extend(good.map(|r| (r.into(), date(r), leaf.newest)));
