@@ -135,45 +135,59 @@ impl Bearer {
         if name == RESOURCE_FORK && self.fs.resource_size(self.id)? > MAX_VALUE {
             return Ok(Answer::TooLarge);
         }
+        self.small(name, zeros, |mut value| {
+            value.resize(value.len() + zeros, 0);
+            value
+        })
+    }
+
+    /// What `make` makes of a value. Its size is asked first: what is larger than the kernel
+    /// can take, whatever is made of it, is not read.
+    fn small(
+        &self,
+        name: &str,
+        more: usize,
+        make: impl FnOnce(Vec<u8>) -> Vec<u8>,
+    ) -> Result<Answer> {
         let source = match self.fs.open(self.id, &Stream::attribute(name)) {
             Err(Error::NotFound(_)) => return Ok(Answer::Absent),
             opened => opened?,
         };
-        // The size first: what the kernel cannot take is not read.
-        if source.len() + to_u64(zeros) > MAX_VALUE {
+        if source.len().saturating_add(to_u64(more)) > MAX_VALUE {
             return Ok(Answer::TooLarge);
         }
-        let Some(mut value) = self.guard.xattr(self.id, name)? else { return Ok(Answer::Absent) };
-        value.resize(value.len() + zeros, 0);
-        Ok(Answer::Value(value))
+        let value = self.guard.xattr(self.id, name)?;
+        Ok(value.map_or(Answer::Absent, |value| Answer::Value(make(value))))
     }
 
     fn acl_text(&self) -> Result<Answer> {
-        let Some(value) = self.fs.xattr(self.id, SECURITY)? else { return Ok(Answer::Absent) };
         let folder = self.fs.metadata(self.id)?.kind == Kind::Directory;
-        let text = match Acl::parse(&value) {
-            Ok(Some(acl)) => acl.lines(folder).join("\n"),
-            Ok(None) => String::new(),
-            Err(problem) => format!("not valid: {problem}"),
-        };
-        Ok(Answer::Value(text.into_bytes()))
+        self.small(SECURITY, 0, |value| {
+            let text = match Acl::parse(&value) {
+                Ok(Some(acl)) => acl.lines(folder).join("\n"),
+                Ok(None) => String::new(),
+                Err(problem) => format!("not valid: {problem}"),
+            };
+            text.into_bytes()
+        })
     }
 
     /// The stream in which Samba keeps Finder information (`AfpInfo`, 60 bytes,
     /// big-endian), with its final zero byte.
     fn afp_info(&self) -> Result<Answer> {
-        let Some(finder) = self.fs.xattr(self.id, FINDER_INFO)? else { return Ok(Answer::Absent) };
         const SIGNATURE: &[u8; 4] = b"AFP\0";
         const VERSION: u32 = 0x0001_0000;
         const NEVER_BACKED_UP: u32 = 0x8000_0000;
-        let mut info = Vec::with_capacity(61);
-        info.extend(SIGNATURE);
-        info.extend(VERSION.to_be_bytes());
-        info.extend([0; 4]);
-        info.extend(NEVER_BACKED_UP.to_be_bytes());
-        info.extend(finder);
-        info.resize(60 + 1, 0);
-        Ok(Answer::Value(info))
+        self.small(FINDER_INFO, 0, |finder| {
+            let mut info = Vec::with_capacity(61);
+            info.extend(SIGNATURE);
+            info.extend(VERSION.to_be_bytes());
+            info.extend([0; 4]);
+            info.extend(NEVER_BACKED_UP.to_be_bytes());
+            info.extend(finder);
+            info.resize(60 + 1, 0);
+            info
+        })
     }
 }
 
