@@ -139,7 +139,7 @@ pub struct BoundsArgs {
     ///
     /// Address space, such as 2G. What ends so is said (EXAMINATION-ENDED, exit code 3)
     /// and the other sources are examined. By default 768 MiB and an eighth of what the
-    /// source takes on the disk.
+    /// source takes on the disk, but no more than the machine has.
     #[arg(long, value_name = "SIZE", value_parser = super::quantity::bytes)]
     pub max_memory: Option<u64>,
     /// End the examination of a source that takes longer, such as 30m or 4h

@@ -39,9 +39,30 @@ pub fn weighed(stored: u64) {
     apply(stored);
 }
 
-/// Bytes of address space and seconds of processor time for a source.
-pub fn of(stored: u64, memory: Option<u64>, time: Option<Duration>) -> (u64, u64) {
-    let memory = memory.unwrap_or(MEMORY.saturating_add(stored / STORED_PER_BYTE));
+/// Memory and swap space of the machine in bytes, as far as the kernel tells.
+fn machine() -> Option<u64> {
+    installed(&std::fs::read_to_string("/proc/meminfo").ok()?)
+}
+
+fn installed(meminfo: &str) -> Option<u64> {
+    let kib = |name: &str| {
+        let line = meminfo.lines().find_map(|l| l.strip_prefix(name))?;
+        line.trim().strip_suffix(" kB")?.parse::<u64>().ok()
+    };
+    let swap = kib("SwapTotal:").unwrap_or(0);
+    Some(kib("MemTotal:")?.saturating_add(swap).saturating_mul(1024))
+}
+
+/// Bytes of address space and seconds of processor time for a source. Without a wish never
+/// more memory than the `machine` has: beyond, the kernel would end something else.
+fn of(
+    stored: u64,
+    memory: Option<u64>,
+    time: Option<Duration>,
+    machine: Option<u64>,
+) -> (u64, u64) {
+    let most = machine.unwrap_or(u64::MAX).max(MEMORY);
+    let memory = memory.unwrap_or(MEMORY.saturating_add(stored / STORED_PER_BYTE).min(most));
     // The parent looks at the clock; several threads may use that time each.
     let seconds = match time {
         Some(time) => time.as_secs().saturating_add(1).saturating_mul(256),
@@ -52,7 +73,7 @@ pub fn of(stored: u64, memory: Option<u64>, time: Option<Duration>) -> (u64, u64
 
 fn apply(stored: u64) {
     let (memory, time, mapped) = WISHES.get().copied().unwrap_or_default();
-    let (memory, seconds) = of(stored, memory, time);
+    let (memory, seconds) = of(stored, memory, time, machine());
     // Maps of bands are addresses, too.
     if !mapped {
         set(Resource::As, memory);
@@ -74,12 +95,23 @@ mod tests {
 
     #[test]
     fn what_weighs_more_may_take_more() {
-        assert_eq!(of(0, None, None), (768 << 20, 30));
-        let (memory, seconds) = of(1 << 40, None, None);
+        assert_eq!(of(0, None, None, None), (768 << 20, 30));
+        let (memory, seconds) = of(1 << 40, None, None, None);
         assert_eq!(memory, (768 << 20) + (128 << 30));
         assert_eq!(seconds, 30 + (1 << 19));
-        assert_eq!(of(1 << 40, Some(1 << 30), None).0, 1 << 30);
-        assert!(of(0, None, Some(Duration::from_secs(10))).1 > 1000);
-        assert_eq!(of(u64::MAX, None, None).0, (768 << 20) + (u64::MAX / 8));
+        assert_eq!(of(1 << 40, Some(1 << 30), None, None).0, 1 << 30);
+        assert!(of(0, None, Some(Duration::from_secs(10)), None).1 > 1000);
+        assert_eq!(of(u64::MAX, None, None, None).0, (768 << 20) + (u64::MAX / 8));
+    }
+
+    #[test]
+    fn nothing_may_take_more_than_the_machine_has() {
+        assert_eq!(of(1 << 40, None, None, Some(2 << 30)).0, 2 << 30);
+        assert_eq!(of(1 << 40, Some(4 << 30), None, Some(2 << 30)).0, 4 << 30);
+        assert_eq!(of(0, None, None, Some(256 << 20)).0, 768 << 20);
+        let told = "MemTotal:        2000 kB\nMemFree: 5 kB\nSwapTotal:       48 kB\n";
+        assert_eq!(installed(told), Some(2048 << 10));
+        assert_eq!(installed("MemTotal: many"), None);
+        assert!(machine().is_some_and(|n| n > 64 << 20));
     }
 }
