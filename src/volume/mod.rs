@@ -91,8 +91,10 @@ pub struct Found {
 /// Probe every partition that may hold a volume.
 pub fn volumes(disk: &Source, map: &PartitionMap) -> Result<Vec<Found>> {
     let mut found = Vec::new();
+    let mut starts = std::collections::HashSet::new();
     for p in &map.partitions {
-        if p.purpose == Purpose::Service {
+        // A second entry for the same place, which the map's check tells of, is no second volume.
+        if p.purpose == Purpose::Service || !starts.insert(p.start) {
             continue;
         }
         let source: Source = Arc::new(Slice::new(disk.clone(), p.start, p.len));
