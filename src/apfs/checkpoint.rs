@@ -184,7 +184,7 @@ pub fn newest(
         let text = format!("a ring of {} superblocks and maps is impossible", ring.len());
         return Err(Error::corrupt("checkpoint area", text));
     }
-    let mut found = superblocks(blocks, &ring);
+    let (mut found, unread) = superblocks(blocks, &ring);
     found.sort_by_key(|(_, nx)| std::cmp::Reverse(nx.xid));
     let newest = found.first().map_or(0, |(_, nx)| nx.xid);
     let mut trouble: Option<Error> = None;
@@ -201,9 +201,13 @@ pub fn newest(
                     );
                     notes.push(Note { damage: true, offset: at(block), text });
                 } else if first.xid > xid {
+                    let how = match unread {
+                        Some(e) => format!("a newer one may be where it cannot be read ({e})"),
+                        None => "a newer one was lost".into(),
+                    };
                     let text = format!(
                         "block 0 is of transaction {}, but the newest checkpoint that is left of transaction {xid}: \
-                         a newer one was lost, and parts of what is read may have been overwritten since",
+                         {how}, and parts of what is read may have been overwritten since",
                         first.xid
                     );
                     notes.push(Note { damage: true, offset: 0, text });
@@ -217,11 +221,20 @@ pub fn newest(
     Err(trouble.unwrap_or_else(none))
 }
 
-/// The sound superblocks of the ring with their blocks.
-fn superblocks(blocks: &Blocks, ring: &Ring) -> Vec<(u64, NxSuperblock)> {
+/// The sound superblocks of the ring with their blocks, and why some could not be read.
+fn superblocks(blocks: &Blocks, ring: &Ring) -> (Vec<(u64, NxSuperblock)>, Option<Error>) {
+    let mut unread = None;
     let all = (0..ring.len()).filter_map(|i| ring.block(i));
-    all.filter_map(|block| {
-        let bytes = blocks.read("checkpoint", block, 1).ok()?;
+    let found = all.filter_map(|block| {
+        let bytes = match blocks.read("checkpoint", block, 1) {
+            Ok(bytes) => bytes,
+            Err(e) => {
+                if matches!(e, Error::Io { .. }) {
+                    unread.get_or_insert(e);
+                }
+                return None;
+            }
+        };
         if array(&bytes, 0x20)? != *b"NXSB" {
             return None;
         }
@@ -229,8 +242,8 @@ fn superblocks(blocks: &Blocks, ring: &Ring) -> Vec<(u64, NxSuperblock)> {
         let nx = NxSuperblock::parse(object.bytes())?;
         let same = nx.block_size == blocks.size32() && nx.problem().is_none();
         (object.header.kind() == kind::NX_SUPERBLOCK && same).then_some((block, nx))
-    })
-    .collect()
+    });
+    (found.collect(), unread)
 }
 
 /// Prove everything that a checkpoint consists of.

@@ -6,7 +6,8 @@ use super::{BandListing, FileError, Info, open_file};
 use crate::error::{BandLocus, Error, Locus, Result};
 use crate::io::bytes::{to_u64, to_usize};
 use crate::io::{
-    Access, Meter, Presence, PresenceVisitor, ReadAt, check_range, open_untrusted_dir, visit_holes,
+    Access, FailedRead, Meter, Presence, PresenceVisitor, ReadAt, check_range, open_untrusted_dir,
+    visit_holes,
 };
 use crate::report::{Structure, Where};
 use quick_cache::sync::Cache;
@@ -68,7 +69,7 @@ impl Bands {
     pub(super) fn dir_of(bundle: &OwnedFd, path: &Path) -> Result<OwnedFd> {
         use rustix::io::Errno;
         let what = || format!("{}: bands", path.display());
-        open_untrusted_dir(bundle, Path::new("bands"), false).map_err(|e| match e {
+        open_untrusted_dir(bundle, Path::new("bands")).map_err(|e| match e {
             Errno::NOENT => {
                 Error::corrupt(what(), format!("the folder is missing{}", beside(bundle)))
             }
@@ -94,7 +95,7 @@ impl Bands {
         let (band_size, size) = (info.band_size, info.size);
         let maps = access.mapped.then(Maps::new);
         there.retain(|index| *index < size.div_ceil(band_size));
-        let bundle = open_untrusted_dir(bundle, Path::new("."), false)
+        let bundle = open_untrusted_dir(bundle, Path::new("."))
             .map_err(|e| Error::io(format!("cannot open {path}"), e))?;
         let meter = access.meter.clone();
         let seen = OnceLock::new();
@@ -225,11 +226,31 @@ impl Bands {
         Error::io(format!("cannot read band {index:x} ({}/{index:x})", self.path), source)
     }
 
+    /// A band that is there could not be read at an offset in it.
+    fn unread(&self, index: u64, offset: u64, source: std::io::Error) -> Error {
+        let error = self.failed(index, source);
+        self.note(index, offset, &error);
+        error
+    }
+
+    /// Keep in mind that a read failed, whatever becomes of the error.
+    fn note(&self, index: u64, offset: u64, error: &Error) {
+        let band = BandLocus { name: Self::name(index), offset };
+        let offset = self.range(index).start.saturating_add(offset);
+        let (text, place) = (error.to_string(), Locus { offset, band: Some(band) });
+        self.meter.fail(FailedRead { cause: text.clone(), text, place });
+    }
+
     fn band(&self, index: u64) -> Result<Option<Arc<File>>> {
         if let Some(cached) = self.open.get(&index) {
             return Ok(cached);
         }
-        let opened = self.open_band(index)?.map(|(file, _)| Arc::new(file));
+        let opened = self.open_band(index).inspect_err(|e| {
+            if !e.is_out_of_descriptors() {
+                self.note(index, 0, e);
+            }
+        })?;
+        let opened = opened.map(|(file, _)| Arc::new(file));
         self.open.insert(index, opened.clone());
         Ok(opened)
     }
@@ -268,7 +289,7 @@ impl Bands {
                     rest = rest.get_mut(n..).unwrap_or_default();
                 }
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(self.failed(index, e)),
+                Err(e) => return Err(self.unread(index, at, e)),
             }
         }
         self.meter.take(wanted)?;

@@ -47,7 +47,7 @@ fn own_files(bundle: &Bundle) -> HashSet<(u64, u64)> {
     };
     add(bundle.dir());
     add(bundle.bands().dir());
-    if let Ok(mapped) = crate::io::open_untrusted_dir(bundle.dir(), Path::new("mapped"), false) {
+    if let Ok(mapped) = crate::io::open_untrusted_dir(bundle.dir(), Path::new("mapped")) {
         add(&mapped);
     }
     own

@@ -31,7 +31,7 @@ pub fn check(
     reporter: &dyn Reporter,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let Ok(dir) = open_untrusted_dir(bundle.dir(), Path::new("mapped"), false) else {
+    let Ok(dir) = open_untrusted_dir(bundle.dir(), Path::new("mapped")) else {
         return Ok(());
     };
     let Ok(entries) = super::list_dir(&dir) else { return Ok(()) };
@@ -75,7 +75,7 @@ pub struct Mapped {
 impl Mapped {
     /// The record, if the bundle has one.
     pub fn open(bundle: &Bundle) -> Option<Self> {
-        let dir = open_untrusted_dir(bundle.dir(), Path::new("mapped"), false).ok()?;
+        let dir = open_untrusted_dir(bundle.dir(), Path::new("mapped")).ok()?;
         Some(Self { dir, last: Mutex::default() })
     }
 

@@ -167,7 +167,7 @@ impl Bundle {
 /// List a directory that is held open. It is opened anew (`.`), since listing
 /// moves a position that all users of a descriptor share.
 pub(crate) fn list_dir(dir: &OwnedFd) -> rustix::io::Result<Dir> {
-    Dir::new(open_untrusted_dir(dir, Path::new("."), false)?)
+    Dir::new(open_untrusted_dir(dir, Path::new("."))?)
 }
 
 /// Why a file in the bundle could not be read.

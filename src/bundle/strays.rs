@@ -176,7 +176,7 @@ impl Look<'_> {
             }
             self.other(prefix, &name);
             if self.folders < MAX_FOLDERS
-                && let Ok(folder) = open_untrusted_dir(dir, Path::new(&name), false)
+                && let Ok(folder) = open_untrusted_dir(dir, Path::new(&name))
             {
                 self.folders += 1;
                 let prefix = format!("{prefix}{}/", name.to_string_lossy());

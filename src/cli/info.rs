@@ -192,7 +192,7 @@ fn print_hfs(out: &mut Page<impl Write>, h: &HfsInfo) -> io::Result<()> {
     let clean = if h.cleanly_unmounted { "cleanly unmounted" } else { "not cleanly unmounted" };
     line(out, "journal", &format!("{}; volume {clean}", h.journal))?;
     if h.from_alternate_header {
-        line(out, "damage", "the volume header is broken; the alternate was used")?;
+        line(out, "damage", "the volume header cannot be used; the alternate was used")?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::args::LocateArgs;
 use super::output::{self, Exit};
-use super::page::{self, Page, hanging};
+use super::page::{self, Page, Tone, hanging};
 use super::password::Prompt;
 use super::progress::Bars;
 use super::text;
@@ -66,6 +66,10 @@ fn print(out: &mut Page<impl Write>, found: &Located, all: bool) -> io::Result<(
     let (first, end) = (text::count(found.offset), text::count(last));
     let stored = stored.join(", ");
     out.put(hanging(2).plain(format!("bytes {first} to {end} of the disk: {stored}")))?;
+    for text in &found.unread {
+        let text = format!("{text}; what lies here may be something else than is said");
+        out.put(hanging(10).tone(Tone::Warn, "warning   ").plain(text))?;
+    }
     // The rest of a file's last block is of interest to few.
     let visible = |p: &&Piece| all || p.what != What::Slack || found.pieces.len() == 1;
     let pieces: Vec<&Piece> = found.pieces.iter().filter(visible).collect();

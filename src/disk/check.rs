@@ -2,7 +2,7 @@
 
 use super::{Disk, Locked};
 use crate::io::ReadAt;
-use crate::report::{Code, Finding, Reporter, Structure, Where};
+use crate::report::{Code, Finding, Reporter, Severity, Structure, Where};
 
 /// Report a file that ends early and a damaged encryption header.
 pub fn check(disk: &Disk, reporter: &dyn Reporter) {
@@ -40,6 +40,20 @@ pub fn check(disk: &Disk, reporter: &dyn Reporter) {
             Where::of(Structure::EncryptionHeader),
             text.clone(),
         ));
+    }
+}
+
+/// Reads that failed and that no finding speaks of: somebody did without the bytes, or got
+/// them at a second try. `said` is asked whether a text is in what is told.
+pub fn check_reads(disk: &Disk, said: &dyn Fn(&str) -> bool, reporter: &dyn Reporter) {
+    let (code, structure) = match disk.bundle() {
+        Some(_) => (Code::BandSector, Structure::Band),
+        None => (Code::DiskUnreadable, Structure::DiskImage),
+    };
+    for read in disk.failed_reads().into_iter().filter(|r| !said(&r.cause)) {
+        let text = format!("{}; what is told may lack what was to be read there", read.text);
+        let place = Where::of(structure).at(Some(read.place));
+        reporter.report(Finding::new(code, place, text).severity(Severity::Warning));
     }
 }
 

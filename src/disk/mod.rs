@@ -17,7 +17,9 @@ pub use encrcdsa::image_uuid;
 
 use crate::bundle::{Bundle, Token};
 use crate::error::{Error, Result};
-use crate::io::{Access, Anchor, Given, RawFile, ReadAt, Slice, Source, read_up_to};
+use crate::io::{
+    Access, Anchor, FailedRead, Given, Meter, RawFile, ReadAt, Slice, Source, read_up_to,
+};
 use crate::partition::{self, PartitionMap};
 use crate::report::Reporter;
 use decrypt::{Decrypted, Numbering, Store};
@@ -56,6 +58,7 @@ pub struct Disk {
     jobs: usize,
     asker: Option<Asker>,
     given: Given,
+    meter: Arc<Meter>,
     /// What could not be read while it was looked at for what it is.
     unread: Vec<String>,
 }
@@ -158,6 +161,7 @@ impl Disk {
             jobs: access.jobs,
             asker: None,
             given: access.given,
+            meter: access.meter.clone(),
             unread: Vec::new(),
         };
         disk.fill(ask)?;
@@ -390,6 +394,11 @@ impl Disk {
     /// itself: it was taken for neither.
     pub fn unread(&self) -> &[String] {
         &self.unread
+    }
+
+    /// Reads that failed so far, whatever became of that.
+    pub fn failed_reads(&self) -> Vec<FailedRead> {
+        self.meter.failed()
     }
 
     /// What is missing at the end of the file that holds the disk, if something is.

@@ -57,7 +57,7 @@ impl Anchor {
             statat(&parent, &*name, AtFlags::SYMLINK_NOFOLLOW).map_err(|e| failed(e.into()))?;
         let kind = FileType::from_raw_mode(stat.st_mode);
         let held = match kind {
-            FileType::Directory => open_untrusted_dir(&parent, Path::new(&name), false),
+            FileType::Directory => open_untrusted_dir(&parent, Path::new(&name)),
             FileType::RegularFile | FileType::BlockDevice => {
                 open_untrusted(&parent, Path::new(&name)).map(OwnedFd::from)
             }
@@ -101,7 +101,7 @@ impl Anchor {
     /// # Errors
     /// [`Error::Io`].
     pub fn dir(&self) -> Result<OwnedFd> {
-        open_untrusted_dir(&self.held, Path::new("."), false)
+        open_untrusted_dir(&self.held, Path::new("."))
             .map_err(|e| Error::io(format!("cannot open {}", self.path.display()), e))
     }
 

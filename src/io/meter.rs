@@ -1,7 +1,7 @@
 //! How much is read from a source, and how fast it may be.
 
 use super::bytes::to_u64;
-use crate::error::{Error, Result};
+use crate::error::{Error, Locus, Result};
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -52,12 +52,28 @@ pub fn threads(jobs: usize) -> usize {
 /// Asked whether to give up waiting.
 type Stop = Box<dyn Fn() -> bool + Send + Sync>;
 
+/// Failed reads that are kept, in different files.
+const MAX_FAILED: usize = 64;
+
+/// A read that the system refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedRead {
+    /// What was read and why it failed.
+    pub text: String,
+    /// The end of that: the same for every such read of one file.
+    pub cause: String,
+    /// Where it was.
+    pub place: Locus,
+}
+
 /// Counts the bytes that are read from the files of a source; all that read them take
-/// from one meter.
+/// from one meter. It keeps in mind what could not be read, too: whoever asks for bytes
+/// may do without them, but nobody may then believe that all was seen.
 #[derive(Default)]
 pub struct Meter {
     read: AtomicU64,
     pace: Option<Pace>,
+    failed: Mutex<Vec<FailedRead>>,
 }
 
 struct Pace {
@@ -72,7 +88,7 @@ impl Meter {
     /// At most `rate` bytes a second, over all threads; a wait ends when `stop` says so.
     pub fn limited(rate: NonZeroU64, stop: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         let pace = Pace { rate, stop: Box::new(stop), next: Mutex::new(Instant::now()) };
-        Self { read: AtomicU64::new(0), pace: Some(pace) }
+        Self { pace: Some(pace), ..Self::default() }
     }
 
     /// `n` bytes were read: count them, and wait until more may be.
@@ -85,6 +101,19 @@ impl Meter {
         }
         self.read.fetch_add(to_u64(n), Ordering::Relaxed);
         Ok(())
+    }
+
+    /// A read failed. Of those of one file with one cause the first is kept.
+    pub fn fail(&self, read: FailedRead) {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if failed.len() < MAX_FAILED && !failed.iter().any(|f| f.cause == read.cause) {
+            failed.push(read);
+        }
+    }
+
+    /// What could not be read so far.
+    pub fn failed(&self) -> Vec<FailedRead> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Bytes read so far.

@@ -6,6 +6,7 @@
 //! translates [`ReadAt::presence`] and [`ReadAt::locate`] for the one above.
 
 mod anchor;
+mod below;
 pub mod bytes;
 mod cut;
 mod double;
@@ -16,12 +17,13 @@ mod raw;
 mod slice;
 
 pub use anchor::{Anchor, Links, still_below};
+pub use below::open_below;
 pub use cut::Cut;
 #[doc(hidden)]
 pub use double::Faulty;
 pub use double::Memory;
 pub use limits::{descriptors, is_out_of_descriptors};
-pub use meter::{Access, Given, Meter, threads};
+pub use meter::{Access, FailedRead, Given, Meter, threads};
 pub use ranges::{RangeSums, Ranges};
 pub use raw::{RawFile, open_untrusted, open_untrusted_dir, visit_holes};
 pub use slice::Slice;

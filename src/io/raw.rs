@@ -1,8 +1,11 @@
 //! A raw image file or a block device.
 
-use super::{Anchor, Links, Meter, Presence, PresenceVisitor, ReadAt, bytes, check_range};
-use crate::error::{Error, Result};
-use rustix::fs::{FileType, Mode, OFlags, SeekFrom};
+use super::{
+    Anchor, FailedRead, Links, Meter, Presence, PresenceVisitor, ReadAt, bytes, check_range,
+    open_below,
+};
+use crate::error::{Error, Locus, Result};
+use rustix::fs::{FileType, OFlags, SeekFrom};
 use std::fs::File;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -22,19 +25,14 @@ pub struct RawFile {
 /// Open `path` below `dir` for reading: never through a symbolic link, never
 /// waiting on a fifo, without touching the access time where that is allowed.
 pub fn open_untrusted(dir: impl AsFd, path: &Path) -> rustix::io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     open_without_atime(dir.as_fd(), path, flags).map(File::from)
 }
 
-/// Open a directory for listing, without touching its access time where that is
-/// allowed. `follow`: whether the last part of `path` may be a symbolic link.
-pub fn open_untrusted_dir(
-    dir: impl AsFd,
-    path: &Path,
-    follow: bool,
-) -> rustix::io::Result<OwnedFd> {
+/// Open a directory below `dir` for listing, without touching its access time where that
+/// is allowed, never through a symbolic link.
+pub fn open_untrusted_dir(dir: impl AsFd, path: &Path) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let flags = if follow { flags } else { flags | OFlags::NOFOLLOW };
     open_without_atime(dir.as_fd(), path, flags)
 }
 
@@ -43,10 +41,9 @@ fn open_without_atime(
     path: &Path,
     flags: OFlags,
 ) -> rustix::io::Result<OwnedFd> {
-    let open = |flags| rustix::fs::openat(dir, path, flags, Mode::empty());
     // O_NOATIME is for the file's owner and root only; others get EPERM.
-    match open(flags | OFlags::NOATIME) {
-        Err(rustix::io::Errno::PERM) => open(flags),
+    match open_below(dir, path, flags | OFlags::NOATIME) {
+        Err(rustix::io::Errno::PERM) => open_below(dir, path, flags),
         other => other,
     }
 }
@@ -131,7 +128,12 @@ impl ReadAt for RawFile {
         let name = self.path.to_string_lossy();
         check_range(self.len, offset, buf.len(), &name)?;
         self.file.read_exact_at(buf, offset).map_err(|e| {
-            Error::io(format!("cannot read {} bytes at {offset} of {name}", buf.len()), e)
+            let cause = format!("of {name}: {e}");
+            let error =
+                Error::io(format!("cannot read {} bytes at {offset} of {name}", buf.len()), e);
+            let place = Locus { offset, band: None };
+            self.meter.fail(FailedRead { text: error.to_string(), cause, place });
+            error
         })?;
         self.meter.take(buf.len())
     }

@@ -56,7 +56,7 @@ impl Probe {
         let mut bands = None;
         if anchor.is_dir() {
             let dir = Arc::new(anchor.dir()?);
-            bands = open_untrusted_dir(&dir, Path::new("bands"), false).ok().map(Arc::new);
+            bands = open_untrusted_dir(&dir, Path::new("bands")).ok().map(Arc::new);
             files.push(Watched::Below(dir.clone(), "Info.plist".into()));
             files.push(Watched::Below(dir, "bands".into()));
         } else {

@@ -264,8 +264,24 @@ pub fn info(layout: &Layout, now: i64) -> Result<Info> {
         Err(e) => return Err(e),
     }
     crate::disk::check::check(disk, &findings);
-    info.findings = findings.into_findings().0;
+    let mut told = findings.into_findings().0;
+    let untold = Collector::default();
+    crate::disk::check::check_reads(disk, &|text| info.says(text, &told), &untold);
+    told.append(&mut untold.into_findings().0);
+    info.findings = told;
     Ok(info)
+}
+
+impl Info {
+    /// Whether a text is in what is told of things that are wrong.
+    fn says(&self, text: &str, findings: &[Finding]) -> bool {
+        let of_parts = self.partitions.iter().filter_map(|p| p.problem.as_ref());
+        let of_journals = self.partitions.iter().filter_map(|p| Some(&p.hfs.as_ref()?.journal));
+        let of_backup = self.backup.iter().flat_map(|b| &b.problems);
+        let mut all =
+            of_parts.chain(of_journals).chain(of_backup).chain(findings.iter().map(|f| &f.message));
+        all.any(|t| t.contains(text))
+    }
 }
 
 fn bundle_info(bundle: &Bundle, now: i64, info: &mut Info, findings: &Collector) -> Result<()> {
@@ -352,7 +368,10 @@ fn archive_info(archive: &Archive, now: i64, info: &mut Info) {
             name: p.name.clone(),
             start: p.start,
             len: p.len,
-            contents: kind.unwrap_or("service"),
+            contents: kind.unwrap_or(match p.purpose {
+                crate::partition::Purpose::Service => "service",
+                _ => "the same as another",
+            }),
             hfs: opened.and_then(|v| hfs_info(v.volume.about())),
             apfs: archive.open.iter().filter(|v| same(&v.found)).filter_map(apfs_info).collect(),
             problem: corrupt

@@ -40,6 +40,9 @@ pub struct Located {
     pub stored: Stored,
     /// The pieces in the order of the disk.
     pub pieces: Vec<Piece>,
+    /// What could not be read: pieces may go by a wrong or a lesser name for it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<String>,
 }
 
 /// Bytes by how the server stores them.
@@ -147,6 +150,7 @@ pub fn locate(layout: &Layout, place: &Place, progress: &dyn Progress) -> Result
         length: range.end - range.start,
         stored,
         pieces: job.pieces,
+        unread: disk.failed_reads().into_iter().map(|r| r.text).collect(),
     })
 }
 

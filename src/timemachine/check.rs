@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 /// How long after the last completion bands may be written without remark.
 const LONG: i64 = 3 * DAY;
 const DAY: i64 = 86_400;
+/// How the names of snapshots end that were broken off.
+const INTERRUPTED: &str = ".interrupted";
 const HOUR: i64 = 3600;
 const MICROS: i64 = 1_000_000;
 /// Impossible dates of the history that are told one by one.
@@ -30,6 +32,8 @@ pub struct Known<'a> {
     pub free: Option<u64>,
     /// Something is wrong with the volume, so that snapshots may be hidden or cut.
     pub broken: bool,
+    /// Something of the source could not be read, and may be what seems to be missing.
+    pub unread: bool,
 }
 
 struct Check<'a> {
@@ -110,6 +114,8 @@ impl Check<'_> {
     fn snapshot(&self, s: &Snapshot) {
         let unfinished = match s.state {
             State::InProgress => Some("is in progress, or was interrupted"),
+            // The attributes that would say otherwise may be what could not be read.
+            State::Unfinished if !s.name.ends_with(INTERRUPTED) && !self.all_read() => None,
             State::Unfinished => Some("was never completed"),
             State::Complete | State::Unmarked => None,
         };
@@ -122,7 +128,8 @@ impl Check<'_> {
                 format!("{} holds no volume: its deletion may have been interrupted", s.name);
             self.say(Code::TmIncomplete, Structure::Snapshots, text);
         }
-        if s.state == State::Complete && s.volumes.iter().any(|v| v.uuid.is_none()) {
+        let nameless = |s: &Snapshot| s.volumes.iter().any(|v| v.uuid.is_none());
+        if s.state == State::Complete && nameless(s) && self.all_read() {
             let text = format!("{} holds a volume without the UUID of the Mac's volume", s.name);
             self.say(Code::TmStructure, Structure::Snapshots, text);
         }
@@ -152,7 +159,7 @@ impl Check<'_> {
     /// Whether nothing of the backups is unknown: what could not be read may be what seems
     /// to be missing.
     fn all_read(&self) -> bool {
-        self.known.backup.is_none_or(|b| b.problems.is_empty())
+        !self.known.unread && self.known.backup.is_none_or(|b| b.problems.is_empty())
     }
 
     /// The snapshots of one Mac together: B1, B4, B5, B6.
@@ -163,7 +170,8 @@ impl Check<'_> {
         }
         let newest = c.snapshots.iter().rev().find(|s| s.state.is_whole());
         // A link whose text is lost is no word of Time Machine's.
-        let link = c.latest_link.as_ref().filter(|l| !l.contains('\0') && !self.known.broken);
+        let sure = !self.known.broken && self.all_read();
+        let link = c.latest_link.as_ref().filter(|l| !l.contains('\0') && sure);
         if let (Some(link), Some(newest)) = (link, newest)
             && *link != newest.name
         {
@@ -258,7 +266,10 @@ impl Check<'_> {
             let noted = history.is_some_and(|h| !h.entries.is_empty());
             let kept = |b: &Backup| b.latest_at(self.now).is_some();
             let none = history.is_some() && !noted
-                || !noted && !self.known.broken && self.known.backup.is_some_and(|b| !kept(b));
+                || !noted
+                    && !self.known.broken
+                    && self.all_read()
+                    && self.known.backup.is_some_and(|b| !kept(b));
             if none {
                 let text = format!("no backup was ever completed{free}");
                 self.say(Code::TmNeverCompleted, Structure::Snapshots, text);

@@ -155,6 +155,7 @@ pub fn verify(
         outcome.snapshots = sets;
     }
     findings.extend(disk.bundle().zip(listing.as_ref()).and_then(|(b, l)| first_lost(disk, b, l)));
+    note_reads(disk, &mut findings);
     let rewritten = match (disk.bundle(), &listing) {
         (Some(bundle), Some(listing)) if !quick => written.since(&bundle.bands(), listing),
         _ => false,
@@ -198,6 +199,14 @@ fn report_lost(path: &Path, error: &Corrupt, reporter: &dyn Reporter, outcome: &
     };
     reporter.report(Finding::new(code, Where::of(structure), error.to_string()));
     outcome.skip("everything else", why);
+}
+
+/// Add the reads that failed and that nobody told of.
+fn note_reads(disk: &Disk, findings: &mut Vec<Finding>) {
+    let untold = Collector::default();
+    let said = |text: &str| findings.iter().any(|f| f.message.contains(text));
+    crate::disk::check::check_reads(disk, &said, &untold);
+    findings.extend(untold.into_findings().0);
 }
 
 /// Compare the bands with what earlier runs read.
@@ -312,6 +321,7 @@ impl Job<'_> {
             backup,
             bands_written: written.span(),
             free: disk.bundle().and_then(Bundle::free_space),
+            unread: !disk.failed_reads().is_empty(),
             broken: self
                 .reporter
                 .any(|f| f.severity == Severity::Damage && f.place.partition.is_some()),

@@ -161,3 +161,37 @@ fn a_share_does_not_lead_through_links() {
     ran.expect(0, &["A.sparsebundle", "symbolic link, which is not followed"]);
     assert!(!common::state_home().join("victim").exists());
 }
+
+/// Bands that are gone with their bundle are no holes: whoever is reading hears of it.
+#[test]
+fn a_bundle_that_is_taken_away_in_the_midst_is_an_error_everywhere() {
+    let own = tempfile::tempdir().unwrap();
+    if possible("a_bundle_that_is_taken_away_in_the_midst_is_an_error_everywhere") {
+        let source = demo_in(own.path(), "mounted.sparsebundle");
+        let mount = Mount::new(&source, &[]);
+        let file = diary(&mount);
+        assert!(read_direct(&file).is_ok());
+        std::fs::remove_dir_all(&source).unwrap();
+        assert!(read_direct(&mount.path().join("disk.img")).is_err());
+        wait_until("it is an error", || read_direct(&file).is_err());
+    }
+    for args in [&["verify", "--read-data", "--jobs", "1"][..], &["verify", "--manifest"]] {
+        let source = demo_in(own.path(), "verified.sparsebundle");
+        let state = tempfile::tempdir().unwrap();
+        let child = std::process::Command::new(env!("CARGO_BIN_EXE_tmbundle"))
+            .args(args)
+            .args(["--limit-rate", "400K"])
+            .arg(&source)
+            .env("XDG_STATE_HOME", state.path())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(700));
+        std::fs::remove_dir_all(&source).unwrap();
+        let out = child.wait_with_output().unwrap();
+        let told = format!("{out:?}");
+        assert!(!out.status.success(), "{args:?}: {told}");
+        assert!(told.contains("removed") || told.contains("replaced"), "{args:?}: {told}");
+    }
+}

@@ -7,6 +7,7 @@ mod addressing;
 mod apfs;
 mod apfs_losses;
 mod bad_input;
+mod bad_sector;
 mod band_manifest;
 mod bounds;
 mod broken_bundles;
@@ -25,14 +26,20 @@ mod metrics;
 #[cfg(feature = "mount")]
 mod mount;
 #[cfg(feature = "mount")]
+mod mounted_attributes;
+#[cfg(feature = "mount")]
 mod mounting;
 mod nth_read;
+mod oddities;
 mod packaging;
 mod passwords;
 mod progress;
+#[cfg(feature = "mount")]
+mod races;
 mod read_data;
 mod read_data_order;
 mod read_once;
+mod recovery;
 mod restoring;
 mod share;
 mod signals;

@@ -5,11 +5,13 @@
 use crate::common::{self, copy_demo};
 #[cfg(feature = "mount")]
 use crate::mounting;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// A library that answers the n-th read of a file below EIO_PATH with an I/O error.
+/// A library that answers the n-th read of a file below EIO_PATH with an I/O error; and every
+/// read of EIO_FILE that meets the bytes from EIO_FROM to EIO_TO.
 const SHIM: &str = r#"
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -35,6 +37,18 @@ static int fails(int fd) {
     errno = EIO;
     return 1;
 }
+static int bad(int fd, off_t at, size_t n) {
+    const char *file = getenv("EIO_FILE");
+    char link[64], path[4096];
+    if (!file) return 0;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t len = readlink(link, path, sizeof path - 1);
+    if (len <= 0) return 0;
+    path[len] = 0;
+    if (strcmp(path, file) || at >= atol(getenv("EIO_TO")) || at + (off_t)n <= atol(getenv("EIO_FROM"))) return 0;
+    errno = EIO;
+    return 1;
+}
 __attribute__((destructor)) static void tell(void) {
     const char *to = getenv("EIO_COUNT");
     FILE *f = to ? fopen(to, "a") : NULL;
@@ -43,10 +57,23 @@ __attribute__((destructor)) static void tell(void) {
 #define NEXT(name, type) type next = (type)dlsym(RTLD_NEXT, name)
 typedef ssize_t (*at)(int, void *, size_t, off_t);
 typedef ssize_t (*plain)(int, void *, size_t);
-ssize_t pread(int f, void *b, size_t n, off_t o) { if (fails(f)) return -1; NEXT("pread", at); return next(f, b, n, o); }
-ssize_t pread64(int f, void *b, size_t n, off_t o) { if (fails(f)) return -1; NEXT("pread64", at); return next(f, b, n, o); }
+ssize_t pread(int f, void *b, size_t n, off_t o) { if (fails(f) || bad(f, o, n)) return -1; NEXT("pread", at); return next(f, b, n, o); }
+ssize_t pread64(int f, void *b, size_t n, off_t o) { if (fails(f) || bad(f, o, n)) return -1; NEXT("pread64", at); return next(f, b, n, o); }
 ssize_t read(int f, void *b, size_t n) { if (fails(f)) return -1; NEXT("read", plain); return next(f, b, n); }
 "#;
+
+/// The library, made in `dir`; says so where that is not possible.
+pub fn shim(test: &str, dir: &Path) -> Option<PathBuf> {
+    let (code, shim) = (dir.join("shim.c"), dir.join("shim.so"));
+    std::fs::write(&code, SHIM).unwrap();
+    let built =
+        Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).args([&shim, &code]).status();
+    if built.is_ok_and(|s| s.success()) {
+        return Some(shim);
+    }
+    common::skipped(format_args!("{test}: no C compiler"));
+    None
+}
 
 /// Reads that fail in turn from the first on, and as many again of those after them.
 const EACH: usize = 50;
@@ -63,16 +90,7 @@ struct Dying {
 impl Dying {
     fn new(test: &str, apfs: bool) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
-        let (code, shim) = (dir.path().join("shim.c"), dir.path().join("shim.so"));
-        std::fs::write(&code, SHIM).unwrap();
-        let built = Command::new("cc")
-            .args(["-shared", "-fPIC", "-O1", "-o"])
-            .args([&shim, &code])
-            .status();
-        if !built.is_ok_and(|s| s.success()) {
-            common::skipped(format_args!("{test}: no C compiler"));
-            return None;
-        }
+        let shim = shim(test, dir.path())?;
         let source = dir.path().join("Mac.sparsebundle");
         let file = if apfs {
             let demo = common::demo().with_file_name("DemoAPFS.backupbundle");
@@ -139,9 +157,7 @@ impl Dying {
             let out = self.run(n, args);
             if out.status.code() == Some(0) {
                 let told = String::from_utf8_lossy(&out.stdout);
-                let probed = told.contains("annot be read")
-                    || told.contains("annot read")
-                    || !out.stderr.is_empty();
+                let probed = tells_of_a_read(&told) || !out.stderr.is_empty();
                 let alike = out.stdout == whole.stdout;
                 assert!(alike || probed, "read {n} of {args:?} gave {told}");
                 return alike && out.stderr == whole.stderr;
@@ -150,6 +166,24 @@ impl Dying {
             // What is given of a file is its beginning.
             let part = args[0] != "cat" || whole.stdout.starts_with(&out.stdout);
             assert!(part, "read {n} of {args:?}");
+            false
+        });
+    }
+
+    /// Nothing is found but what there is, and that something could not be read.
+    fn finds(&self, more: &[&str]) {
+        let args = [&["verify", "--json", &self.source][..], more].concat();
+        self.reads();
+        let whole = findings(&self.run(0, &args));
+        self.each(&args, |n| {
+            let found = findings(&self.run(n, &args));
+            if found == whole {
+                return true;
+            }
+            let new: Vec<_> = found.iter().filter(|f| !whole.contains(f)).collect();
+            let wrong: Vec<_> = new.iter().filter(|f| !tells_of_a_read(&f.1)).collect();
+            assert!(!new.is_empty(), "read {n} of {args:?}: less is found, and nothing said");
+            assert!(wrong.is_empty(), "read {n} of {args:?}: {wrong:#?} beside {new:#?}");
             false
         });
     }
@@ -220,6 +254,27 @@ impl Dying {
     }
 }
 
+fn tells_of_a_read(text: &str) -> bool {
+    ["annot be read", "annot read"].iter().any(|word| text.contains(word))
+}
+
+/// Codes and messages of all findings and errors.
+fn findings(out: &Output) -> Vec<(String, String)> {
+    let json: Value = match out.stdout.as_slice() {
+        // What ends all is told on standard error.
+        [] => return vec![("error".into(), String::from_utf8_lossy(&out.stderr).into_owned())],
+        json => serde_json::from_slice(json).unwrap(),
+    };
+    let source = &json["sources"][0];
+    let of_source = source["findings"].as_array().into_iter().flatten();
+    let code = |f: &Value| f["code"].as_str().unwrap().to_owned();
+    let mut all: Vec<_> = of_source.map(|f| (code(f), f["message"].to_string())).collect();
+    let errors = json["errors"].as_array().into_iter().flatten();
+    all.extend(errors.map(|e| ("error".into(), e.to_string())));
+    all.sort();
+    all
+}
+
 /// Everything below a folder: a link's target or the hash of a file; `None` for what
 /// cannot be read.
 fn tree(dir: &Path) -> BTreeMap<String, Option<String>> {
@@ -265,6 +320,20 @@ fn the_nth_read_may_fail_and_nothing_wrong_is_printed() {
         d.prints(&["cat", &d.source, &d.file]);
         d.prints(&["ls", "-R", &d.source, "latest:/"]);
         d.prints(&["snapshots", &d.source]);
+        d.prints(&["info", &d.source]);
+        d.prints(&["info", "--json", &d.source]);
+        for band in ["0", "8", "6"] {
+            d.prints(&["locate", "--all", "--band", band, &d.source]);
+        }
+    });
+}
+
+#[test]
+fn the_nth_read_may_fail_and_nothing_wrong_is_found() {
+    both("the_nth_read_may_fail_and_nothing_wrong_is_found", |d| {
+        d.finds(&[]);
+        d.finds(&["--quick"]);
+        d.finds(&["--read-data"]);
     });
 }
 

@@ -69,3 +69,38 @@ fn the_command_of_the_unit_runs() {
     }
     assert!(dir.path().join("tmbundle-srv-tm.prom").exists());
 }
+
+#[test]
+fn the_unit_of_the_run_has_bounds_of_memory_and_time() {
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/tmbundle-verify@.service");
+    let text = fs::read_to_string(unit).unwrap();
+    for bound in ["MemoryMax=", "TimeoutStartSec=", "TasksMax=", "NoNewPrivileges=yes"] {
+        assert!(text.lines().any(|l| l.starts_with(bound)), "{bound}");
+    }
+}
+
+/// The line on the page on security, for another place of the program and of the share.
+#[test]
+fn the_line_for_bubblewrap_runs() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/security.md"));
+    let page = page.unwrap();
+    let block = page.split("```").find(|b| b.trim_start().starts_with("bwrap ")).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let (share, state) = (dir.path().join("share"), dir.path().join("state"));
+    fs::create_dir_all(&state).unwrap();
+    fs::create_dir(&share).unwrap();
+    common::copy_demo(&share.join("Demo.sparsebundle"));
+    let line = block
+        .replace("/usr/local/bin/tmbundle ", &format!("{} ", env!("CARGO_BIN_EXE_tmbundle")))
+        .replace("--ro-bind /srv/tm ", &format!("--ro-bind {} ", share.display()))
+        .replace("/var/lib/tmbundle ", &format!("{} ", state.display()));
+    let able = Command::new("bwrap")
+        .args(["--unshare-all", "--ro-bind", "/", "/", "--dev", "/dev", "true"])
+        .output();
+    if !able.is_ok_and(|o| o.status.success()) {
+        return common::skipped("the_line_for_bubblewrap_runs: bwrap cannot be used here");
+    }
+    let out = Command::new("sh").args(["-c", &line]).output().unwrap();
+    assert!(out.status.success(), "{line} {out:?}");
+    assert!(fs::read_dir(&state).unwrap().count() > 0, "it kept its state where it was told");
+}

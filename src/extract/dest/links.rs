@@ -3,7 +3,7 @@
 use super::metadata::proc_path;
 use super::{Abilities, DIR, Folder, Found, Root, has, lacks};
 use crate::extract::failure::{Outcome, refused};
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -20,24 +20,8 @@ pub struct Made {
 impl Root {
     /// Open a folder below the root without following any link.
     fn open_below(&self, path: &Path) -> rustix::io::Result<OwnedFd> {
-        if path.as_os_str().is_empty() {
-            return rustix::fs::openat(&self.dir, c".", DIR, Mode::empty());
-        }
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        match rustix::fs::openat2(&self.dir, path, DIR, Mode::empty(), resolve) {
-            // Linux before 5.6, or a sandbox that does not know the call: step by step.
-            Err(Errno::NOSYS | Errno::PERM) => self.open_stepwise(path),
-            other => other,
-        }
-    }
-
-    fn open_stepwise(&self, path: &Path) -> rustix::io::Result<OwnedFd> {
-        let mut at = rustix::fs::openat(&self.dir, c".", DIR, Mode::empty())?;
-        for part in path.components() {
-            let std::path::Component::Normal(name) = part else { return Err(Errno::XDEV) };
-            at = rustix::fs::openat(&at, name, DIR | OFlags::NOFOLLOW, Mode::empty())?;
-        }
-        Ok(at)
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        crate::io::open_below(&self.dir, path, DIR)
     }
 
     /// Open what was made before, if it is still what was made.

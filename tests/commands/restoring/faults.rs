@@ -287,6 +287,7 @@ fn without_calls_that_may_be_missing_everything_is_restored() {
     };
     for (name, faults, told) in [
         ("openat2", &["openat2:error=ENOSYS"][..], ""),
+        ("sandbox", &["openat2:error=EPERM"], ""),
         ("link", &["linkat:error=EPERM"], "became copies"),
         ("rename", &["renameat2:error=EINVAL"], ""),
         ("both", &["renameat2:error=EINVAL", "linkat:error=EPERM"], "became copies"),
