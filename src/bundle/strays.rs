@@ -217,7 +217,7 @@ impl Look<'_> {
 /// Folders of a bundle that hold files named as bands, where `bands` itself is lost.
 pub(super) fn folders_of_bands(bundle: &OwnedFd) -> Vec<String> {
     let holds_bands = |name: &OsStr| {
-        let folder = open_untrusted_dir(bundle, Path::new(name), false).ok()?;
+        let folder = open_untrusted_dir(bundle, Path::new(name)).ok()?;
         let mut names = super::list_dir(&folder).ok()?.filter_map(std::result::Result::ok);
         names.find(|entry| band_index(entry.file_name().to_bytes()).is_some())
     };
