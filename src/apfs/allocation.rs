@@ -31,11 +31,11 @@ pub fn allocated(volume: &Apfs, wanted: &Ranges) -> Result<Ranges> {
 }
 
 impl Container {
-    /// Free blocks as the space manager counts them; 0 if it cannot be read.
-    pub(super) fn free_blocks(&self) -> u64 {
+    /// Free blocks as the space manager counts them; `None` if it cannot be read.
+    pub(super) fn free_blocks(&self) -> Option<u64> {
         let oid = self.superblock().spaceman_oid;
         let spaceman = self.ephemeral("space manager", oid, kind::SPACEMAN);
         // Of the main device: at 0x30 its blocks, chunks, CIBs and CABs, then what is free.
-        spaceman.ok().and_then(|s| le64(s.bytes(), 0x30 + 24)).unwrap_or(0)
+        spaceman.ok().and_then(|s| le64(s.bytes(), 0x30 + 24))
     }
 }

@@ -5,7 +5,7 @@ use super::fletcher;
 use super::format::{EPHEMERAL, HEADER, NO_HEADER, PHYSICAL};
 use crate::error::{Error, Result};
 use crate::io::bytes::{all_zero, le32, le64, to_u64, usize32};
-use crate::io::{Source, read_vec};
+use crate::io::{Source, absent, cut_off, read_vec};
 
 /// Most blocks of an object that is read whole (ephemeral ones may be long).
 const MAX_OBJECT_BLOCKS: u64 = 4096;
@@ -80,11 +80,25 @@ impl Blocks {
         self.prove(what, block, bytes)
     }
 
+    /// An error if something is absent of an object that is not sound, whose bytes these are.
+    pub fn stored(&self, what: &str, block: u64, bytes: &[u8]) -> Result<()> {
+        let start = block.saturating_mul(self.size());
+        let range = start..start.saturating_add(to_u64(bytes.len()));
+        let gone = match all_zero(bytes) {
+            true => absent(&*self.source, range),
+            false => cut_off(&*self.source, range),
+        };
+        let Some(gone) = gone else { return Ok(()) };
+        let (place, text) = (self.source.locate(gone.at), format!("is lost: {}", gone.why));
+        Err(Error::corrupt_at(format!("{what}, block {block}"), place, text))
+    }
+
     /// The bytes of a block as an object, if their checksum is right.
     pub fn prove(&self, what: &str, block: u64, bytes: Vec<u8>) -> Result<Object> {
         if fletcher::is_sound(&bytes) {
             return Object::new(bytes).ok_or_else(|| self.corrupt(what, block, "is too short"));
         }
+        self.stored(what, block, &bytes)?;
         if all_zero(&bytes) {
             return Err(self.corrupt(what, block, "is all zeros: it was lost or never written"));
         }

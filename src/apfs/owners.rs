@@ -70,9 +70,12 @@ impl Pass<'_> {
         self.progress.check()?;
         for (blocks, name) in found {
             let views = self.inside.clone();
+            // Rings, pools and the driver for firmware need not be full.
+            let ring = ["checkpoint", "space manager", "EFI"].iter().any(|r| name.starts_with(r));
             self.tell(blocks, &views, |_| Owner::Structure {
                 name: name.clone(),
                 describes: Vec::new(),
+                in_use: !ring,
             });
         }
         Ok(())
@@ -97,7 +100,11 @@ impl Pass<'_> {
         }
         for (oid, m, views) in found {
             let (name, describes) = self.describe(oid, &m, &views);
-            let owner = |_| Owner::Structure { name: name.clone(), describes: describes.clone() };
+            let owner = |_| Owner::Structure {
+                name: name.clone(),
+                describes: describes.clone(),
+                in_use: true,
+            };
             self.tell(m.block..m.block.saturating_add(1), &views, owner);
         }
         match scanned {

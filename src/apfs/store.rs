@@ -126,9 +126,9 @@ impl Store {
 
     fn bytes(&self, block: u64, shape: &Shape, cipher: Option<&Xts>) -> Result<Vec<u8>> {
         let mut bytes = self.blocks.read(shape.name, block, 1)?;
-        if let Some(xts) = cipher
-            && !all_zero(&bytes)
-        {
+        if all_zero(&bytes) {
+            self.blocks.stored(shape.name, block, &bytes)?;
+        } else if let Some(xts) = cipher {
             xts.decrypt(
                 block.wrapping_mul(self.blocks.size() / crate::crypt::xts::SECTOR),
                 &mut bytes,

@@ -55,6 +55,8 @@ struct NotKeptCount {
     what: &'static str,
     objects: u64,
     example: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -87,6 +89,7 @@ impl Counts {
             what: kind.word(),
             objects: *objects,
             example: example.clone(),
+            reason: if *kind == NotKept::Unread { s.unread.clone() } else { None },
         };
         Self {
             files: s.files,
@@ -284,7 +287,10 @@ fn print_notes(report: &Report, teller: &Teller) {
     let mut listed = false;
     for (kind, n, example) in &report.summary.not_kept {
         let example = tmbundle::report::present(example);
-        output::note(&format!("note: {}; first: {example}", kind.sentence(*n)));
+        let why = report.summary.unread.as_deref().filter(|_| *kind == NotKept::Unread);
+        let why =
+            why.map_or_else(String::new, |why| format!(" ({})", tmbundle::report::present(why)));
+        output::note(&format!("note: {}{why}; first: {example}", kind.sentence(*n)));
         if matches!(kind, NotKept::Name | NotKept::Beside) && !std::mem::replace(&mut listed, true)
         {
             let renamed = teller.renamed();
@@ -306,9 +312,14 @@ fn print_notes(report: &Report, teller: &Teller) {
 /// What was not restored, as the end of a sentence.
 fn left(s: &Summary, why: &str) -> String {
     let mut line = String::new();
-    if s.left_out > 0 {
-        let n = text::plural(s.left_out, "object was", "objects were");
+    let not_wanted = s.left_out.saturating_sub(s.kept_there);
+    if not_wanted > 0 {
+        let n = text::plural(not_wanted, "object was", "objects were");
         line.push_str(&format!("; {n} left out as asked ({why})"));
+    }
+    if s.kept_there > 0 {
+        let n = text::plural(s.kept_there, "object was", "objects were");
+        line.push_str(&format!("; {n} left out since something else is there (--on-conflict)"));
     }
     if s.failed > 0 {
         line.push_str(&format!("; {} could not be", text::plural(s.failed, "object", "objects")));

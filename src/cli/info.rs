@@ -22,7 +22,7 @@ pub fn run(args: &InfoArgs) -> anyhow::Result<Exit> {
         out.flush()?;
     }
     // As of an image that it does not open.
-    Ok(if info.wrong_password { Exit::Failed } else { Exit::Ok })
+    Ok(if info.wrong_password { Exit::Failed } else { output::whole(layout.disk()) })
 }
 
 fn line(out: &mut Page<impl Write>, label: &str, value: &str) -> io::Result<()> {
@@ -164,14 +164,17 @@ fn print_apfs(out: &mut Page<impl Write>, v: &ApfsInfo) -> io::Result<()> {
     let role = v.role.map(|r| format!(", role {r}")).unwrap_or_default();
     let encrypted = if v.encrypted { ", encrypted" } else { "" };
     let sealed = if v.sealed { ", sealed" } else { "" };
+    let total = text::bytes(v.total_bytes);
+    let free = match v.free_bytes {
+        Some(free) => format!("{} of {total} free", text::bytes(free)),
+        None => format!("{total}, of which it is not known how much is free"),
+    };
     let value = format!(
-        "'{}'{role}, {case}{encrypted}{sealed}, {}, {}, {}, {} of {} free, blocks of {}",
+        "'{}'{role}, {case}{encrypted}{sealed}, {}, {}, {}, {free}, blocks of {}",
         v.name,
         text::plural(v.files, "file", "files"),
         text::plural(v.folders, "folder", "folders"),
         text::plural(to_u64(v.snapshots), "snapshot", "snapshots"),
-        text::bytes(v.free_bytes),
-        text::bytes(v.total_bytes),
         v.block_size
     );
     line(out, "volume", &value)

@@ -44,12 +44,12 @@ pub fn run(args: &LocateArgs) -> anyhow::Result<Exit> {
     bars.clear();
     if args.json {
         output::json("tmbundle/locate/1", &found)?;
-        return Ok(Exit::Ok);
+    } else {
+        let mut out = page::stdout();
+        print(&mut out, &found, args.all)?;
+        out.flush()?;
     }
-    let mut out = page::stdout();
-    print(&mut out, &found, args.all)?;
-    out.flush()?;
-    Ok(Exit::Ok)
+    Ok(output::whole(layout.disk()))
 }
 
 fn print(out: &mut Page<impl Write>, found: &Located, all: bool) -> io::Result<()> {

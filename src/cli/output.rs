@@ -123,6 +123,18 @@ pub fn last_part(path: &Path) -> String {
         .unwrap_or_else(|| path.display().to_string())
 }
 
+/// How a look at all of a disk ends that goes on in spite of what cannot be read: only if
+/// nothing of the kind happened, all is told.
+pub fn whole(disk: &tmbundle::disk::Disk) -> Exit {
+    match disk.failed_reads().first() {
+        None => Exit::Ok,
+        Some(read) => {
+            warn(&format!("{}; what depends on that is missing here, or wrong", read.text));
+            Exit::Findings
+        }
+    }
+}
+
 /// What may help against an error.
 pub fn hint(error: &Error) -> Option<&'static str> {
     match error {

@@ -4,7 +4,7 @@ use crate::fs::Kind;
 use crate::report::words::plural;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// Something of an object that the destination did not take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,6 +27,8 @@ pub enum NotKept {
     Symlink,
     /// An extended attribute.
     Attribute,
+    /// Extended attributes that cannot be read in the backup.
+    Unread,
     /// Finder information.
     FinderInfo,
     /// The resource fork.
@@ -41,7 +43,7 @@ pub enum NotKept {
 
 impl NotKept {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Owner,
         Self::Mode,
         Self::SetId,
@@ -51,6 +53,7 @@ impl NotKept {
         Self::HardLink,
         Self::Symlink,
         Self::Attribute,
+        Self::Unread,
         Self::FinderInfo,
         Self::ResourceFork,
         Self::Acl,
@@ -70,6 +73,7 @@ impl NotKept {
             Self::HardLink => "hard-link",
             Self::Symlink => "symlink",
             Self::Attribute => "attribute",
+            Self::Unread => "attribute-unread",
             Self::FinderInfo => "finder-info",
             Self::ResourceFork => "resource-fork",
             Self::Acl => "acl",
@@ -80,7 +84,10 @@ impl NotKept {
 
     /// Whether something of the user's is lost by it, that is not told elsewhere.
     pub fn is_loss(self) -> bool {
-        matches!(self, Self::Attribute | Self::FinderInfo | Self::ResourceFork | Self::Acl)
+        matches!(
+            self,
+            Self::Attribute | Self::Unread | Self::FinderInfo | Self::ResourceFork | Self::Acl
+        )
     }
 
     /// One sentence on `n` objects, with what would help.
@@ -114,6 +121,10 @@ impl NotKept {
                 plural(n, "symbolic link", "symbolic links")
             ),
             Self::Attribute => of("Extended attributes were not kept"),
+            Self::Unread => format!(
+                "{}: the backup is damaged there",
+                of("Extended attributes (and checksums recorded in them) could not be read")
+            ),
             Self::FinderInfo => of("Finder information was not kept"),
             Self::ResourceFork => {
                 format!(
@@ -158,6 +169,9 @@ impl Did {
         }
     }
 }
+
+/// Why an object was left out in favour of what is there.
+pub const KEPT_THERE: &str = "something else is there and was kept (--on-conflict)";
 
 /// What became of one object.
 #[derive(Debug, Clone)]
@@ -233,6 +247,8 @@ pub struct Summary {
     pub there: u64,
     /// Objects that were left out as the options say.
     pub left_out: u64,
+    /// Of these, those in whose place something else is and was kept.
+    pub kept_there: u64,
     /// Files of which another version was taken.
     pub fallbacks: u64,
     /// Files of which only what can be read was written.
@@ -243,6 +259,8 @@ pub struct Summary {
     pub failed: u64,
     /// What was not kept, of how many, and the path of one of them.
     pub not_kept: Vec<(NotKept, u64, String)>,
+    /// Why attributes could not be read ([`NotKept::Unread`]): the first reason.
+    pub unread: Option<String>,
     /// Objects that were not reached, since the destination took no more.
     pub remaining: u64,
 }
@@ -283,12 +301,14 @@ pub struct Account<'a> {
     bytes: AtomicU64,
     there: AtomicU64,
     left_out: AtomicU64,
+    kept_there: AtomicU64,
     fallbacks: AtomicU64,
     salvaged: AtomicU64,
     doubtful: AtomicU64,
     failed: AtomicU64,
     not_kept: [AtomicU64; NotKept::ALL.len()],
     examples: Mutex<Vec<(NotKept, String)>>,
+    unread: OnceLock<String>,
 }
 
 fn add(counter: &AtomicU64, n: u64) -> u64 {
@@ -307,12 +327,21 @@ impl<'a> Account<'a> {
             bytes: AtomicU64::new(0),
             there: AtomicU64::new(0),
             left_out: AtomicU64::new(0),
+            kept_there: AtomicU64::new(0),
             fallbacks: AtomicU64::new(0),
             salvaged: AtomicU64::new(0),
             doubtful: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             not_kept: Default::default(),
             examples: Mutex::default(),
+            unread: OnceLock::new(),
+        }
+    }
+
+    /// Why an object's attributes cannot be read; the first reason is told.
+    pub fn unread(&self, why: Option<&str>) {
+        if let Some(why) = why {
+            self.unread.get_or_init(|| why.to_owned());
         }
     }
 
@@ -330,6 +359,9 @@ impl<'a> Account<'a> {
             Did::LeftOut => _ = add(&self.left_out, 1),
             Did::Salvaged => _ = add(&self.salvaged, 1),
             Did::Failed => _ = add(&self.failed, 1),
+        }
+        if object.did == Did::LeftOut && object.reason.as_deref() == Some(KEPT_THERE) {
+            add(&self.kept_there, 1);
         }
         if object.doubt.is_some() {
             add(&self.doubtful, 1);
@@ -393,11 +425,13 @@ impl<'a> Account<'a> {
             bytes: get(&self.bytes),
             there: get(&self.there),
             left_out: get(&self.left_out),
+            kept_there: get(&self.kept_there),
             fallbacks: get(&self.fallbacks),
             salvaged: get(&self.salvaged),
             doubtful: get(&self.doubtful),
             failed: get(&self.failed),
             not_kept,
+            unread: self.unread.get().cloned(),
             remaining: 0,
         }
     }

@@ -9,11 +9,15 @@ use super::sink::dir::{Job, Task, Worker};
 use super::sink::file::Version;
 use crate::error::{Error, Result};
 use crate::fs::{FileSystem, Metadata, Stream};
+use crate::losses::Standing;
 use crate::timemachine::checksum::{self, Cksum};
 use std::ops::ControlFlow;
 
 /// Versions of one file that are looked at.
 const VERSIONS: usize = 64;
+
+/// What is remembered with a file that was taken in spite of its checksum.
+pub const DISAGREES: &str = "its checksum is not what Time Machine recorded";
 
 /// What is said of a file whose checksum is not the recorded one.
 pub fn wrong_checksum(recorded: u32, found: u32) -> String {
@@ -22,7 +26,10 @@ pub fn wrong_checksum(recorded: u32, found: u32) -> String {
 
 /// What is said of a file with zeros that may be lost bytes.
 pub fn zeros(doubt: &crate::losses::Doubt) -> String {
-    format!("it has zeros that may be lost bytes: {}", doubt.why)
+    match doubt.standing {
+        Standing::Lost => format!("it has zeros in the place of lost bytes: {}", doubt.why),
+        _ => format!("it has zeros that may be lost bytes: {}", doubt.why),
+    }
 }
 
 impl Job<'_> {
@@ -110,7 +117,7 @@ impl Job<'_> {
     fn reads_well(&self, worker: &mut Worker, from: &Reading, meta: &Metadata) -> Outcome<bool> {
         let opened = from.open(meta.id, &Stream::Data)?;
         let recorded =
-            if self.options.ignore_checksums { None } else { recorded(&*from.fs, meta)? };
+            if self.options.ignore_checksums { None } else { readable_checksum(&*from.fs, meta) };
         let mut sum = Cksum::default();
         worker.reader.copy(&*opened.source, &mut Nowhere(self), Some(&mut sum))?;
         let found = sum.finish();
@@ -156,6 +163,9 @@ impl super::source::Pieces for Nowhere<'_, '_> {
 }
 
 /// A file's recorded checksum, if it has one.
+///
+/// # Errors
+/// When its attributes cannot be read.
 pub fn recorded(fs: &dyn FileSystem, meta: &Metadata) -> Result<Option<u32>> {
     if !meta.has_xattrs {
         return Ok(None);
@@ -163,6 +173,11 @@ pub fn recorded(fs: &dyn FileSystem, meta: &Metadata) -> Result<Option<u32>> {
     let name = fs.xattrs(meta.id)?.into_iter().map(|x| x.name).find(|n| checksum::is_name(n));
     let Some(name) = name else { return Ok(None) };
     Ok(fs.xattr(meta.id, &name)?.and_then(|value| checksum::parse(&value)))
+}
+
+/// The same where one that cannot be read is none: that costs no contents.
+pub fn readable_checksum(fs: &dyn FileSystem, meta: &Metadata) -> Option<u32> {
+    recorded(fs, meta).ok().flatten()
 }
 
 type Visit<'a> = super::versions::Visit<'a>;

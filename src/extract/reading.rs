@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::fs::{FileSystem, Metadata, NodeId, Stream};
 use crate::io::Source;
-use crate::losses::{Doubt, Guard, Guarded};
+use crate::losses::{Doubt, Guard, Guarded, Standing};
 use std::sync::Arc;
 
 /// Where objects are read from: a file system, and who watches that nothing that is lost
@@ -27,6 +27,12 @@ impl Opened {
     /// What was given so far as zeros though it may be lost.
     pub fn doubt(&self) -> Option<Doubt> {
         self.guarded.as_ref().and_then(|g| g.doubt())
+    }
+
+    /// Whether zeros were given for bytes that are lost, as was asked for: then no checksum
+    /// can fit, and that says nothing new.
+    pub fn has_lost(&self) -> bool {
+        self.doubt().is_some_and(|doubt| doubt.standing == Standing::Lost)
     }
 }
 

@@ -106,8 +106,7 @@ impl<'a> Rule<'a> {
     /// What is said of a further name of a file that was taken though its checksum disagrees.
     pub fn doubt(&self, node: NodeId) -> Option<String> {
         let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let text = "its checksum is not what Time Machine recorded";
-        taken.contains(&node).then(|| text.to_owned())
+        taken.contains(&node).then(|| super::damage::DISAGREES.to_owned())
     }
 
     /// Whether files were taken though their checksums disagree.

@@ -36,6 +36,9 @@ pub enum Owner {
         /// The objects whose records are in it, or were as far as the rest of
         /// the volume tells; sorted.
         describes: Vec<NodeId>,
+        /// Whether it is never zeros, so that zeros there are lost bytes. Trees have nodes
+        /// that were never used, rings and bitmaps parts that were never written.
+        in_use: bool,
     },
 }
 

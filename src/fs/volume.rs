@@ -52,8 +52,8 @@ pub struct About {
     pub block_size: u32,
     /// Blocks it has, or may take of its container.
     pub blocks: u64,
-    /// Blocks that are free.
-    pub free: u64,
+    /// Blocks that are free; `None` where what counts them cannot be read.
+    pub free: Option<u64>,
     /// Files as it counts them.
     pub files: u64,
     /// Folders as it counts them.

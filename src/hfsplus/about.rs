@@ -1,7 +1,7 @@
 //! The volume as a [`Volume`] with one view, itself.
 
 use super::format::{EPOCH_OFFSET, VOL_INCONSISTENT, VOL_JOURNALED, VOL_UNMOUNTED, VolumeHeader};
-use super::journal::{Journal, JournalState};
+use super::journal::{Journal, JournalState, Problem};
 use super::{HeaderSource, HfsPlus, owners};
 use crate::error::{Error, Result};
 use crate::fs::{About, Details, FileSystem, Owned, Stored, Time, View, ViewId, Views, Volume};
@@ -28,7 +28,7 @@ pub(super) fn about(
         case_sensitive,
         block_size: header.block_size,
         blocks: header.total_blocks.into(),
-        free: header.free_blocks.into(),
+        free: Some(header.free_blocks.into()),
         files: header.file_count.into(),
         folders: header.folder_count.into(),
         modified: Some(Time {
@@ -52,8 +52,8 @@ fn notes(source: &HeaderSource, journal: &Journal) -> Vec<String> {
     if let HeaderSource::Alternate(why) = source {
         notes.push(format!("the volume header is damaged ({why}); its copy was used"));
     }
-    let torn = |why: &String| {
-        format!("the journal is damaged ({why}): what it holds from there on is not seen")
+    let torn = |Problem { text, .. }: &Problem| {
+        format!("the journal is damaged ({text}): what it holds from there on is not seen")
     };
     notes.extend(journal.problems.iter().map(torn));
     notes
@@ -67,7 +67,7 @@ fn in_words(journal: &Journal) -> String {
         JournalState::External => "on another device",
         JournalState::Replayed { .. } => "needs replay (replayed in memory)",
     };
-    let damaged = |text, problem: &String| format!("{text}; damaged: {problem}");
+    let damaged = |text, problem: &Problem| format!("{text}; damaged: {}", problem.text);
     journal.problems.iter().fold(state.to_owned(), damaged)
 }
 

@@ -4,7 +4,7 @@ use super::format::{BTreeHeader, decode};
 use super::node::{DESCRIPTOR, KeyedRecord, Node, kind, split};
 use crate::error::{Error, Locus, Result};
 use crate::io::bytes::{to_u32, to_u64, to_usize};
-use crate::io::{ReadAt, read_vec};
+use crate::io::{ReadAt, gone, read_vec};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use std::cmp::Ordering;
@@ -120,6 +120,11 @@ impl BTree {
         let offset = u64::from(n) * u64::from(self.header.node_size);
         let bytes = read_vec(&*self.file, offset, self.node_size())
             .map_err(|e| e.within(&format!("{} node {n}", self.name)))?;
+        if let Some(gone) = gone(&*self.file, offset, &bytes) {
+            let place = self.file.locate(gone.at);
+            let text = format!("is lost: {}", gone.why);
+            return Err(Error::corrupt_at(format!("{} node {n}", self.name), place, text));
+        }
         let node = Node::new(bytes).ok_or_else(|| self.corrupt(n, "is cut off"))?;
         let node = Arc::new(node);
         self.cache.insert((self.cnid, n), node.clone());
@@ -209,6 +214,9 @@ pub(super) fn nodes_in(file: &dyn ReadAt, header: &BTreeHeader) -> u32 {
 pub fn read_header(file: &dyn ReadAt, name: &str) -> Result<BTreeHeader> {
     let bad = |text: String| Error::corrupt_at(format!("{name} header"), file.locate(0), text);
     let head = read_vec(file, 0, 512).map_err(|e| e.within(&format!("{name} header")))?;
+    if let Some(gone) = gone(file, 0, &head) {
+        return Err(bad(format!("is lost: {}", gone.why)));
+    }
     let node = Node::new(head.as_slice()).ok_or_else(|| bad("is cut off".into()))?;
     if node.kind != kind::HEADER {
         return Err(bad(format!("its node has kind {}, expected 1", node.kind)));

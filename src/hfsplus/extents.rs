@@ -48,12 +48,21 @@ pub fn compare_keys(a: &[u8], b: &[u8]) -> Option<Ordering> {
     Some(Key::parse(a)?.cmp(&Key::parse(b)?))
 }
 
+/// The extents overflow tree, or why it cannot be used.
+pub type Overflow = std::result::Result<BTree, String>;
+
 /// All extents of a fork, from its record and the overflow file. Where overflow
 /// records are missing the runs end early; reading beyond them is an error then.
-pub fn runs_of(tree: Option<&BTree>, file: u32, fork: ForkType, data: &ForkData) -> Result<Runs> {
+pub fn runs_of(tree: &Overflow, file: u32, fork: ForkType, data: &ForkData) -> Result<Runs> {
     let mut runs = Runs::default();
     let mut full = runs.push_record(&data.extents);
-    let Some(tree) = tree else { return Ok(runs) };
+    let tree = match tree {
+        Ok(tree) => tree,
+        Err(why) => {
+            runs.end_because(why);
+            return Ok(runs);
+        }
+    };
     while full && runs.blocks() < u64::from(data.total_blocks) {
         let Ok(start) = u32::try_from(runs.blocks()) else { break };
         let target = Key { file, fork: fork.code(), start };

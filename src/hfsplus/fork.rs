@@ -22,6 +22,8 @@ pub struct Run {
 pub struct Runs {
     runs: Vec<Run>,
     blocks: u64,
+    /// Why there are no more of them, if they may end early.
+    end: Option<Arc<str>>,
 }
 
 impl Runs {
@@ -48,6 +50,11 @@ impl Runs {
             return;
         }
         self.runs.push(Run { file_block, start: e.start, count: e.count });
+    }
+
+    /// Remember why further extents are not known.
+    pub fn end_because(&mut self, why: &str) {
+        self.end = Some(why.into());
     }
 
     /// Blocks in all extents.
@@ -100,15 +107,16 @@ impl ForkReader {
     /// Volume offset of a byte of the fork, and how many bytes follow it there.
     fn map(&self, offset: u64) -> Result<(u64, u64)> {
         let Some(run) = self.runs.find(offset / self.block_size) else {
-            return Err(Error::corrupt(
-                &*self.what,
-                format!(
-                    "its extents hold {} blocks of {} bytes, but byte {offset} of {} is wanted",
-                    self.runs.blocks(),
-                    self.block_size,
-                    self.size
-                ),
-            ));
+            let mut text = format!(
+                "its extents hold {} blocks of {} bytes, but byte {offset} of {} is wanted",
+                self.runs.blocks(),
+                self.block_size,
+                self.size
+            );
+            if let Some(why) = &self.runs.end {
+                text = format!("{text}; further extents are not known: {why}");
+            }
+            return Err(Error::corrupt(&*self.what, text));
         };
         let within = offset - run.file_block * self.block_size;
         let left = u64::from(run.count) * self.block_size - within;

@@ -1,10 +1,9 @@
 //! The two volume headers of a volume, and which of them can be used (sections 1 and 16).
 
-use super::absent::absent_at;
 use super::format::VolumeHeader;
 use super::{HeaderSource, parse_header};
 use crate::error::{Error, Result};
-use crate::io::{ReadAt, read_vec};
+use crate::io::{ReadAt, gone, read_vec};
 use crate::report::Structure;
 
 /// One of the two.
@@ -15,6 +14,8 @@ pub(super) struct HeaderCopy {
     pub offset: Option<u64>,
     /// The header, or what makes it unusable.
     pub header: std::result::Result<VolumeHeader, String>,
+    /// Whether it is not stored any more.
+    pub lost: bool,
 }
 
 /// Both.
@@ -25,17 +26,18 @@ pub(super) struct Headers {
 }
 
 fn read(volume: &dyn ReadAt, name: Structure, offset: Option<u64>) -> HeaderCopy {
-    let header = match offset {
-        None => Err("the volume is too small for one".into()),
-        Some(at) => read_vec(volume, at, 512)
-            .map_err(|e| e.to_string())
-            .and_then(|bytes| parse_header(&bytes, volume.len()))
-            .map_err(|why| match absent_at(volume, at, 512) {
-                Some(how) => format!("{why}: {how} where it lies"),
-                None => why,
-            }),
+    let unusable = |why: String, lost| HeaderCopy { name, offset, header: Err(why), lost };
+    let Some(at) = offset else {
+        return unusable("the volume is too small for one".into(), false);
     };
-    HeaderCopy { name, offset, header }
+    let bytes = match read_vec(volume, at, 512) {
+        Ok(bytes) => bytes,
+        Err(e) => return unusable(e.to_string(), false),
+    };
+    if let Some(gone) = gone(volume, at, &bytes) {
+        return unusable(format!("it is lost: {}", gone.why), true);
+    }
+    HeaderCopy { name, offset, header: parse_header(&bytes, volume.len()), lost: false }
 }
 
 impl Headers {

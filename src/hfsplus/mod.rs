@@ -8,7 +8,6 @@
 //! program sees; `check` finds what is wrong.
 
 mod about;
-mod absent;
 pub mod attributes;
 pub mod btree;
 pub mod catalog;
@@ -27,6 +26,7 @@ mod objects;
 mod overlay;
 mod owners;
 mod private;
+mod replay;
 mod salvage;
 mod scan;
 mod shared;
@@ -34,4 +34,4 @@ pub mod unicode;
 mod volume;
 
 pub use shared::Shared;
-pub use volume::{HeaderSource, HfsPlus, parse_header};
+pub use volume::{HeaderSource, HfsPlus, leads_to_catalog, parse_header};

@@ -2,6 +2,7 @@
 //! the checker share one [`Shared`]; nothing is read before somebody asks for it.
 
 use super::btree::{BTree, node_cache};
+use super::extents::Overflow;
 use super::format::{ATTRIBUTES_FILE, CATALOG_FILE, ForkData, VolumeHeader};
 use super::headers::Headers;
 use super::journal::{Journal, JournalState};
@@ -30,8 +31,7 @@ pub(super) struct Seen {
 
 /// The trees of a volume whose header can be used.
 pub(super) struct Trees {
-    /// `None` if it cannot be used.
-    pub extents: Option<BTree>,
+    pub extents: Overflow,
     pub catalog: Result<BTree>,
     /// `None` if the volume has none.
     pub attributes: Option<Result<BTree>>,
@@ -94,9 +94,9 @@ impl Shared {
 impl Trees {
     fn open(volume: &Source, header: &VolumeHeader) -> Self {
         let cache = Arc::new(node_cache(NODE_CACHE));
-        let extents = open_extents(volume, header, &cache).ok();
+        let extents = open_extents(volume, header, &cache).map_err(|e| e.to_string());
         let open = |cnid, name, fork: &ForkData| {
-            open_tree(volume, header, extents.as_ref(), &cache, cnid, name, fork)
+            open_tree(volume, header, &extents, &cache, cnid, name, fork)
         };
         let catalog = open(CATALOG_FILE, "catalog", &header.catalog_file);
         let attributes = (header.attributes_file.total_blocks != 0)

@@ -2,10 +2,10 @@
 
 use super::about::about;
 use super::attributes::{self, Attributes};
-use super::btree::{BTree, CompareKeys, NodeCache};
+use super::btree::{BTree, CompareKeys, NodeCache, read_header};
 use super::catalog::{self, Catalog, Record};
 use super::entries::{Listings, listings};
-use super::extents::{self, ForkType, runs_of};
+use super::extents::{self, ForkType, Overflow, runs_of};
 use super::fork::{ForkReader, Runs};
 use super::format::{ATTRIBUTES_FILE, BTreeHeader, EXTENTS_FILE, ForkData, VolumeHeader, decode};
 use super::journal::Journal;
@@ -41,7 +41,7 @@ pub struct HfsPlus {
     pub(super) volume: Source,
     pub(super) header: VolumeHeader,
     journal: Journal,
-    pub(super) extents: Option<BTree>,
+    pub(super) extents: Overflow,
     pub(super) catalog: Catalog,
     /// Why the attributes cannot be read, if the volume has any and they cannot.
     attributes: Option<std::result::Result<Attributes, String>>,
@@ -59,7 +59,7 @@ pub(super) struct Parts {
     pub header: VolumeHeader,
     pub header_source: HeaderSource,
     pub journal: Journal,
-    pub extents: Option<BTree>,
+    pub extents: Overflow,
     pub catalog: BTree,
     pub attributes: Option<std::result::Result<Attributes, String>>,
     /// What to know before it is relied on.
@@ -85,6 +85,15 @@ pub fn parse_header(bytes: &[u8], volume_len: u64) -> std::result::Result<Volume
         ));
     }
     Ok(header)
+}
+
+/// Whether a volume header leads to the catalog, however little there is of the volume.
+pub fn leads_to_catalog(volume: &Source) -> bool {
+    let read = read_vec(&**volume, 1024, 512).ok();
+    let Some(Ok(header)) = read.map(|bytes| parse_header(&bytes, u64::MAX)) else { return false };
+    let (block, fork) = (header.block_size, &header.catalog_file);
+    let file = ForkReader::from_fork(volume.clone(), block, fork, "catalog file");
+    read_header(&file, "catalog").is_ok()
 }
 
 /// Read the volume header, or the alternate if the first is not usable.
@@ -224,7 +233,7 @@ impl HfsPlus {
 
     /// All extents of a file's fork.
     pub fn runs(&self, file: u32, fork: ForkType, data: &ForkData) -> Result<Runs> {
-        runs_of(self.extents.as_ref(), file, fork, data)
+        runs_of(&self.extents, file, fork, data)
     }
 
     /// A reader of a file's fork.
@@ -271,7 +280,7 @@ pub(super) fn open_extents(
 pub(super) fn open_tree(
     volume: &Source,
     header: &VolumeHeader,
-    extents: Option<&BTree>,
+    extents: &Overflow,
     cache: &Arc<NodeCache>,
     cnid: u32,
     name: &'static str,

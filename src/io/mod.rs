@@ -10,6 +10,7 @@ mod below;
 pub mod bytes;
 mod cut;
 mod double;
+mod gone;
 mod limits;
 mod meter;
 mod ranges;
@@ -22,6 +23,7 @@ pub use cut::Cut;
 #[doc(hidden)]
 pub use double::Faulty;
 pub use double::Memory;
+pub use gone::{Gone, absent, cut_off, gone};
 pub use limits::{descriptors, is_out_of_descriptors};
 pub use meter::{Access, FailedRead, Given, Meter, threads};
 pub use ranges::{RangeSums, Ranges};

@@ -46,6 +46,12 @@ pub struct Doubt {
     pub band: Option<String>,
 }
 
+/// Bytes that are watched over while they are read.
+pub trait Watched: ReadAt {
+    /// What was given so far though it is doubtful.
+    fn doubt(&self) -> Option<Doubt>;
+}
+
 /// Watches over the streams of a volume.
 pub struct Guard {
     evidence: Arc<Evidence>,
@@ -65,6 +71,8 @@ pub struct Guard {
 #[derive(Default)]
 struct Survey {
     judged: BTreeMap<u64, (Run, Judged)>,
+    /// The same of all that lies in a run, the volume's own records included.
+    whole: BTreeMap<u64, (Run, Judged)>,
     passes: u32,
     owned: Vec<Owned>,
     of: Ranges,
@@ -173,9 +181,56 @@ impl Guard {
         Ok(value)
     }
 
-    fn describe(&self, run: &Run) -> String {
-        let disk = self.start + run.range.start..self.start + run.range.end;
-        self.evidence.describe(&disk, run.how)
+    /// What to think of the absent bytes of the volume around `offset`, whosever they are;
+    /// `None` if they are stored.
+    ///
+    /// # Errors
+    /// Of reading what is needed to tell.
+    pub(super) fn standing_at(&self, offset: u64) -> Result<Option<(Run, Judged)>> {
+        let mut survey = self.surveyed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, known)) = survey.whole.range(..=offset).next_back()
+            && known.0.range.contains(&offset)
+        {
+            return Ok(Some(known.clone()));
+        }
+        let Some(run) = self.evidence.run(&*self.bytes, self.start, offset)? else {
+            return Ok(None);
+        };
+        let mut wanted = Vec::new();
+        if !survey.has(&run.range) {
+            // Whoever reads a disk reads all of it.
+            self.bytes.presence(0..self.bytes.len(), &mut |part, how| {
+                if !matches!(how, Presence::Stored | Presence::Unwritten) {
+                    wanted.push(part);
+                }
+            })?;
+            self.own(&mut survey, Ranges::new(wanted))?;
+        }
+        let range = std::slice::from_ref(&run.range);
+        let mut facts = self.evidence.facts(&self.on_disk(&run));
+        facts.zeros = self.volume.zeros();
+        facts.own(&|view| self.opened(view), &survey.owned, range);
+        survey.around.look(&mut facts, &|view| self.opened(view), &*self.bytes, range);
+        let judged = facts.judge_all(run.how);
+        survey.whole.insert(run.range.start, (run.clone(), judged.clone()));
+        Ok(Some((run, judged)))
+    }
+
+    fn on_disk(&self, run: &Run) -> Range<u64> {
+        self.start + run.range.start..self.start + run.range.end
+    }
+
+    /// Find out who has bytes in these ranges, with one pass over the catalog.
+    fn own(&self, survey: &mut Survey, wanted: Ranges) -> Result<()> {
+        let mut owned = Vec::new();
+        self.volume.owners(&wanted, &self.views, &NoProgress, &mut |o| owned.push(o))?;
+        owned.sort_by_key(|o| o.range.start);
+        (survey.owned, survey.of) = (owned, wanted);
+        Ok(())
+    }
+
+    pub(super) fn describe(&self, run: &Run) -> String {
+        self.evidence.describe(&self.on_disk(run), run.how)
     }
 
     fn lost(&self, volume_offset: u64, range: Range<u64>, why: String) -> Error {
@@ -212,8 +267,7 @@ impl Guard {
         let Some(run) = self.evidence.run(&*self.bytes, self.start, offset)? else {
             return Ok(None);
         };
-        let disk = self.start + run.range.start..self.start + run.range.end;
-        let mut facts = self.evidence.facts(&disk);
+        let mut facts = self.evidence.facts(&self.on_disk(&run));
         facts.zeros = self.volume.zeros();
         let range = run.range.clone();
         if of.holds_all(&range) {
@@ -240,8 +294,7 @@ impl Guard {
     /// Find out who has bytes in a run. That takes a pass over the catalog, so from the
     /// second run on all that is absent on the volume is looked up at once.
     fn survey(&self, survey: &mut Survey, run: &Range<u64>) -> Result<()> {
-        if survey.of.meet(run.clone()).map(|r| r.end - r.start).sum::<u64>() == run.end - run.start
-        {
+        if survey.has(run) {
             return Ok(());
         }
         survey.passes += 1;
@@ -249,12 +302,14 @@ impl Guard {
         if survey.passes == 2 {
             wanted.extend(self.absent(&Ranges::one(0..self.bytes.len()))?.iter().cloned());
         }
-        let wanted = Ranges::new(wanted);
-        let mut owned = Vec::new();
-        self.volume.owners(&wanted, &self.views, &NoProgress, &mut |o| owned.push(o))?;
-        owned.sort_by_key(|o| o.range.start);
-        (survey.owned, survey.of) = (owned, wanted);
-        Ok(())
+        self.own(survey, Ranges::new(wanted))
+    }
+}
+
+impl Survey {
+    /// Whether it is known who has bytes in a run.
+    fn has(&self, run: &Range<u64>) -> bool {
+        self.of.meet(run.clone()).map(|r| r.end - r.start).sum::<u64>() == run.end - run.start
     }
 }
 
@@ -271,6 +326,12 @@ pub struct Guarded {
     doubt: Mutex<Option<Doubt>>,
     /// What the file's recorded checksum says of it with zeros.
     recorded: OnceLock<Recorded>,
+}
+
+impl Watched for Guarded {
+    fn doubt(&self) -> Option<Doubt> {
+        Self::doubt(self)
+    }
 }
 
 impl Guarded {
@@ -451,7 +512,7 @@ impl ReadAt for Guarded {
 }
 
 /// Add a doubt to those before: the first one's words stay.
-fn add(all: &mut Option<Doubt>, doubt: Doubt) {
+pub(super) fn add(all: &mut Option<Doubt>, doubt: Doubt) {
     match all {
         None => *all = Some(doubt),
         Some(told) => {
@@ -462,7 +523,7 @@ fn add(all: &mut Option<Doubt>, doubt: Doubt) {
 }
 
 /// The runs of zeros in what was read from `offset` on, in whole sectors as far as it goes.
-fn zero_runs(buf: &[u8], offset: u64) -> Vec<Range<u64>> {
+pub(super) fn zero_runs(buf: &[u8], offset: u64) -> Vec<Range<u64>> {
     let ahead = (SECTOR - crate::io::bytes::to_usize(offset % to_u64(SECTOR))).min(buf.len());
     let (head, rest) = buf.split_at(ahead);
     let mut runs: Vec<Range<u64>> = Vec::new();

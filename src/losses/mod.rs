@@ -10,7 +10,8 @@
 //!   (`mapped/`), files that may be the missing band, what earlier runs have read;
 //! - [`Facts`] and [`Facts::judge`]: the rule;
 //! - [`Around`]: whether a file's data go right up to what is absent;
-//! - [`Guard`]: the rule applied to the streams of a volume's files.
+//! - [`Guard`]: the rule applied to the streams of a volume's files;
+//! - [`WholeDisk`]: the rule applied to a disk that is given as one file.
 
 mod absent;
 mod around;
@@ -18,10 +19,12 @@ mod checksum;
 mod evidence;
 mod guard;
 mod rule;
+mod whole;
 
 pub use absent::{Loss, find};
 pub use around::Around;
 pub use checksum::{Recorded, decide, recorded};
 pub use evidence::Evidence;
-pub use guard::{Doubt, Guard, Guarded, Policy};
+pub use guard::{Doubt, Guard, Guarded, Policy, Watched};
 pub use rule::{Facts, Judged, OpenView, Standing};
+pub use whole::WholeDisk;

@@ -61,6 +61,8 @@ pub struct Facts {
     /// ([`Around`](super::Around)).
     pub surrounded: bool,
     streams: BTreeMap<(NodeId, Stream), Held>,
+    /// A record of the volume's own that lies in it and was certainly written.
+    record: Option<String>,
 }
 
 impl Facts {
@@ -78,6 +80,9 @@ impl Facts {
                 _ if bytes == 0 => {}
                 Owner::Stream { node, stream, .. } => {
                     self.stream(*node, stream, &o.views, bytes);
+                }
+                Owner::Structure { name, in_use: true, .. } => {
+                    self.record.get_or_insert_with(|| name.clone());
                 }
                 // A tree has nodes that were never used, a file's last block is never full.
                 Owner::Structure { .. } | Owner::Slack(_) => {}
@@ -116,7 +121,19 @@ impl Facts {
         (!held.whole).then(|| (view, *node, stream.clone()))
     }
 
-    /// What to think of the run.
+    /// What to think of all that lies in the run, the volume's own records included.
+    pub(super) fn judge_all(&self, how: Presence) -> Judged {
+        let judged = self.judge(how);
+        match &self.record {
+            Some(name) if judged.standing < Standing::Lost && how != Presence::Hole => {
+                let why = format!("the volume's own records lie there: {name}");
+                Judged { standing: Standing::Lost, why }
+            }
+            _ => judged,
+        }
+    }
+
+    /// What to think of files' bytes in the run.
     pub fn judge(&self, how: Presence) -> Judged {
         let lost = |why: String| Judged { standing: Standing::Lost, why };
         let whole = self.streams.values().filter(|h| h.whole).count();

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::fs::{Extent, Stream};
 use crate::io::bytes::{to_u64, to_usize};
 use crate::io::{Anchor, ReadAt, Source};
-use crate::losses::{Doubt, Evidence, Guarded, Standing};
+use crate::losses::{Doubt, Evidence, Standing, Watched};
 use crate::report::words::binary;
 use crate::timemachine::Archive;
 use quick_cache::sync::Cache;
@@ -86,7 +86,7 @@ impl View {
 struct OpenFile {
     source: Source,
     /// The stream that is watched over, of a volume's file.
-    guarded: Option<Arc<Guarded>>,
+    guarded: Option<Arc<dyn Watched>>,
     doubted: AtomicBool,
     generation: u16,
     extents: Vec<Extent>,
@@ -323,7 +323,7 @@ pub fn usage(tree: &Tree, object: Object) -> Usage {
             Usage {
                 block_size: about.block_size,
                 blocks: about.blocks,
-                free: about.free,
+                free: about.free.unwrap_or(0),
                 objects: about.files.saturating_add(about.folders),
             }
         }

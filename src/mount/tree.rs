@@ -13,7 +13,7 @@ use crate::fs::{
 };
 use crate::io::Source;
 use crate::io::bytes::to_u64;
-use crate::losses::{Evidence, Guard, Guarded};
+use crate::losses::{Evidence, Guard, Watched, WholeDisk};
 use crate::timemachine::{Archive, Backup, OpenVolume, Sightings, Snapshot, Top};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -167,6 +167,16 @@ impl Tree {
         let guard = Guard::of_view(volume, view, fs, self.evidence.clone(), policy);
         guards.insert(space, guard.clone());
         Ok(guard)
+    }
+
+    /// The disk, whose volumes' bytes are watched over.
+    fn whole_disk(&self) -> Result<Arc<WholeDisk>> {
+        let mut volumes = Vec::new();
+        for (number, open) in (0u8..).zip(&self.archive.open) {
+            volumes.push((open.found.range(), self.guard(Space::live(number))?));
+        }
+        let unknown = self.archive.failed.iter().map(|failed| failed.found.range()).collect();
+        Ok(WholeDisk::new(self.disk.clone(), self.options.lost, volumes, unknown))
     }
 
     fn backup(&self) -> Option<(u8, &Backup)> {
@@ -525,9 +535,12 @@ impl Tree {
     }
 
     /// Open an object for reading; with the stream of a volume that it reads.
-    pub fn open(&self, object: Object) -> Result<(Source, Option<Arc<Guarded>>)> {
+    pub fn open(&self, object: Object) -> Result<(Source, Option<Arc<dyn Watched>>)> {
         match object {
-            Object::DiskImage => Ok((self.disk.clone(), None)),
+            Object::DiskImage => {
+                let disk = self.whole_disk()?;
+                Ok((disk.clone(), Some(disk)))
+            }
             Object::File { space, id } => {
                 let stream = self.guard(space)?.open(id, &Stream::Data)?;
                 Ok((stream.clone(), Some(stream)))

@@ -3,7 +3,7 @@
 use super::{Partition, PartitionMap, Purpose, Scheme};
 use crate::error::{Error, Result};
 use crate::io::bytes::{array, le16, le32, le64, to_usize, usize32};
-use crate::io::{ReadAt, read_up_to};
+use crate::io::{ReadAt, gone, read_up_to};
 use crate::report::{Code, Finding, Reporter, Structure, Where};
 
 /// Entries that are read; macOS writes 128.
@@ -41,10 +41,13 @@ pub(super) fn scan(disk: &dyn ReadAt, reporter: &dyn Reporter) -> Result<Option<
             continue;
         }
         if let Copy::Good(backup) = read_table(disk, sector, last)? {
-            let why = primary_error.map_or("its signature is missing".into(), |(_, why)| why);
+            let lost = lost(disk, sector);
+            let code = if lost.is_some() { Code::BandLost } else { Code::GptPrimary };
+            let why = lost.or(primary_error.map(|(_, why)| why));
+            let why = why.unwrap_or_else(|| "its signature is missing".into());
             let text = format!("primary GPT: {why}; the backup at the end of the disk was used");
             let place = Where::of(Structure::Gpt).at(disk.locate(sector));
-            reporter.report(Finding::new(Code::GptPrimary, place, text));
+            reporter.report(Finding::new(code, place, text));
             return Ok(Some(into_map(backup, true)));
         }
     }
@@ -54,6 +57,12 @@ pub(super) fn scan(disk: &dyn ReadAt, reporter: &dyn Reporter) -> Result<Option<
         reporter.report(Finding::new(Code::GptPrimary, place, text));
     }
     Ok(None)
+}
+
+/// Why the header at `offset` is not stored, if it is not.
+fn lost(disk: &dyn ReadAt, offset: u64) -> Option<String> {
+    let head = read_up_to(disk, offset, 512).ok().filter(|head| !head.is_empty())?;
+    Some(format!("it is lost: {}", gone(disk, offset, &head)?.why))
 }
 
 enum Copy {
@@ -81,7 +90,9 @@ fn check_backup(disk: &dyn ReadAt, primary: &Table, reporter: &dyn Reporter) -> 
     }
     match read_table(disk, primary.sector, primary.alternate)? {
         Copy::Absent => {
-            let text = format!("no backup GPT in sector {}", primary.alternate);
+            let offset = primary.alternate.saturating_mul(primary.sector);
+            let why = lost(disk, offset).map(|why| format!(": {why}")).unwrap_or_default();
+            let text = format!("no backup GPT in sector {}{why}", primary.alternate);
             say(Code::GptBackup, primary.alternate, text);
         }
         Copy::Bad(why) => say(Code::GptBackup, primary.alternate, format!("backup GPT: {why}")),

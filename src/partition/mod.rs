@@ -158,13 +158,16 @@ fn whole(disk: &dyn ReadAt) -> PartitionMap {
     }
 }
 
+/// What is said of a partition of which only the beginning is there.
+pub(crate) const PAST_END: &str = "ends past the disk";
+
 /// Report partitions that leave the disk or overlap; cut those that leave it.
 fn check_layout(disk: &dyn ReadAt, map: &mut PartitionMap, reporter: &dyn Reporter) {
     let len = disk.len();
     for p in &mut map.partitions {
         if p.start.checked_add(p.len).is_none_or(|end| end > len) {
             let text = format!(
-                "partition {} ({}) of {} bytes at {} ends past the disk ({len} bytes)",
+                "partition {} ({}) of {} bytes at {} {PAST_END} ({len} bytes)",
                 p.number, p.type_name, p.len, p.start
             );
             let place = Where::of(Structure::PartitionMap)

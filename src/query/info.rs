@@ -154,8 +154,8 @@ pub struct ApfsInfo {
     pub block_size: u32,
     /// Bytes it may take of its container.
     pub total_bytes: u64,
-    /// Bytes of the container that are free.
-    pub free_bytes: u64,
+    /// Bytes of the container that are free; `None` where its space manager cannot be read.
+    pub free_bytes: Option<u64>,
     /// Files as it counts them.
     pub files: u64,
     /// Folders as it counts them.
@@ -400,7 +400,7 @@ fn apfs_info(open: &OpenVolume) -> Option<ApfsInfo> {
         snapshots: open.volume.views().map_or(0, |v| v.len().saturating_sub(1)),
         block_size: about.block_size,
         total_bytes: bytes(about.blocks),
-        free_bytes: bytes(about.free),
+        free_bytes: about.free.map(bytes),
         files: about.files,
         folders: about.folders,
         modified: about.modified.map_or(0, |t| t.seconds),
@@ -425,7 +425,7 @@ fn hfs_info(about: &About) -> Option<HfsInfo> {
         from_alternate_header: *alternate_header,
         block_size: about.block_size,
         total_bytes: about.blocks.saturating_mul(block),
-        free_bytes: about.free.saturating_mul(block),
+        free_bytes: about.free.unwrap_or(0).saturating_mul(block),
         files: about.files,
         folders: about.folders,
         modified: about.modified.map_or(0, |t| t.seconds),

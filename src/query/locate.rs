@@ -317,7 +317,9 @@ impl Job<'_> {
                 found
             }
             Owner::Slack(node) => piece(What::Slack, String::new(), &[node], at),
-            Owner::Structure { name, describes } => piece(What::Structure, name, &describes, at),
+            Owner::Structure { name, describes, .. } => {
+                piece(What::Structure, name, &describes, at)
+            }
         }
     }
 }

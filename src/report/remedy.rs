@@ -56,6 +56,7 @@ impl Code {
             Self::FileUnreadable => {
                 "Look for the file in another snapshot; if the disk reports errors, copy the image now."
             }
+            Self::PartitionEntry => "Do not let anything write to this image.",
             Self::DiskCut => "Copy it again from where it came; what lies past the end is lost.",
             Self::ApfsUnreadable => {
                 "What it leads to cannot be read; look for these bytes in another copy."
@@ -66,9 +67,46 @@ impl Code {
     }
 }
 
+/// Instead of any advice to repair what only seems broken, or would stay so.
+const BANDS_FIRST: &str = "Look for the missing bands first, in another copy of the bundle or in the file that is \
+     named; a repair without them makes their loss final.";
+
+/// The same where the end of the disk is missing.
+const END_FIRST: &str =
+    "Copy it again from where it came; what lies past the end cannot be mended here.";
+
+/// What an error says that comes of that.
+const SHORTER: &str = "the copy is shorter than the volume";
+
+impl Code {
+    /// Whether it says that a band that was there is gone, or a part of it.
+    fn is_missing_band(self) -> bool {
+        matches!(self, Self::BandLost | Self::BandMapped | Self::BandGone)
+    }
+}
+
 impl Finding {
+    /// Give the advice that fits what the backup is kept in to all that was found in one, and
+    /// who reads it.
+    pub fn fit_all(findings: &mut [Self], kept: KeptIn) {
+        let lacks = findings.iter().any(|f| f.code.is_missing_band());
+        let cut = findings.iter().any(|f| f.code == Code::DiskCut);
+        for f in findings {
+            f.fit(kept);
+            let mends = f.remedy.contains("repair");
+            let past_end = mends || f.message.contains(SHORTER) || f.remedy.contains("Info.bckup");
+            if cut && f.code != Code::DiskCut && past_end {
+                f.remedy = END_FIRST;
+                continue;
+            }
+            if kept == KeptIn::Bundle && lacks && mends {
+                f.remedy = BANDS_FIRST;
+            }
+        }
+    }
+
     /// Give the advice that fits what the backup is kept in, and who reads it.
-    pub fn fit(&mut self, kept: KeptIn) {
+    fn fit(&mut self, kept: KeptIn) {
         let own = [Code::ManifestUnwritten, Code::ManifestRestarted, Code::PasswordUnread];
         if self.message.contains(DENIED) && !own.contains(&self.code) {
             self.remedy = Code::BundleDenied.info().remedy;
@@ -109,7 +147,10 @@ mod tests {
                 || matches!(code, Code::BandLost | Code::BandMapped | Code::TmAgeUnknown)
         }) {
             let remedy = code.remedy(KeptIn::One).to_lowercase().replace("tmbundle", "");
-            if ["bundle", "band", "token"].iter().any(|word| remedy.contains(word)) {
+            if ["bundle", "band", "token", "info.bckup", "info.plist"]
+                .iter()
+                .any(|word| remedy.contains(word))
+            {
                 wrong.push(format!("{code}: {remedy}"));
             }
         }

@@ -1,10 +1,12 @@
 //! Verify: bundle, bands, partition map, volumes; each layer's own checks, called
 //! in order and summed up.
 
+mod alternates;
 mod bands;
 mod circumstances;
 pub mod contents;
 mod costs;
+mod cut;
 pub mod manifest;
 mod opened;
 mod outcome;
@@ -156,6 +158,8 @@ pub fn verify(
     }
     findings.extend(disk.bundle().zip(listing.as_ref()).and_then(|(b, l)| first_lost(disk, b, l)));
     note_reads(disk, &mut findings);
+    alternates::name(disk, &mut findings);
+    cut::follow(&mut findings, disk.size());
     let rewritten = match (disk.bundle(), &listing) {
         (Some(bundle), Some(listing)) if !quick => written.since(&bundle.bands(), listing),
         _ => false,

@@ -402,6 +402,9 @@ impl Outcome {
                     layer.text = layer.text.replace(super::REST, ", some of the rest are lost");
                 }
             }
+            if layer.name == "partitions" {
+                found.insert((Code::DiskCut, None, None));
+            }
             let kept = findings
                 .iter()
                 .filter(|f| {

@@ -121,12 +121,13 @@ pub fn volumes(disk: &Source, map: &PartitionMap) -> Result<Vec<Found>> {
 
 /// A volume that says it is longer than the disk has room for: its whole length, with errors
 /// where nothing is; and how much that is. Of one that has lost nearly all, its word is
-/// doubted instead.
+/// doubted, unless what it leads to is there.
 fn lengthened(source: Source) -> (Source, u64) {
     let head = read_up_to(&*source, 0, 4096).unwrap_or_default();
     let (len, whole) = (source.len(), partition::volume_len(&head).unwrap_or(0));
     // An HFS+ volume ends in its partition's last block, which need not be whole.
-    if whole <= len.saturating_add(1 << 16) || len < whole / 16 {
+    let doubted = len < whole / 16 && !hfsplus::leads_to_catalog(&source);
+    if whole <= len.saturating_add(1 << 16) || doubted {
         return (source, 0);
     }
     (Arc::new(Cut::new(source, whole)), whole - len)

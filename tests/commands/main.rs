@@ -22,6 +22,7 @@ mod held;
 mod hostile;
 mod json_schema;
 mod lost_bytes;
+mod lost_records;
 mod metrics;
 #[cfg(feature = "mount")]
 mod mount;

@@ -338,6 +338,15 @@ fn the_nth_read_may_fail_and_nothing_wrong_is_found() {
 }
 
 #[test]
+fn the_nth_read_may_fail_and_nothing_wrong_is_located() {
+    both("the_nth_read_may_fail_and_nothing_wrong_is_located", |d| {
+        let band = if d.file.ends_with("hosts") { "5" } else { "9" };
+        d.prints(&["locate", &d.source, "--band", band]);
+        d.prints(&["info", &d.source]);
+    });
+}
+
+#[test]
 fn the_nth_read_may_fail_and_nothing_wrong_is_restored() {
     both("the_nth_read_may_fail_and_nothing_wrong_is_restored", Dying::restores);
 }

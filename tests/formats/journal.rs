@@ -44,7 +44,7 @@ fn a_replayed_volume_is_the_volume_that_was_meant() {
         let torn = without_leaves(&volume, &how);
         assert_ne!(torn.image, torn.replayed, "the journal must matter: {how:?}");
         let (journal, bytes) = replay(&torn);
-        assert_eq!(journal.problems, Vec::<String>::new(), "{how:?}");
+        assert_eq!(journal.problems, [], "{how:?}");
         assert!(
             matches!(journal.state, JournalState::Replayed { transactions, .. } if transactions as usize == torn.good),
             "{how:?}: {:?}",

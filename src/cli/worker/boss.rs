@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tmbundle::crypt::Secret;
 use tmbundle::io::Meter;
 use tmbundle::report::words::binary;
-use tmbundle::report::{KeptIn, Progress, Unit};
+use tmbundle::report::{Finding, KeptIn, Progress, Unit};
 use tmbundle::verify::Outcome;
 use tmbundle::{Error, Result};
 
@@ -199,7 +199,7 @@ impl Boss {
                 Ok(Message::Outcome(mut outcome, bundle)) => {
                     // What to do depends on what it is; that is not told by the child.
                     let kept = if bundle { KeptIn::Bundle } else { KeptIn::One };
-                    outcome.findings.iter_mut().for_each(|finding| finding.fit(kept));
+                    Finding::fit_all(&mut outcome.findings, kept);
                     return Ok(Told::Outcome(outcome));
                 }
                 Ok(Message::Failed(failure)) => return Ok(Told::Failed(failure)),

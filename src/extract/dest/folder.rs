@@ -54,6 +54,8 @@ pub struct Found {
     pub mode: u32,
     /// User and group.
     pub owner: (u32, u32),
+    /// Major and minor number, of a device.
+    pub device: (u32, u32),
 }
 
 impl Found {
@@ -68,6 +70,7 @@ impl Found {
             identity: (stat.st_dev, stat.st_ino),
             mode: stat.st_mode & 0o7777,
             owner: (stat.st_uid, stat.st_gid),
+            device: (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev)),
         }
     }
 }

@@ -9,9 +9,9 @@ pub use names::Named;
 use super::account::NotKept;
 use super::options::{MacMetadata, XattrNames};
 use super::reading::Reading;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fs::xattr::{FINDER_INFO, RESOURCE_FORK, SECURITY};
-use crate::fs::{Kind, Metadata, Stream, Time};
+use crate::fs::{Kind, Metadata, Stream, Time, XattrInfo};
 use crate::io::Source;
 use crate::io::bytes::{array, to_usize};
 use acl::List;
@@ -49,6 +49,8 @@ pub struct MacData {
     /// Whether it is a folder's.
     folder: bool,
     id: u64,
+    /// Why some of the attributes are not among these.
+    pub unread: Option<String>,
 }
 
 /// Whether an object has any, as far as its metadata tell.
@@ -68,7 +70,10 @@ fn birth(meta: &Metadata) -> Option<Time> {
 
 impl MacData {
     /// Ask the file system. `backup`: it is in a snapshot of Time Machine's. What is too
-    /// large to be held goes to `lost`.
+    /// large to be held goes to `lost`, and what cannot be read: that costs no contents.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`].
     pub fn read(
         from: &Reading,
         meta: &Metadata,
@@ -85,7 +90,34 @@ impl MacData {
         if meta.has_xattrs {
             data.read_attributes(from, meta, backup, lost)?;
         }
+        if data.unread.is_some() {
+            lost.push(NotKept::Unread);
+        }
         Ok(data)
+    }
+
+    /// The attributes of an object. Where they cannot be listed, those that lie elsewhere.
+    fn names(&mut self, from: &Reading, meta: &Metadata) -> Result<Vec<XattrInfo>> {
+        let elsewhere = [FINDER_INFO, RESOURCE_FORK];
+        match from.fs.xattrs(meta.id) {
+            Ok(list) => Ok(list),
+            Err(e) => {
+                self.unread(e)?;
+                let size = from.fs.resource_size(meta.id).unwrap_or(0);
+                let there = |name: &&str| *name != RESOURCE_FORK || size > 0;
+                let info = |name: &str| XattrInfo { name: name.into(), size: 0, own_blocks: false };
+                Ok(elsewhere.into_iter().filter(there).map(info).collect())
+            }
+        }
+    }
+
+    /// Remember why an attribute cannot be read; the first reason is kept.
+    fn unread(&mut self, error: Error) -> Result<()> {
+        if matches!(error, Error::Interrupted) {
+            return Err(error);
+        }
+        self.unread.get_or_insert_with(|| error.to_string());
+        Ok(())
     }
 
     fn read_attributes(
@@ -96,7 +128,7 @@ impl MacData {
         lost: &mut Vec<NotKept>,
     ) -> Result<()> {
         let mut room = MAX_VALUES;
-        for x in from.fs.xattrs(meta.id)? {
+        for x in self.names(from, meta)? {
             if x.name == RESOURCE_FORK {
                 self.fork = Some(from.open(meta.id, &Stream::Resource)?.source);
                 continue;
@@ -106,7 +138,14 @@ impl MacData {
                 continue;
             }
             room -= x.size;
-            let Some(value) = from.xattr(meta.id, &x.name)? else { continue };
+            let value = match from.xattr(meta.id, &x.name) {
+                Ok(Some(value)) => value,
+                Ok(None) => continue,
+                Err(e) => {
+                    self.unread(e)?;
+                    continue;
+                }
+            };
             match &*x.name {
                 SECURITY => self.acl = List::new(&value, backup),
                 FINDER_INFO if value.len() == 32 => self.finder_info = array(&value, 0),

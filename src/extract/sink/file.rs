@@ -10,10 +10,10 @@ use crate::extract::dest::{DOUBT, Made, Partial, Replace};
 use crate::extract::failure::{Failure, Outcome};
 use crate::extract::mac::{self, MacData};
 use crate::extract::options::MacMetadata;
+use crate::extract::reading::Opened;
 use crate::extract::rule::Verdict;
 use crate::extract::source::Pieces;
 use crate::fs::{Metadata, Stream, Time};
-use crate::io::ReadAt;
 use crate::timemachine::checksum::{self, Cksum};
 use std::ops::Range;
 use std::sync::PoisonError;
@@ -157,13 +157,7 @@ impl Job<'_> {
         let checksum = if self.options.ignore_checksums { None } else { recorded(data.as_ref()) };
         let key = self.clone_key(part, meta, checksum);
         if version.salvage || !self.clone(&partial, key.as_ref(), meta.size) {
-            self.contents(
-                worker,
-                (&*opened.source, version),
-                data.as_ref(),
-                &partial,
-                &mut written,
-            )?;
+            self.contents(worker, (&opened, version), data.as_ref(), &partial, &mut written)?;
         }
         if let Some(doubt) = opened.doubt() {
             written.doubt = Some(damage::zeros(&doubt));
@@ -192,7 +186,7 @@ impl Job<'_> {
             let made = Made { path: folder.path().join(name), identity };
             if !version.salvage {
                 // What is not known to be right is no original for others.
-                if written.doubt.is_none() {
+                if written.doubt.is_none() && !written.unproved {
                     self.remember_clone(key, &made);
                 }
                 self.first_name(task, made);
@@ -210,6 +204,7 @@ impl Job<'_> {
         let why = match (version.instead, &written.doubt) {
             (_, Some(doubt)) => doubt.clone(),
             (Some(snapshot), None) => format!("from {snapshot}"),
+            (None, None) if written.unproved => damage::DISAGREES.to_owned(),
             (None, None) => return true,
         };
         partial.set_xattr(DOUBT, why.as_bytes()).is_ok()
@@ -225,29 +220,43 @@ impl Job<'_> {
         if !wanted || !mac::may_have(meta) {
             return Ok(None);
         }
-        Ok(Some(MacData::read(&part.from, meta, part.backup, not_kept)?))
+        let data = MacData::read(&part.from, meta, part.backup, not_kept)?;
+        self.account.unread(data.unread.as_deref());
+        Ok(Some(data))
     }
 
     fn contents(
         &self,
         worker: &mut Worker,
-        (source, version): (&dyn ReadAt, &Version<'_>),
+        (opened, version): (&Opened, &Version<'_>),
         data: Option<&MacData>,
         partial: &Partial<'_>,
         written: &mut Written,
     ) -> Outcome<()> {
         let mut into = Into::new(self, partial, 0);
+        let source = &*opened.source;
         if version.salvage {
             let (end, missing) = worker.reader.salvage(source, &mut into)?;
             written.missing = missing;
             return if end < source.len() { partial.set_len(source.len()) } else { Ok(()) };
         }
-        let recorded = if self.options.ignore_checksums { None } else { recorded(data) };
+        let (from, meta) = (&version.part.from, version.meta);
+        let recorded = recorded(data).or_else(|| damage::readable_checksum(&*from.fs, meta));
         let mut sum = recorded.map(|_| Cksum::default());
         let end = worker.reader.copy(source, &mut into, sum.as_mut())?;
-        if let (Some(recorded), Some(sum)) = (recorded, sum) {
+        if let (Some(recorded), Some(sum)) = (recorded, sum)
+            && !opened.has_lost()
+        {
             let found = sum.finish();
             let text = || damage::wrong_checksum(recorded, found);
+            if self.options.ignore_checksums {
+                // It is taken; a run that does not ignore them shall look again.
+                written.unproved = !version.part.agrees(meta, recorded, found);
+                return match end < source.len() {
+                    true => partial.set_len(source.len()),
+                    false => Ok(()),
+                };
+            }
             match self
                 .rule
                 .judge(version.meta.id, version.part.agrees(version.meta, recorded, found))
@@ -319,6 +328,8 @@ pub struct Written {
     pub missing: Vec<Range<u64>>,
     /// Why its bytes may not be right.
     pub doubt: Option<String>,
+    /// Its bytes are not what Time Machine recorded, which was to be ignored.
+    pub unproved: bool,
 }
 
 fn now() -> Time {

@@ -3,7 +3,7 @@
 use super::dir::{First, Job, Task, Worker, changed, note};
 use crate::error::Error;
 use crate::extract::Part;
-use crate::extract::account::{Did, NotKept, Object};
+use crate::extract::account::{Did, KEPT_THERE, NotKept, Object};
 use crate::extract::dest::{Folder, Found, Made, Replace, Wanted, is_unsupported};
 use crate::extract::failure::{Failure, Outcome};
 use crate::extract::mac::{self, MacData};
@@ -70,6 +70,9 @@ impl Job<'_> {
     pub fn told<'t>(&self, task: &'t Task, did: Did, name: &str) -> Object<'t> {
         let mut object = Object::new(&task.path, task.meta.kind, did);
         object.restored_as = changed(&task.path, &task.folder.folder.path().join(name));
+        if did == Did::LeftOut {
+            object.reason = Some(KEPT_THERE.into());
+        }
         let own = task.path.rsplit('/').next().unwrap_or_default();
         if own != task.name {
             object.not_kept.push(NotKept::Name);
@@ -197,7 +200,8 @@ impl Job<'_> {
         }
         let wanted = self.wanted(meta);
         let number = meta.device.map_or((0, 0), |d| (d.major, d.minor));
-        let (name, replace) = match self.way(task, &mut |_| Ok(true))? {
+        let same = &mut |found: &Found| Ok(!device || found.device == number);
+        let (name, replace) = match self.way(task, same)? {
             Way::Done(did) => {
                 let owned = |f: &Found| wanted.owner.is_none_or(|owner| owner == f.owner);
                 let unfinished =
@@ -252,6 +256,7 @@ impl Job<'_> {
             return Ok(());
         }
         let data = MacData::read(&part.from, meta, part.backup, not_kept)?;
+        self.account.unread(data.unread.as_deref());
         self.give_attributes(data, folder, (name, meta), set, not_kept)
     }
 

@@ -13,6 +13,7 @@ use crate::extract::failure::{Failure, Outcome};
 use crate::extract::mac::{self, MacData};
 use crate::extract::options::{MacMetadata, Options};
 use crate::extract::plan::Plan;
+use crate::extract::reading::Opened;
 use crate::extract::rule::{Rule, Verdict};
 use crate::extract::source::{Pieces, Reader};
 use crate::extract::walk::{Item, Traveller};
@@ -201,6 +202,7 @@ impl<'a, W: Write> Archiver<'a, W> {
             return Ok(Vec::new());
         }
         let mut data = MacData::read(&item.part.from, item.meta, item.part.backup, not_kept)?;
+        self.account.unread(data.unread.as_deref());
         let mut records = Vec::new();
         if how != MacMetadata::AppleDouble {
             data.give(self.options.xattr_names, &mut |name, value| {
@@ -281,7 +283,7 @@ impl<'a, W: Write> Archiver<'a, W> {
         let source = opened.source.clone();
         // A file is read twice: first to know that it can be read, and where it is empty.
         // An archive cannot take back what it has begun.
-        let (data, mistrusted) = self.survey(item, &source)?;
+        let (data, mistrusted) = self.survey(item, &opened)?;
         let mut object = Object::new("", Kind::File, Did::Restored);
         let records = self.mac(item, path, &mut object.not_kept)?;
         let stored: u64 = data.iter().map(|r| r.end - r.start).sum();
@@ -312,15 +314,17 @@ impl<'a, W: Write> Archiver<'a, W> {
 
     /// The ranges of a file that hold anything. An error if it cannot be read, or is not
     /// what Time Machine recorded.
-    fn survey(&mut self, item: &Item<'_>, source: &Source) -> Outcome<Surveyed> {
+    fn survey(&mut self, item: &Item<'_>, opened: &Opened) -> Outcome<Surveyed> {
         let mut runs = Runs { data: Vec::new(), progress: self.progress };
         let recorded = match self.options.ignore_checksums {
             true => None,
-            false => crate::extract::damage::recorded(&*item.part.from.fs, item.meta)?,
+            false => crate::extract::damage::readable_checksum(&*item.part.from.fs, item.meta),
         };
         let mut sum = recorded.map(|_| Cksum::default());
-        self.reader.copy(source, &mut runs, sum.as_mut())?;
-        if let (Some(recorded), Some(sum)) = (recorded, sum) {
+        self.reader.copy(&opened.source, &mut runs, sum.as_mut())?;
+        if let (Some(recorded), Some(sum)) = (recorded, sum)
+            && !opened.has_lost()
+        {
             let found = sum.finish();
             let text = wrong_checksum(recorded, found);
             match self.rule.judge(item.meta.id, item.part.agrees(item.meta, recorded, found)) {

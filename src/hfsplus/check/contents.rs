@@ -191,7 +191,7 @@ impl<'a> Contents<'a> {
     }
 
     fn file(&self, cnid: u32, fork: &ForkData) -> Result<ForkReader> {
-        let runs = runs_of(self.trees.extents.as_ref(), cnid, ForkType::Data, fork)?;
+        let runs = runs_of(&self.trees.extents, cnid, ForkType::Data, fork)?;
         Ok(special_file(self.volume, self.header, runs, fork.logical_size, "special file"))
     }
 
@@ -237,8 +237,7 @@ impl<'a> Contents<'a> {
 
     /// Nodes must not straddle two extents.
     fn straddle(&self, name: Structure, cnid: u32, fork: &ForkData, node_size: u16) {
-        let runs =
-            runs_of(self.trees.extents.as_ref(), cnid, ForkType::Data, fork).unwrap_or_default();
+        let runs = runs_of(&self.trees.extents, cnid, ForkType::Data, fork).unwrap_or_default();
         if let Some(block) = straddle::first(self.header, fork, &runs, node_size) {
             let at = self.volume.locate(u64::from(block) * u64::from(self.header.block_size));
             let text = format!("{name} file: the extent at block {block} cuts a node in two");

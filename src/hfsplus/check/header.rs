@@ -35,11 +35,12 @@ pub(super) fn check(
         }
         (Err(why), Ok(header)) => {
             let text = format!("volume header: {why}; the alternate was used");
-            say(primary, Code::HeaderPrimary, text);
+            say(primary, code_of(primary, Code::HeaderPrimary), text);
             Some(header.clone())
         }
         (Ok(header), Err(why)) => {
-            say(alternate, Code::HeaderAlternate, format!("alternate volume header: {why}"));
+            let text = format!("alternate volume header: {why}");
+            say(alternate, code_of(alternate, Code::HeaderAlternate), text);
             fields(primary, header, &**volume, &say);
             Some(header.clone())
         }
@@ -53,6 +54,11 @@ pub(super) fn check(
             Some(header.clone())
         }
     }
+}
+
+/// The code for a copy that cannot be used: that its band is lost comes before all else.
+fn code_of(copy: &HeaderCopy, code: Code) -> Code {
+    if copy.lost { Code::BandLost } else { code }
 }
 
 /// What the two copies must share: the rest of the alternate is stale by design.

@@ -126,7 +126,11 @@ fn check_journal(
         |at: Option<u64>| Where::of(Structure::Journal).at(at.and_then(|o| source.locate(o)));
     let start = journal.range.as_ref().map(|r| r.start);
     for problem in &journal.problems {
-        let finding = Finding::new(Code::JournalBad, place(start), format!("journal: {problem}"));
+        let (code, at) = match problem.lost {
+            Some(at) => (Code::BandLost, Some(at)),
+            None => (Code::JournalBad, start),
+        };
+        let finding = Finding::new(code, place(at), format!("journal: {}", problem.text));
         // Without its place the journal is no use, but the volume is as it was.
         let bad = start.is_some() || journal.unreadable;
         let severity = if bad { Severity::Damage } else { Severity::Warning };

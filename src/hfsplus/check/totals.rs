@@ -3,10 +3,9 @@
 
 use super::bits::CHUNK_BYTES;
 use super::objects::Collected;
-use crate::hfsplus::absent::absent;
 use crate::hfsplus::format::{VOL_CNIDS_REUSED, VolumeHeader};
 use crate::io::bytes::{to_u64, to_usize, usize32};
-use crate::io::{ReadAt, read_vec};
+use crate::io::{ReadAt, absent, read_vec};
 use crate::report::{Code, Finding, Progress, Reporter, Structure, Unit, Where};
 
 /// Runs of blocks that are reported one by one.
@@ -51,12 +50,13 @@ impl Wrong<'_> {
         if self.runs > MAX_RUNS {
             return;
         }
+        let first = u64::from(run.start / 8);
         if self.code == Code::BitmapUnder
-            && let Some(how) = absent(self.file, run.start / 8, 1)
+            && let Some(gone) = absent(self.file, first..first + 1)
         {
             let text = format!(
-                "the bitmap of {} blocks from {} on is lost: {how} where it lies",
-                run.count, run.start
+                "the bitmap of {} blocks from {} on is lost: {}",
+                run.count, run.start, gone.why
             );
             let at = self.file.locate(u64::from(run.start / 8));
             let place = Where::of(Structure::Bitmap).block(run.start).at(at).length(1);

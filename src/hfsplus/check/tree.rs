@@ -4,12 +4,11 @@
 use super::bits::Bits;
 use super::spec::TreeSpec;
 use crate::error::{Error, Result};
-use crate::hfsplus::absent::absent;
 use crate::hfsplus::btree::{nodes_in, read_header};
 use crate::hfsplus::format::BTreeHeader;
 use crate::hfsplus::node::{Node, kind, split};
 use crate::io::bytes::{be32, to_u64, to_usize};
-use crate::io::{ReadAt, read_vec};
+use crate::io::{ReadAt, gone, read_up_to, read_vec};
 use crate::report::{Code, Finding, Progress, Reporter, Severity, Structure, Unit, Where};
 use std::cmp::Ordering;
 
@@ -84,9 +83,9 @@ pub fn check(
         Ok(header) => header,
         Err(e) => {
             let place = Where::of(spec.name).node(0u32).at(file.locate(0));
-            let zero = read_vec(file, 0, 512).is_ok_and(|b| crate::io::bytes::all_zero(&b));
-            if zero && let Some(how) = absent(file, 0, 512) {
-                let text = format!("{} header is lost: {how} where it lies", spec.name);
+            let head = read_up_to(file, 0, 512).unwrap_or_default();
+            if let Some(gone) = gone(file, 0, &head) {
+                let text = format!("{} header is lost: {}", spec.name, gone.why);
                 reporter.report(Finding::new(Code::BandLost, place, text));
                 return Err(e);
             }
@@ -143,13 +142,25 @@ impl Checker<'_> {
     /// A node's bytes; an unreadable one is reported.
     pub(super) fn read(&mut self, n: u32) -> Option<Vec<u8>> {
         match read_vec(self.file, u64::from(n) * self.size(), to_usize(self.size())) {
-            Ok(bytes) => Some(bytes),
+            Ok(bytes) => (!self.lost(n, &bytes)).then_some(bytes),
             Err(e) => {
                 self.report(Code::BtreeUnreadable, n, format!("cannot be read: {e}"));
                 self.summary.whole = false;
                 None
             }
         }
+    }
+
+    /// Whether a part of a node, whose bytes these are, is not stored; that is reported.
+    fn lost(&mut self, n: u32, bytes: &[u8]) -> bool {
+        let start = u64::from(n) * self.size();
+        let Some(gone) = gone(self.file, start, bytes) else { return false };
+        let length = start.saturating_add(self.size()).saturating_sub(gone.at);
+        let place = Where::of(self.spec.name).node(n).at(self.file.locate(gone.at)).length(length);
+        let text = format!("{} node {n}: is lost: {}", self.spec.name, gone.why);
+        self.reporter.report(Finding::new(Code::BandLost, place, text));
+        self.summary.whole = false;
+        true
     }
 
     /// Mark a node as reached; false if it was before or does not exist.
@@ -211,11 +222,6 @@ impl Checker<'_> {
         let bytes = node.bytes();
         if node.kind != want || u16::from(node.height) != height {
             let zero = crate::io::bytes::all_zero(bytes);
-            if zero && let Some(how) = absent(self.file, n, self.size()) {
-                self.report(Code::BandLost, n, format!("is lost: {how} where it lies"));
-                self.summary.whole = false;
-                return false;
-            }
             let text = if zero {
                 "holds only zeros".to_owned()
             } else {
@@ -351,7 +357,10 @@ impl Checker<'_> {
             let Some(child) = leaves.get(*i) else { continue };
             let single;
             let bytes = match &read {
-                Ok(all) => all.get(at * size..(at + 1) * size),
+                Ok(all) => {
+                    let bytes = all.get(at * size..(at + 1) * size).unwrap_or_default();
+                    (!self.lost(child.node, bytes)).then_some(bytes)
+                }
                 // Some part of the batch is unreadable: find out which.
                 Err(_) => {
                     single = self.read(child.node);

@@ -83,7 +83,8 @@ impl<'a> Search<'a> {
         let cnid = file.common.id;
         if Self::is_journal(parts.key) {
             for (_, range) in self.parts(0, &file.data_fork.extents) {
-                let owner = Owner::Structure { name: "journal".into(), describes: Vec::new() };
+                let name = "journal".into();
+                let owner = Owner::Structure { name, describes: Vec::new(), in_use: false };
                 (self.visit)(owned(range, owner));
             }
             return;

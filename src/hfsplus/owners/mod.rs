@@ -35,6 +35,8 @@ struct Node {
     pieces: Vec<Range<u64>>,
     /// What it is.
     what: &'static str,
+    /// Whether it is a part of the tree.
+    in_use: bool,
     /// CNIDs of the objects it describes.
     describes: Vec<u32>,
 }
@@ -71,7 +73,8 @@ impl TreeNodes {
             let describes: Vec<_> = node.describes.iter().map(|c| NodeId(u64::from(*c))).collect();
             for range in node.pieces {
                 let name = format!("{} node {} ({})", self.name, node.number, node.what);
-                let owner = Owner::Structure { name, describes: describes.clone() };
+                let owner =
+                    Owner::Structure { name, describes: describes.clone(), in_use: node.in_use };
                 visit(owned(range, owner));
             }
         }
@@ -91,7 +94,8 @@ pub(super) fn visit(
     visit: Visit<'_>,
 ) -> Result<()> {
     let plain = |range, name: &str| {
-        let owner = Owner::Structure { name: name.into(), describes: Vec::new() };
+        let in_use = name.ends_with("volume header");
+        let owner = Owner::Structure { name: name.into(), describes: Vec::new(), in_use };
         owned(range, owner)
     };
     for (range, name) in special::fixed(fs) {
@@ -102,7 +106,7 @@ pub(super) fn visit(
     let mut catalog = special::tree(fs, special::Tree::Catalog, wanted)?;
     let mut attributes = special::tree(fs, special::Tree::Attributes, wanted)?;
     let mut files = files::Search::new(fs, wanted, visit);
-    if let Some(tree) = &fs.extents {
+    if let Ok(tree) = &fs.extents {
         scan(&TreeSpec::extents(), tree, progress, &mut |_, _, r| files.overflow(r))?;
     }
     fs.scan_catalog(progress, &mut |node, _, record| {

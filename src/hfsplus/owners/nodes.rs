@@ -28,7 +28,11 @@ pub(super) struct KeyRanges {
 
 /// What kind of node it is, for people.
 pub(super) fn kind_name(tree: Option<&BTree>, number: u32, reached: bool) -> &'static str {
-    let Some(node) = tree.and_then(|t| t.node(number).ok()) else { return "unreadable" };
+    let Some(node) = tree.and_then(|t| t.node(number).ok()) else {
+        // What was never in use need not be stored.
+        let unused = tree.is_some() && !reached && number != 0;
+        return if unused { "not in use" } else { "unreadable" };
+    };
     match node.kind {
         kind::HEADER if number == 0 => "header",
         kind::MAP => "map",

@@ -33,7 +33,7 @@ impl Tree {
         let h = fs.header();
         match self {
             Self::Extents => {
-                (fs.extents.as_ref(), EXTENTS_FILE, &h.extents_file, TreeSpec::extents())
+                (fs.extents.as_ref().ok(), EXTENTS_FILE, &h.extents_file, TreeSpec::extents())
             }
             Self::Catalog => {
                 let tree = fs.catalog().tree();
@@ -186,7 +186,7 @@ pub(super) fn bitmap(fs: &HfsPlus, wanted: &Ranges, visit: Visit<'_>) {
             let first = (at + part.start - range.start) * 8;
             let last = first + (part.end - part.start) * 8 - 1;
             let name = format!("allocation bitmap of blocks {first} to {last}");
-            visit(owned(part, Owner::Structure { name, describes: Vec::new() }));
+            visit(owned(part, Owner::Structure { name, describes: Vec::new(), in_use: false }));
         }
     }
 }
@@ -220,7 +220,9 @@ pub(super) fn tree(fs: &HfsPlus, which: Tree, wanted: &Ranges) -> Result<TreeNod
         .map(|(number, pieces)| {
             let reached = ranges.reached(number);
             let what = kind_name(tree, number, reached);
-            Node { number, pieces, what, describes: Vec::new() }
+            // Of a tree without a header nobody knows which were used, the header apart.
+            let in_use = number == 0 || tree.is_some() && reached;
+            Node { number, pieces, what, in_use, describes: Vec::new() }
         })
         .collect();
     let (by_thread, elsewhere) = (Vec::new(), Vec::new());

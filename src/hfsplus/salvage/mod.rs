@@ -18,7 +18,7 @@ use super::HfsPlus;
 use super::attributes::{self, Attributes};
 use super::btree::{BTree, CompareKeys, NodeCache, node_cache, read_header};
 use super::catalog;
-use super::extents::{self, ForkType, runs_of};
+use super::extents::{self, ForkType, Overflow, runs_of};
 use super::fork::Runs;
 use super::format::{
     ATTRIBUTES_FILE, CATALOG_FILE, EXTENTS_FILE, FIRST_USER_CNID, ForkData, VolumeHeader,
@@ -78,9 +78,9 @@ fn open_within(source: Source, budget: Budget, progress: &dyn Progress) -> Resul
         },
     };
     let cache = Arc::new(node_cache(NODE_CACHE));
-    let extents = work.extents(&cache)?;
-    let catalog = work.catalog(extents.as_ref(), &cache)?;
-    let attributes = work.attributes(extents.as_ref(), &cache)?;
+    let extents = work.extents(&cache)?.ok_or_else(|| "its tree is lost".to_owned());
+    let catalog = work.catalog(&extents, &cache)?;
+    let attributes = work.attributes(&extents, &cache)?;
     let volume = work.volume.clone();
     let attributes = attributes.map(|t| Attributes::new(t, volume, work.header.block_size));
     if work.budget.is_spent() {
@@ -257,7 +257,7 @@ impl<'a> Work<'a> {
         tree.map(|t| BTree::open(t, EXTENTS_FILE, "extents", order, cache.clone())).transpose()
     }
 
-    fn catalog(&mut self, extents: Option<&BTree>, cache: &Arc<NodeCache>) -> Result<BTree> {
+    fn catalog(&mut self, extents: &Overflow, cache: &Arc<NodeCache>) -> Result<BTree> {
         let fork = self.header.catalog_file;
         let runs = runs_of(extents, CATALOG_FILE, ForkType::Data, &fork).unwrap_or_default();
         let mut found = self.leaves(Kind::Catalog, runs, &fork, "catalog file")?;
@@ -295,11 +295,7 @@ impl<'a> Work<'a> {
         !self.header.is_hfsx() || key_compare_type == Some(0xCF)
     }
 
-    fn attributes(
-        &mut self,
-        extents: Option<&BTree>,
-        cache: &Arc<NodeCache>,
-    ) -> Result<Option<BTree>> {
+    fn attributes(&mut self, extents: &Overflow, cache: &Arc<NodeCache>) -> Result<Option<BTree>> {
         let fork = self.header.attributes_file;
         if fork.total_blocks == 0 && self.anywhere.is_none() {
             return Ok(None);

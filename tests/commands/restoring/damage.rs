@@ -276,6 +276,13 @@ fn reading_back_counts_and_names_what_disagrees() {
     let sample = checksummed(40, 3);
     let (doc, code, _) = restore(&sample, "a", &["--ignore-checksums"]);
     assert_eq!((code, &doc["not_restored"]), (0, &0.into()), "{doc}");
+    // As another program would have copied them, without the mark of what was ignored.
+    let mut marked = 0;
+    for entry in fs::read_dir(sample.dir.path().join("a/docs")).unwrap() {
+        let path = entry.unwrap().path();
+        marked += u32::from(rustix::fs::removexattr(&path, "user.tmbundle.doubt").is_ok());
+    }
+    assert!(marked > 0);
     let (doc, code, _) = restore(&sample, "a", &["--verify"]);
     assert_eq!((code, &doc["verified"]["checksums_differ"]), (1, &6.into()), "{doc}");
     assert_eq!((&doc["verified"]["differ"], &doc["not_restored"]), (&0.into(), &6.into()));
@@ -287,4 +294,45 @@ fn cat_says_that_what_it_wrote_is_damaged() {
     let ran = tmbundle(&["cat", &sample.image(), "volume:/docs/000"]);
     ran.expect(1, &["checksum"]);
     tmbundle(&["cat", &sample.image(), "volume:/docs/001"]).expect(0, &[]);
+}
+
+#[test]
+fn lost_bytes_as_zeros_are_given_whatever_the_checksum_says() {
+    let backups = Backups::new();
+    let band = backups.bands_of(&bytes(3))[0].clone();
+    let lost = fs::read(&band).unwrap();
+    fs::remove_file(&band).unwrap();
+    let name = format!("band {} is missing", band.file_name().unwrap().to_str().unwrap());
+    let (doc, code, docs) = backups.run(&["--lost-as-zeros"], "a");
+    assert_eq!(code, 1, "{doc}");
+    let story = fs::read(docs.join("story")).unwrap();
+    let wanted = bytes(3);
+    assert_eq!(story.len(), wanted.len());
+    let at = wanted.windows(lost.len()).position(|w| w == lost).unwrap();
+    assert!(story[at..at + lost.len()].iter().all(|b| *b == 0));
+    assert_eq!(story[..at], wanted[..at]);
+    assert_eq!(story[at + lost.len()..], wanted[at + lost.len()..]);
+    let told = doc["failed"][0]["doubt"].as_str().unwrap();
+    assert!(told.contains(&name) && told.contains("lost bytes"), "{doc:#}");
+    // An archive has it as well.
+    let bundle = backups.bundle();
+    let source = bundle.to_str().unwrap();
+    let ran = tmbundle(&["extract", source, "latest:/HD/Docs", "--tar", "--lost-as-zeros"]);
+    assert_eq!(ran.code, Some(1), "{}", ran.err);
+    assert!(ran.err.contains(&name) && !ran.err.contains("not restored"), "{}", ran.err);
+}
+
+#[test]
+fn what_was_taken_in_spite_of_its_checksum_is_looked_at_again() {
+    let backups = Backups::new();
+    flip(&backups.bands_of(&bytes(3))[0]);
+    let (doc, code, docs) = backups.run(&["--ignore-checksums"], "a");
+    assert_eq!(code, 0, "{doc}");
+    assert!(docs.join("story").exists());
+    let (doc, code, _) = backups.run(&[], "a");
+    assert_eq!(code, 1, "{doc}");
+    assert_eq!(doc["failed"][0]["path"], "Docs/story", "{doc:#}");
+    assert!(doc["failed"][0]["reason"].as_str().unwrap().contains("checksum"), "{doc:#}");
+    // What agrees is there, and its folder.
+    assert_eq!(doc["there"], 2, "{doc:#}");
 }

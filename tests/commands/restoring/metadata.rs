@@ -106,6 +106,13 @@ fn setid_and_devices_only_when_asked_for() {
     assert_eq!((full.mode() & 0o7777, full.uid(), full.gid()), (0o4640, 501, 20));
     let null = fs::metadata(sample.to().join("null")).unwrap();
     assert_eq!((null.mode(), null.rdev()), (0o020_666, rustix::fs::makedev(1, 3)));
+    // Another device of that name is something else.
+    fs::remove_file(sample.to().join("null")).unwrap();
+    let (kind, mode) = (rustix::fs::FileType::CharacterDevice, rustix::fs::Mode::RUSR);
+    let zero = rustix::fs::makedev(1, 5);
+    rustix::fs::mknodat(rustix::fs::CWD, sample.to().join("null"), kind, mode, zero).unwrap();
+    sample.restore(&["--setid", "--devices"]).expect(1, &["not restored: null", "differs"]);
+    assert_eq!(fs::metadata(sample.to().join("null")).unwrap().rdev(), zero);
 }
 
 #[test]
