@@ -1,0 +1,99 @@
+//! Encrypted bundles whose keys are lost, are another's, or have nothing to begin with.
+
+use crate::common::tmbundle;
+use std::path::{Path, PathBuf};
+#[cfg(feature = "mount")]
+use std::process::Command;
+
+/// A small encrypted bundle; `seed` chooses its keys.
+fn encrypted(dir: &Path, seed: u64) -> PathBuf {
+    use tools::bundle::{BundleOptions, Encryption, write};
+    use tools::hfs::{Content, Meta, VolumeBuilder, VolumeOptions};
+    let options = VolumeOptions { size: 8 << 20, ..VolumeOptions::default() };
+    let mut volume = VolumeBuilder::new(options);
+    let root = volume.root();
+    volume.file(root, "file", Content::Bytes(vec![7; 3 << 20]), Meta::file());
+    let (disk, _) = tools::partition::Gpt::default().wrap(&volume.build().image);
+    let path = dir.join(format!("Mac{seed}.sparsebundle"));
+    let encryption = Encryption { seed, ..Encryption::with_password("pw") };
+    let options = BundleOptions {
+        band_size: 1 << 20,
+        encryption: Some(encryption),
+        ..BundleOptions::default()
+    };
+    write(&disk, &path, &options).unwrap();
+    path
+}
+
+#[test]
+fn a_token_of_other_bands_is_told_from_a_lost_volume() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, other) = (encrypted(dir.path(), 1), encrypted(dir.path(), 2));
+    let verify = |path: &Path| {
+        let args = ["verify", "--all", "--verbose", path.to_str().unwrap()];
+        crate::common::tmbundle_with(&[("TMBUNDLE_PASSWORD", "pw")], &args)
+    };
+    verify(&one).expect(0, &[]);
+    // Another header beside it is told, and is no fault.
+    std::fs::copy(other.join("token"), one.join("token.old")).unwrap();
+    verify(&one).expect(0, &["TOKEN-STRAY", "token.old"]);
+    std::fs::copy(other.join("token"), one.join("token")).unwrap();
+    verify(&one).expect(1, &["TOKEN-FOREIGN", "does not fit these bands"]);
+}
+
+/// What every command says of a bundle whose keys do not help.
+fn keys_do_not_help(bundle: &Path, code: &str, words: &[&str]) {
+    let password = [("TMBUNDLE_PASSWORD", "pw")];
+    let (path, out) = (bundle.to_str().unwrap(), bundle.with_extension("out"));
+    let run = |args: &[&str]| crate::common::tmbundle_with(&password, args);
+    run(&["info", path]).expect(0, &[&["contents", "encrypted     "], words].concat());
+    for address in ["ls", "cat"] {
+        run(&[address, path, "volume:/file"]).expect(1, words);
+    }
+    run(&["ls", "--salvage", path]).expect(1, words);
+    run(&["snapshots", path]).expect(1, words);
+    run(&["extract", path, "volume:/", "--to", out.to_str().unwrap()]).expect(1, words);
+    #[cfg(feature = "mount")]
+    {
+        std::fs::create_dir_all(&out).unwrap();
+        let ran = run(&["mount", path, out.to_str().unwrap()]);
+        if ran.code == Some(0) {
+            let _ = Command::new("umount").arg(&out).status();
+        }
+        ran.expect(1, words);
+    }
+    let ran = run(&["verify", "--all", path]);
+    ran.expect(1, &[&[code, "contents not checked"], words].concat());
+    assert!(!ran.out.contains("VOLUME-NONE"), "{ran:#?}");
+    assert!(!run(&["info", path]).out.contains("encrypted     no"));
+}
+
+#[test]
+fn keys_that_are_lost_or_anothers_are_told_by_every_command() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, other) = (encrypted(dir.path(), 1), encrypted(dir.path(), 2));
+    std::fs::rename(one.join("token"), one.join("token.bkp")).unwrap();
+    std::fs::write(one.join("token"), "").unwrap();
+    keys_do_not_help(&one, "TOKEN-LOST", &["empty", "token.bkp"]);
+    std::fs::remove_file(one.join("token")).unwrap();
+    keys_do_not_help(&one, "TOKEN-LOST", &["missing", "token.bkp"]);
+    std::fs::copy(other.join("token"), one.join("token")).unwrap();
+    keys_do_not_help(&one, "TOKEN-FOREIGN", &["does not fit these bands", "token.bkp"]);
+    // Its first bands are gone, and no other header is there.
+    std::fs::remove_file(one.join("token.bkp")).unwrap();
+    std::fs::write(one.join("token"), "").unwrap();
+    std::fs::remove_file(one.join("bands/0")).unwrap();
+    keys_do_not_help(&one, "TOKEN-LOST", &["the bands look encrypted"]);
+}
+
+#[test]
+fn the_first_band_of_an_encrypted_bundle_is_missed_without_the_password() {
+    let dir = tempfile::tempdir().unwrap();
+    let bundle = encrypted(dir.path(), 1);
+    let path = bundle.to_str().unwrap();
+    tmbundle(&["verify", path]).expect(0, &["contents not checked"]);
+    std::fs::rename(bundle.join("bands/0"), bundle.join("bands/0 2")).unwrap();
+    tmbundle(&["verify", path]).expect(1, &["BAND-LOST", "band 0 is missing", "'bands/0 2'"]);
+    std::fs::remove_file(bundle.join("bands/0 2")).unwrap();
+    tmbundle(&["verify", path]).expect(1, &["BAND-LOST", "band 0 is missing"]);
+}
