@@ -112,8 +112,12 @@ impl Decrypted {
             }
         };
         let (chunk, over) = (self.cipher.chunk(), stored % self.cipher.chunk());
-        let cut = matches!(self.store, Store::File(..)) && stored < buf.len();
-        if over == 0 && !cut {
+        if matches!(self.store, Store::Bands(..)) {
+            // A part of a chunk is as good as nothing: its band ends before it.
+            buf.get_mut(stored - over..stored).unwrap_or_default().fill(0);
+            return Ok(stored - over);
+        }
+        if over == 0 && stored == buf.len() {
             return Ok(stored);
         }
         let at = within.saturating_add(to_u64(stored - over));
@@ -232,7 +236,10 @@ impl ReadAt for Decrypted {
             }
         };
         match &self.store {
-            Store::Bands(bands, _) => bands.presence(range, visit),
+            Store::Bands(bands, _) => {
+                let chunk = to_u64(self.cipher.chunk());
+                whole_chunks(&**bands, range, chunk, visit)
+            }
             Store::File(file, start) => {
                 check_range(
                     self.size,
@@ -255,6 +262,38 @@ impl ReadAt for Decrypted {
             }
         }
     }
+}
+
+/// How the chunks of a range are stored: one of which only a part is stored is not.
+fn whole_chunks(
+    bands: &dyn ReadAt,
+    range: Range<u64>,
+    chunk: u64,
+    visit: PresenceVisitor<'_>,
+) -> Result<()> {
+    let down = |n: u64| n - n % chunk;
+    let around = down(range.start)..range.end.next_multiple_of(chunk).min(bands.len());
+    let mut held: Option<(Range<u64>, Presence)> = None;
+    let mut tell = |part: Range<u64>, how| {
+        let part = part.start.max(range.start)..part.end.min(range.end);
+        if part.start < part.end {
+            visit(part, how);
+        }
+    };
+    bands.presence(around, &mut |mut part, how| {
+        if let Some((mut before, what)) = held.take() {
+            if how == Presence::Short {
+                before.end = down(before.end);
+                part.start = before.end;
+            }
+            tell(before, what);
+        }
+        held = Some((part, how));
+    })?;
+    if let Some((part, how)) = held {
+        tell(part, how);
+    }
+    Ok(())
 }
 
 /// Ranges that do not touch: start and end of each.
@@ -286,7 +325,44 @@ impl Runs {
 
 #[cfg(test)]
 mod tests {
-    use super::Runs;
+    use super::{Presence, ReadAt, Result, Runs, whole_chunks};
+    use crate::io::PresenceVisitor;
+    use std::ops::Range;
+
+    /// A band that ends after 1000 bytes.
+    struct Cut;
+
+    impl ReadAt for Cut {
+        fn len(&self) -> u64 {
+            4096
+        }
+        fn read_at(&self, _: &mut [u8], _: u64) -> Result<()> {
+            Ok(())
+        }
+        fn presence(&self, range: Range<u64>, visit: PresenceVisitor<'_>) -> Result<()> {
+            if range.start < 1000 {
+                visit(range.start..range.end.min(1000), Presence::Stored);
+            }
+            if range.end > 1000 {
+                visit(range.start.max(1000)..range.end, Presence::Short);
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_chunk_is_not_stored() {
+        let seen = |range: Range<u64>| {
+            let mut seen = Vec::new();
+            whole_chunks(&Cut, range, 512, &mut |part, how| seen.push((part, how))).unwrap();
+            seen
+        };
+        use Presence::{Short, Stored};
+        assert_eq!(seen(0..4096), [(0..512, Stored), (512..4096, Short)]);
+        assert_eq!(seen(100..500), [(100..500, Stored)]);
+        assert_eq!(seen(600..900), [(600..900, Short)]);
+        assert_eq!(seen(511..513), [(511..512, Stored), (512..513, Short)]);
+    }
 
     #[test]
     fn runs_join_and_are_kept_once() {

@@ -23,7 +23,27 @@ const MAX_EXTENTS: usize = 4096;
 /// in a row.
 #[derive(Debug, Default)]
 pub struct Around {
-    last: Option<(NodeId, Stream, Range<u64>, bool)>,
+    last: Option<(NodeId, Stream, Range<u64>, Answer)>,
+}
+
+/// What the surroundings say.
+#[derive(Debug, Clone, Copy, Default)]
+struct Answer {
+    surrounded: bool,
+    borders: Borders,
+}
+
+/// How many ends of what is absent of a file, all bands in a row taken together, lie between
+/// two bands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Borders {
+    /// None, as of zeros that are kept as a hole.
+    #[default]
+    None,
+    /// One; the other lies within a band.
+    One,
+    /// All: whole bands are absent.
+    All,
 }
 
 /// What lies next to absent bytes of a file.
@@ -48,7 +68,8 @@ impl Around {
         let Some((at, node, stream)) = facts.part_of() else { return };
         let Some(fs) = view(at) else { return };
         // What cannot be read decides nothing.
-        facts.surrounded = self.asked(&*fs, volume, node, &stream, absent).unwrap_or(false);
+        let answer = self.asked(&*fs, volume, node, &stream, absent).unwrap_or_default();
+        (facts.surrounded, facts.borders) = (answer.surrounded, answer.borders);
     }
 
     fn asked(
@@ -58,10 +79,10 @@ impl Around {
         node: NodeId,
         stream: &Stream,
         absent: &[Range<u64>],
-    ) -> Result<bool> {
+    ) -> Result<Answer> {
         let extents = fs.extents(node, stream)?;
         let file = File { extents: &extents, volume, len: fs.open(node, stream)?.len() };
-        let Some(first) = file.first_of(absent) else { return Ok(false) };
+        let Some(first) = file.first_of(absent) else { return Ok(Answer::default()) };
         if let Some((n, s, range, answer)) = &self.last
             && *n == node
             && s == stream
@@ -72,7 +93,9 @@ impl Around {
         let (start, before) = file.before(first)?;
         let (end, behind) = file.behind(first)?;
         let whole = before == Beside::End && behind == Beside::End;
-        let answer = !whole && before != Beside::Zeros && behind != Beside::Zeros;
+        let surrounded = !whole && before != Beside::Zeros && behind != Beside::Zeros;
+        let borders = file.borders(start..end, (before, behind));
+        let answer = Answer { surrounded, borders };
         self.last = Some((node, stream.clone(), start..end, answer));
         Ok(answer)
     }
@@ -95,6 +118,31 @@ impl File<'_> {
             starts.map(|r| e.offset + (r.start.max(at) - at)).min()
         };
         self.extents.iter().filter_map(within).min().filter(|at| *at < self.len)
+    }
+
+    /// Where the absent bytes lie between the bands.
+    fn borders(&self, absent: Range<u64>, beside: (Beside, Beside)) -> Borders {
+        let between = |at: Option<u64>| {
+            let band = at.and_then(|at| self.volume.locate(at)?.band);
+            band.is_some_and(|band| band.offset == 0)
+        };
+        let last = absent.end.checked_sub(1).and_then(|n| self.place(n));
+        let start = between(self.place(absent.start));
+        let end = between(last.and_then(|at| at.checked_add(1)));
+        let of_file = |beside| beside == Beside::End;
+        match (start || of_file(beside.0), end || of_file(beside.1)) {
+            (true, true) if start || end => Borders::All,
+            _ if start || end => Borders::One,
+            _ => Borders::None,
+        }
+    }
+
+    /// Where a byte of the stream lies on the volume.
+    fn place(&self, at: u64) -> Option<u64> {
+        let behind = self.extents.partition_point(|e| e.offset <= at);
+        let e = self.extents.get(behind.checked_sub(1)?)?;
+        let within = at - e.offset;
+        (within < e.length).then(|| e.at?.checked_add(within)).flatten()
     }
 
     /// Where the absent bytes around `at` begin, and what lies before them.

@@ -1,5 +1,6 @@
 //! The rule: what to think of a run of bytes that no band stores.
 
+use super::around::Borders;
 use crate::fs::{FileSystem, Kind, NodeId, Owned, Owner, Stream, ViewId, Views, Zeros};
 use crate::io::{Presence, RangeSums, ReadAt};
 use crate::report::STANDS_IN;
@@ -60,6 +61,8 @@ pub struct Facts {
     /// The one file that has bytes in it has data up to both of its ends
     /// ([`Around`](super::Around)).
     pub surrounded: bool,
+    /// How many ends of what is absent there lie between two bands.
+    pub borders: Borders,
     streams: BTreeMap<(NodeId, Stream), Held>,
     /// A record of the volume's own that lies in it and was certainly written.
     record: Option<String>,
@@ -171,6 +174,17 @@ impl Facts {
             (_, n @ 2..) if hole && written => {
                 lost(format!("{n} files lie in a hole with all that they have"))
             }
+            // A server's file system keeps zeros as holes wherever they begin and end: hardly
+            // ever just between two bands.
+            (1, 0) if hole && self.surrounded && self.borders == Borders::All => lost(
+                "the hole is whole bands, and the file has data right up to both ends of it".into(),
+            ),
+            (1, 0) if hole && self.surrounded && self.borders == Borders::One => Judged {
+                standing: Standing::Doubtful,
+                why: "the file has data right up to both ends of the hole, of which one lies \
+                      between two bands: zeros that were not stored, or lost"
+                    .into(),
+            },
             (1, 0) if hole && !written => Judged {
                 standing: Standing::Free,
                 why: "a stretch of one larger file, kept as a hole".into(),
@@ -268,6 +282,15 @@ mod tests {
         let surrounded = |n: &[(u64, bool)]| Facts { surrounded: true, ..facts(n) };
         assert_eq!(surrounded(&[(20, false)]).judge(Missing).standing, Lost);
         assert_eq!(surrounded(&[(20, false)]).judge(Hole).standing, Free);
+        // As of a band that is there in its length, but of which nothing was ever written out.
+        let bands = |borders, surrounded| {
+            let facts = Facts { banded: true, borders, surrounded, ..facts(&[(20, false)]) };
+            facts.judge(Hole).standing
+        };
+        assert_eq!(bands(Borders::All, true), Lost);
+        assert_eq!(bands(Borders::One, true), Doubtful);
+        assert_eq!(bands(Borders::None, true), Free);
+        assert_eq!(bands(Borders::All, false), Free);
         // In a raw image a hole may be whole files of zeros; in a band that is no chance.
         let banded = |n: &[(u64, bool)]| Facts { banded: true, ..facts(n) };
         assert_eq!(banded(&[(20, true), (21, true)]).judge(Hole).standing, Lost);

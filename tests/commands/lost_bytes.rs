@@ -189,6 +189,60 @@ fn a_band_out_of_the_midst_of_a_files_data_is_lost() {
 }
 
 #[test]
+fn a_band_that_has_its_length_and_nothing_else_is_lost() {
+    // As after a power loss: room was given to it, and nothing was written out.
+    let s = Sample::new(&BundleOptions::default());
+    let bands = bands_with(&s.path, b"<<big>>");
+    let (band, last) = (&bands[2], &bands[3]);
+    let kept = std::fs::read(s.band(band)).unwrap();
+    for some in [std::slice::from_ref(band), &bands[2..4]] {
+        if !some.iter().all(|band| punch(&s.band(band), 0, BAND)) {
+            return;
+        }
+        lost(&s.cat("big", &[]), band);
+        for band in some {
+            assert_eq!(s.finding_of(band)["severity"], "damage");
+        }
+    }
+    // Only its end.
+    std::fs::write(s.band(band), &kept).unwrap();
+    std::fs::write(s.band(last), &kept).unwrap();
+    punch(&s.band(band), BAND / 2, BAND / 2);
+    let out = s.cat("big", &[]);
+    assert_eq!(out.status.code(), Some(1), "doubtful");
+    assert!(String::from_utf8_lossy(&out.stderr).contains("may be lost"), "{out:?}");
+    assert_eq!(s.finding_of(band)["severity"], "warning");
+    // In its midst a hole is as a sparse copy leaves it.
+    std::fs::write(s.band(band), &kept).unwrap();
+    punch(&s.band(band), 65_536, 65_536);
+    assert_eq!(s.cat("big", &[]).status.code(), Some(0));
+    tmbundle(&["verify", "--all", s.path.to_str().unwrap()]).expect(0, &["BAND-HOLE"]);
+}
+
+#[test]
+fn a_band_cut_within_a_chunk_of_its_cipher_is_a_short_band() {
+    let encryption = Some(tools::bundle::Encryption::with_password("pw"));
+    let s = Sample::new(&BundleOptions { encryption, ..BundleOptions::default() });
+    let run = |args: &[&str]| crate::common::tmbundle_with(&[("TMBUNDLE_PASSWORD", "pw")], args);
+    let (path, file) = (s.path.to_str().unwrap(), "volume:/big");
+    for n in 4..20u64 {
+        let band = s.path.join(format!("bands/{n:x}"));
+        let Ok(kept) = std::fs::read(&band) else { continue };
+        std::fs::write(&band, &kept[..500_003]).unwrap();
+        let verify = run(&["verify", path]);
+        if verify.out.contains("/big") && !verify.out.contains("small") {
+            verify.expect(1, &["BAND-LOST", "data right up to both ends"]);
+            run(&["cat", path, file]).expect(1, &["are lost", &format!("band {n:x} ends after")]);
+            let zeros = run(&["cat", path, file, "--lost-as-zeros"]);
+            assert_eq!((zeros.code, zeros.out.len()), (Some(1), BIG), "{}", zeros.err);
+            return;
+        }
+        std::fs::write(&band, kept).unwrap();
+    }
+    panic!("no band holds nothing but a part of the file");
+}
+
+#[test]
 fn zeros_in_a_larger_file_are_doubtful_and_told_once() {
     let s = Sample::new(&BundleOptions::default());
     let out = s.cat("sparse", &[]);
