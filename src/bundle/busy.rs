@@ -9,7 +9,7 @@ use crate::io::bytes::to_u64;
 use rustix::fs::{AtFlags, statat};
 use std::collections::{BTreeMap, HashSet};
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Files of a bundle that a Mac holds open or locked while it is attached.
 const TELLING: &[&str] = &["Info.plist", "Info.bckup", "token", "lock", "bands"];
@@ -26,10 +26,21 @@ pub fn blind() -> Option<&'static str> {
     if !rustix::process::geteuid().is_root() {
         return Some("only root sees what a file server holds open");
     }
-    // In a pid namespace of one's own, process 1 is not the system's first.
-    let servers = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let all = servers.filter(|p| p.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit));
-    (all.count() <= 1).then_some("other processes are hidden here (another pid namespace)")
+    // Of a container that has a file server in it, that is the one that matters.
+    let all = in_first_namespace() || servers().next().is_some();
+    (!all).then_some("other processes are hidden here (another pid namespace)")
+}
+
+/// Whether all of the system's processes are in `/proc`: the first pid namespace has a fixed
+/// number (`PROC_PID_INIT_INO` of Linux).
+fn in_first_namespace() -> bool {
+    std::fs::read_link("/proc/self/ns/pid").is_ok_and(|ns| ns.as_os_str() == "pid:[4026531836]")
+}
+
+/// The processes of file servers, with their names.
+fn servers() -> impl Iterator<Item = (PathBuf, String)> {
+    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    all.filter_map(|process| Some((process.path(), file_server(&process.path())?)))
 }
 
 /// The files of a bundle that may be held open: those at its top, the folder of bands, and
@@ -57,9 +68,7 @@ fn own_files(bundle: &Bundle) -> HashSet<(u64, u64)> {
 fn open_files(bundle: &Bundle) -> Vec<String> {
     let mut own: Option<HashSet<(u64, u64)>> = None;
     let mut by_server: BTreeMap<String, u64> = BTreeMap::new();
-    for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let path = process.path();
-        let Some(server) = file_server(&path) else { continue };
+    for (path, server) in servers() {
         let held = std::fs::read_dir(path.join("fd"))
             .into_iter()
             .flatten()

@@ -19,6 +19,8 @@ pub(super) struct Sample<'a> {
     /// Indices of all bands, ascending; also of those that lie past the end of the disk.
     pub indices: Vec<u64>,
     lengths: Vec<u64>,
+    /// Length of the last band.
+    last: u64,
 }
 
 impl<'a> Sample<'a> {
@@ -36,7 +38,8 @@ impl<'a> Sample<'a> {
             file.then_some(u64::try_from(stat.st_size).ok()?)
         };
         let lengths = indices.iter().step_by(step).filter_map(length).collect();
-        Ok(Self { dir, indices, lengths })
+        let last = indices.last().and_then(length).unwrap_or(0);
+        Ok(Self { dir, indices, lengths, last })
     }
 
     /// Whether the bands can be those of such a bundle: none is too long, none lies behind
@@ -75,10 +78,13 @@ impl<'a> Sample<'a> {
             let size = blocks.checked_mul(be32(&head, 1024 + 40)?.into())?;
             (signed && size > 0).then_some(size)
         };
-        let bands = self.indices.last().map_or(0, |n| n.saturating_add(1));
+        let (bands, before) = self.indices.last().map_or((0, 0), |n| (n.saturating_add(1), *n));
+        // The last sectors of a disk are no whole block of the volume, but a Mac writes them.
+        let reach = before.saturating_mul(band_size).saturating_add(self.last);
         let plausible = |size: &u64| *size <= i64::MAX.unsigned_abs();
         match (table.filter(plausible), volume().filter(plausible)) {
             (Some(size), _) => (size, TABLE),
+            (None, Some(size)) if reach > size => (reach, "the last band"),
             (None, Some(size)) => (size, "the volume header"),
             _ => (bands.saturating_mul(band_size), "the last band"),
         }

@@ -34,6 +34,10 @@ pub(crate) fn parse_plist(bytes: &[u8]) -> Result<Value, String> {
     // A torn write on a NAS leaves zeros behind the text.
     let end = body.iter().rposition(|b| *b != 0).map_or(0, |n| n + 1);
     let body = body.get(..end).unwrap_or(body).trim_ascii_end();
+    // Else the parser tries the lists of OpenStep, as deep as they are; no Mac writes those.
+    if !body.trim_ascii_start().starts_with(b"<") {
+        return Err(invalid());
+    }
     if nesting(body) > MAX_NESTING {
         return Err("its property list is nested too deeply".into());
     }
@@ -237,6 +241,14 @@ mod tests {
         }
         let flat = format!("<plist><array>{}</array></plist>", "<true/>".repeat(1000));
         assert!(parse_plist(flat.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn lists_of_openstep_are_none() {
+        for deep in ["(".repeat(500_000), "{a=".repeat(500_000), "\n // <\n((1))".into()] {
+            assert!(parse_plist(deep.as_bytes()).unwrap_err().contains("not a valid"));
+        }
+        assert!(parse_plist(b"\n <plist><true/></plist>").is_ok());
     }
 
     #[test]

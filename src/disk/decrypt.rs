@@ -66,15 +66,15 @@ impl Decrypted {
     /// (0: as many as there are cores, up to 4).
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when the keys have impossible lengths, [`Error::Unsupported`]
-    /// when bands do not hold whole chunks.
+    /// [`Error::Corrupt`] when the keys have impossible lengths, or when bands do not hold whole
+    /// chunks.
     pub fn new(header: &Header, keys: &Keys, store: Store, size: u64, jobs: usize) -> Result<Self> {
         let reused = match &store {
             Store::Bands(bands, numbering) => {
                 let (band, chunk) = (bands.band_size(), u64::from(header.chunk));
                 if !band.is_multiple_of(chunk) {
                     let text = format!("bands of {band} bytes do not hold whole chunks of {chunk}");
-                    return Err(Error::Unsupported(text));
+                    return Err(Error::corrupt("encryption header", text));
                 }
                 if *numbering == Numbering::Band { band / chunk } else { 0 }
             }

@@ -212,7 +212,7 @@ fn check_sizes(key_bits: u32, chunk: u32) -> Result<()> {
     if !matches!(key_bits, 128 | 256) {
         return Err(Error::Unsupported(format!("AES with a key of {key_bits} bits")));
     }
-    if !(512..=1 << 20).contains(&chunk) || !chunk.is_multiple_of(16) {
+    if !(512..=1 << 20).contains(&chunk) || !chunk.is_multiple_of(512) {
         return Err(damaged(format!("chunks of {chunk} bytes")));
     }
     Ok(())

@@ -23,7 +23,7 @@ use crate::io::{
 use crate::partition::{self, PartitionMap};
 use crate::report::Reporter;
 use decrypt::{Decrypted, Numbering, Store};
-use encrcdsa::{Header, V1_LEN};
+use encrcdsa::{Header, Keys, V1_LEN};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -290,21 +290,35 @@ impl Disk {
         let passwords = ask(&name)?;
         let tried = passwords.iter().map(|p| header.unlock(p, &name));
         let Some(unlocked) = first_right(tried) else { return Ok(None) };
-        let keys = match unlocked {
+        let opened = match unlocked {
+            Ok(keys) => self.decrypted(sealed.store, &header, &keys),
+            Err(e) => Err(e),
+        };
+        match opened {
+            // What is wrong with the header costs what needs it.
             Err(e @ Error::Corrupt(_)) => {
                 self.bytes = Err(Locked::Damaged(e.to_string()));
                 if let Some(encryption) = &mut self.encryption {
                     encryption.damaged = Some(e.to_string());
                 }
-                return Ok(None);
+                Ok(None)
             }
-            keys => keys?,
-        };
-        let (store, size) = match (&sealed.store, &self.container) {
+            opened => opened,
+        }
+    }
+
+    /// The plaintext of what `store` holds.
+    fn decrypted(
+        &mut self,
+        store: SealedStore,
+        header: &Header,
+        keys: &Keys,
+    ) -> Result<Option<Source>> {
+        let (store, size) = match (&store, &self.container) {
             (SealedStore::Bundle, Container::Bundle(b)) => {
                 let numbering = match b.info().version {
                     Some(1) => Numbering::Band,
-                    _ => numbering::find(&header, &keys, &b.bands())?,
+                    _ => numbering::find(header, keys, &b.bands())?,
                 };
                 if let Some(e) = &mut self.encryption {
                     e.disk_numbering = numbering == Numbering::Disk;
@@ -321,7 +335,7 @@ impl Disk {
             }
             (SealedStore::Bundle, Container::Raw(_)) => return Ok(None),
         };
-        let decrypted = Arc::new(Decrypted::new(&header, &keys, store, size, self.jobs)?);
+        let decrypted = Arc::new(Decrypted::new(header, keys, store, size, self.jobs)?);
         self.decrypted = Some(decrypted.clone());
         Ok(Some(decrypted))
     }

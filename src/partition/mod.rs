@@ -8,7 +8,7 @@ mod gpt;
 mod mbr;
 mod search;
 
-pub use search::{USUAL_STARTS, volume_len};
+pub use search::{USUAL_STARTS, alternate_fits, volume_len};
 
 use crate::error::{Error, Result};
 use crate::io::{Given, ReadAt, read_up_to};
@@ -69,6 +69,13 @@ pub struct Partition {
     pub type_name: String,
     /// Its name in the map; may be empty.
     pub name: String,
+}
+
+impl Partition {
+    /// Whether no map names it: a volume that was found there by searching.
+    pub fn is_searched(&self) -> bool {
+        self.type_name == search::SEARCHED
+    }
 }
 
 /// A partition map.

@@ -141,8 +141,9 @@ fn probe(source: &dyn ReadAt, purpose: Purpose) -> Result<Kind> {
         return Ok(kind);
     }
     if source.len() >= 4096
-        && let Ok(alternate) = read_up_to(source, source.len() - 1024, 4)
+        && let Ok(alternate) = read_up_to(source, source.len() - 1024, 512)
         && let Some(hfsx) = hfs_signature(&alternate, 0)
+        && partition::alternate_fits(source, 0, source.len(), &alternate)
     {
         return Ok(Kind::HfsPlus { hfsx, embedded: None });
     }
