@@ -38,6 +38,7 @@ pub(super) fn about(container: &Container, sb: &Superblock) -> About {
         folders: sb.folders,
         modified: Some(time(sb.modified)),
         notes: container.notes().iter().filter(|n| n.damage).map(|n| n.text.clone()).collect(),
+        older: container.older().map(|note| note.text.clone()),
         details: Details::Apfs {
             role,
             encrypted: sb.is_encrypted(),

@@ -44,7 +44,7 @@ pub fn check(
             return Ok(seen);
         }
     };
-    for note in container.notes() {
+    for note in container.older().into_iter().chain(container.notes()) {
         say_note(source, note, reporter);
     }
     structures(&container, reporter, progress)?;
@@ -107,7 +107,8 @@ fn structures(
 }
 
 fn say_note(source: &Source, note: &Note, reporter: &dyn Reporter) {
-    let place = Where::of(Structure::Checkpoint).at(source.locate(note.offset));
+    let at = note.place.clone().or_else(|| source.locate(note.offset));
+    let place = Where::of(Structure::Checkpoint).at(at);
     let severity = if note.damage { Severity::Damage } else { Severity::Info };
     reporter
         .report(Finding::new(Code::ApfsCheckpoint, place, note.text.clone()).severity(severity));

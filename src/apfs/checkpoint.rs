@@ -7,8 +7,9 @@ use super::node::Shape;
 use super::object::{Blocks, Object, blocks_of};
 use super::omap::Omap;
 use super::store::Store;
-use crate::error::{Error, Result};
+use crate::error::{Error, Locus, Result};
 use crate::io::bytes::{array, le32, le64, to_u64, usize32};
+use crate::io::{Presence, ReadAt};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -168,16 +169,32 @@ fn read_ephemeral(
     Ok(object)
 }
 
-/// The newest checkpoint that is sound, with the container's object map. That newer
-/// ones are not, is told.
+/// A checkpoint that can be read, and the container's object map.
+pub struct Opened {
+    /// The checkpoint.
+    pub checkpoint: Checkpoint,
+    /// The map of the container's volumes.
+    pub omap: Omap,
+    /// Why this is not, or may not be, the newest state.
+    pub older: Option<Older>,
+}
+
+/// That a container is read as it was before its newest state.
+#[derive(Debug)]
+pub struct Older {
+    /// The newest transaction that is known of.
+    pub newest: u64,
+    /// Why that is not read.
+    pub trouble: Error,
+}
+
+/// The newest checkpoint of which what names files can be read: its superblock, or the copy of
+/// it in block 0, and the container's object map. Older ones only if they are sound in all
+/// their parts: what they keep in the ring is overwritten first.
 ///
 /// # Errors
-/// That of the newest, if none is sound.
-pub fn newest(
-    store: &Arc<Store>,
-    first: &NxSuperblock,
-    notes: &mut Vec<Note>,
-) -> Result<(Checkpoint, Omap)> {
+/// That of the newest, if none can be read.
+pub fn newest(store: &Arc<Store>, first: &NxSuperblock, notes: &mut Vec<Note>) -> Result<Opened> {
     let blocks = store.blocks();
     let ring = Ring::open(store, first.descriptor_base, first.descriptor_blocks)?;
     if ring.len() > MAX_DESCRIPTORS {
@@ -185,40 +202,88 @@ pub fn newest(
         return Err(Error::corrupt("checkpoint area", text));
     }
     let (mut found, unread) = superblocks(blocks, &ring);
+    if found.iter().all(|(_, nx)| nx.xid < first.xid) {
+        found.push((0, first.clone()));
+    }
     found.sort_by_key(|(_, nx)| std::cmp::Reverse(nx.xid));
     let newest = found.first().map_or(0, |(_, nx)| nx.xid);
     let mut trouble: Option<Error> = None;
-    let at = |block: u64| block.saturating_mul(blocks.size());
     for (block, nx) in found.into_iter().take(MAX_TRIED) {
         store.set_max_xid(nx.xid);
-        let xid = nx.xid;
         match examine(store, nx, block, &ring) {
-            Ok(opened) => {
-                if let Some(e) = trouble {
-                    let text = format!(
-                        "the newest checkpoint (transaction {newest}) is not sound ({e}); transaction {xid} is read, \
-                         of which parts may have been overwritten since"
-                    );
-                    notes.push(Note { damage: true, offset: at(block), text });
-                } else if first.xid > xid {
-                    let how = match unread {
-                        Some(e) => format!("a newer one may be where it cannot be read ({e})"),
-                        None => "a newer one was lost".into(),
-                    };
-                    let text = format!(
-                        "block 0 is of transaction {}, but the newest checkpoint that is left of transaction {xid}: \
-                         {how}, and parts of what is read may have been overwritten since",
-                        first.xid
-                    );
-                    notes.push(Note { damage: true, offset: 0, text });
-                }
-                return Ok(opened);
+            Ok(Examined { memory: Some(_), .. }) if trouble.is_some() => {}
+            Ok(Examined { checkpoint, omap, memory }) => {
+                let at = block.saturating_mul(blocks.size());
+                tell(&checkpoint, memory, at, notes);
+                let unseen = || next_unseen(blocks, &checkpoint, first, unread);
+                let older = trouble.or_else(unseen).map(|trouble| Older { newest, trouble });
+                return Ok(Opened { checkpoint, omap, older });
             }
             Err(e) => trouble = trouble.or(Some(e)),
         }
     }
     let none = || Error::corrupt("checkpoint area", "no superblock in it is sound");
     Err(trouble.unwrap_or_else(none))
+}
+
+/// Note what of the newest checkpoint is lost without costing its state.
+fn tell(checkpoint: &Checkpoint, memory: Option<Error>, at: u64, notes: &mut Vec<Note>) {
+    let xid = checkpoint.superblock.xid;
+    if checkpoint.block == 0 {
+        let text = format!(
+            "the superblock of the newest checkpoint (transaction {xid}) is lost; its copy in block \
+             0 was used"
+        );
+        notes.push(Note::damage(at, text));
+    }
+    if let Some(e) = memory {
+        let text = format!(
+            "the newest checkpoint (transaction {xid}) is not whole, its files are read all the \
+             same: {e}"
+        );
+        notes.push(Note { place: place_of(&e), ..Note::damage(at, text) });
+    }
+}
+
+/// Where the trouble of an error lies.
+pub fn place_of(e: &Error) -> Option<Locus> {
+    match e {
+        Error::Corrupt(c) => c.place.clone(),
+        _ => None,
+    }
+}
+
+/// Why a checkpoint after the newest that is seen could be there without being seen: something
+/// of the ring cannot be read, or the band is not there that the next one is written to. That
+/// block 0 is of the same state speaks against it.
+fn next_unseen(
+    blocks: &Blocks,
+    newest: &Checkpoint,
+    first: &NxSuperblock,
+    unread: Option<Error>,
+) -> Option<Error> {
+    let (nx, ring) = (&newest.superblock, &newest.rings.0);
+    if newest.block == 0 || first.at == 0 && first.xid == nx.xid {
+        return None;
+    }
+    if unread.is_some() {
+        return unread;
+    }
+    let after = u64::from(nx.descriptor_index).saturating_add(nx.descriptor_len.into());
+    let next = (0..nx.descriptor_len.into())
+        .filter_map(|n| ring.block(after.checked_add(n)? % ring.len()));
+    next.take(MAX_TRIED).find_map(|block| not_there(blocks, block))
+}
+
+/// An error if the band is not there that a block of the ring lies in.
+fn not_there(blocks: &Blocks, block: u64) -> Option<Error> {
+    let start = block.saturating_mul(blocks.size());
+    let mut gone = false;
+    let visit = &mut |_, how| gone |= matches!(how, Presence::Missing | Presence::Short);
+    let asked = blocks.source().presence(start..start.saturating_add(blocks.size()), visit);
+    (asked.is_ok() && gone).then(|| {
+        blocks.corrupt("checkpoint", block, "is not stored, and a newer state may be in it")
+    })
 }
 
 /// The sound superblocks of the ring with their blocks, and why some could not be read.
@@ -246,15 +311,17 @@ fn superblocks(blocks: &Blocks, ring: &Ring) -> (Vec<(u64, NxSuperblock)>, Optio
     (found.collect(), unread)
 }
 
+/// A checkpoint whose state can be read.
+struct Examined {
+    checkpoint: Checkpoint,
+    omap: Omap,
+    /// Why not all that was in memory (the space manager, the reaper) can be read.
+    memory: Option<Error>,
+}
+
 /// Prove everything that a checkpoint consists of.
-fn examine(
-    store: &Arc<Store>,
-    nx: NxSuperblock,
-    block: u64,
-    ring: &Ring,
-) -> Result<(Checkpoint, Omap)> {
-    let blocks = store.blocks();
-    let bad = |text: String| blocks.corrupt("container superblock", block, text);
+fn examine(store: &Arc<Store>, nx: NxSuperblock, block: u64, ring: &Ring) -> Result<Examined> {
+    let bad = |text: String| store.blocks().corrupt("container superblock", block, text);
     let (len, index) = (u64::from(nx.descriptor_len), u64::from(nx.descriptor_index));
     if len < 2 || len > ring.len() || index >= ring.len() {
         return Err(bad(format!(
@@ -262,26 +329,39 @@ fn examine(
             ring.len()
         )));
     }
-    let data = Ring::open(store, nx.data_base, nx.data_blocks)?;
-    let mut ephemeral = Vec::new();
-    for i in 0..len - 1 {
-        let block = ring.block((index + i) % ring.len()).unwrap_or(u64::MAX);
-        mappings(blocks, block, nx.xid, &mut ephemeral)?;
-    }
-    let size: u64 = ephemeral.iter().map(|e| u64::from(e.size) / blocks.size()).sum();
-    if size > MAX_EPHEMERAL.min(data.len()) {
-        return Err(bad(format!(
-            "its checkpoint keeps {size} blocks of memory in a ring of {}",
-            data.len()
-        )));
-    }
-    for e in &ephemeral {
-        read_ephemeral(blocks, &data, "object of the checkpoint", e, nx.xid)?;
-    }
     let omap = Omap::open(store, nx.omap_oid)?;
     omap.tree().root()?;
-    let rings = (ring.clone(), data);
-    Ok((Checkpoint { superblock: nx, block, ephemeral, rings }, omap))
+    let mut checkpoint = Checkpoint {
+        superblock: nx,
+        block,
+        ephemeral: Vec::new(),
+        rings: (ring.clone(), Ring::default()),
+    };
+    let memory = memory(store, &mut checkpoint).err();
+    Ok(Examined { checkpoint, omap, memory })
+}
+
+/// Read and prove what a checkpoint keeps of memory.
+fn memory(store: &Arc<Store>, checkpoint: &mut Checkpoint) -> Result<()> {
+    let (blocks, nx) = (store.blocks(), &checkpoint.superblock);
+    checkpoint.rings.1 = Ring::open(store, nx.data_base, nx.data_blocks)?;
+    let (ring, data) = &checkpoint.rings;
+    let (len, index) = (u64::from(nx.descriptor_len), u64::from(nx.descriptor_index));
+    for i in 0..len - 1 {
+        let block = ring.block((index + i) % ring.len()).unwrap_or(u64::MAX);
+        mappings(blocks, block, nx.xid, &mut checkpoint.ephemeral)?;
+    }
+    let size: u64 = checkpoint.ephemeral.iter().map(|e| u64::from(e.size) / blocks.size()).sum();
+    if size > MAX_EPHEMERAL.min(data.len()) {
+        let text =
+            format!("its checkpoint keeps {size} blocks of memory in a ring of {}", data.len());
+        checkpoint.ephemeral.clear();
+        return Err(blocks.corrupt("container superblock", checkpoint.block, text));
+    }
+    for e in &checkpoint.ephemeral {
+        read_ephemeral(blocks, data, "object of the checkpoint", e, nx.xid)?;
+    }
+    Ok(())
 }
 
 /// The mappings of one block of a checkpoint map.

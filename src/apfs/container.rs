@@ -1,12 +1,13 @@
 //! A container: its superblock, the checkpoint that is read, its volumes (section 2).
 
-use super::checkpoint::{self, Checkpoint};
+use super::checkpoint::{self, Checkpoint, Older, Opened};
 use super::format::{NX_FUSION, NX_VERSION_1, NX_VERSION_2, kind};
 use super::object::{Blocks, Object};
 use super::omap::Omap;
+use super::records;
 use super::store::Store;
 use super::superblock::Superblock;
-use crate::error::{Error, Result};
+use crate::error::{Error, Locus, Result};
 use crate::io::Source;
 use crate::io::bytes::{array, le32, le64};
 use std::sync::Arc;
@@ -20,6 +21,8 @@ const SEARCHED: u64 = 4 << 20;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct NxSuperblock {
+    /// Byte of the container at which it was found.
+    pub at: u64,
     pub xid: u64,
     pub block_size: u32,
     pub blocks: u64,
@@ -56,6 +59,7 @@ impl NxSuperblock {
         let volumes =
             (0..MAX_VOLUMES).map_while(|i| le64(b, 0xB8 + i * 8)).filter(|oid| *oid != 0).collect();
         Some(Self {
+            at: 0,
             xid: le64(b, 0x10)?,
             block_size: le32(b, 0x24)?,
             blocks: le64(b, 0x28)?,
@@ -100,6 +104,7 @@ pub struct Container {
     checkpoint: Checkpoint,
     omap: Omap,
     notes: Vec<Note>,
+    older: Option<Note>,
 }
 
 /// Something about a container that should be told.
@@ -107,10 +112,19 @@ pub struct Container {
 pub struct Note {
     /// Whether something is lost or damaged, or only unusual.
     pub damage: bool,
-    /// Byte it concerns.
+    /// Byte of the container that it concerns.
     pub offset: u64,
+    /// Where the trouble lies, if it is elsewhere.
+    pub place: Option<Locus>,
     /// One sentence.
     pub text: String,
+}
+
+impl Note {
+    /// That something is lost or damaged.
+    pub(super) fn damage(offset: u64, text: String) -> Self {
+        Self { damage: true, offset, place: None, text }
+    }
 }
 
 impl Container {
@@ -131,13 +145,16 @@ impl Container {
             );
             // A conversion from HFS+ rounds up: less than a block is nobody's loss.
             let damage = len - have >= u64::from(first.block_size);
-            notes.push(Note { damage, offset, text });
+            notes.push(Note { damage, ..Note::damage(offset, text) });
         }
         let blocks = Blocks::new(source, first.block_size, first.blocks);
         let store = Arc::new(Store::new(blocks));
-        let (checkpoint, omap) = checkpoint::newest(&store, &first, &mut notes)?;
+        let opened = checkpoint::newest(&store, &first, &mut notes)?;
+        let Opened { checkpoint, omap, older } = opened;
         refuse_unsupported(&checkpoint.superblock)?;
-        Ok(Self { store, checkpoint, omap, notes })
+        let mut container = Self { store, checkpoint, omap, notes, older: None };
+        container.older = older.map(|older| container.say_older(&older));
+        Ok(container)
     }
 
     /// The superblock of the checkpoint that is read.
@@ -158,6 +175,34 @@ impl Container {
     /// What should be told about it.
     pub fn notes(&self) -> &[Note] {
         &self.notes
+    }
+
+    /// That it is, or may be, seen as it was before its newest state.
+    pub fn older(&self) -> Option<&Note> {
+        self.older.as_ref()
+    }
+
+    fn say_older(&self, older: &Older) -> Note {
+        let Older { newest, trouble } = older;
+        let xid = self.superblock().xid;
+        let volumes = self.superblock().volumes.iter();
+        let written = volumes.filter_map(|oid| self.volume(*oid).ok()).map(|v| v.1.modified);
+        let seconds = written.max().map(|t| records::time(t).seconds);
+        let date = seconds.map_or_else(String::new, |t| format!(", of {}", day(t)));
+        let text = if *newest > xid {
+            format!(
+                "the newest state of the volume (transaction {newest}) cannot be read ({trouble}); \
+                 what is shown is an older state (transaction {xid}{date}): what came later is not \
+                 in it, and of what is, parts may have been overwritten since"
+            )
+        } else {
+            format!(
+                "what is shown (transaction {xid}{date}) may not be the newest state of the volume: \
+                 {trouble}"
+            )
+        };
+        let offset = self.checkpoint.block.saturating_mul(self.store.blocks().size());
+        Note { place: checkpoint::place_of(trouble), ..Note::damage(offset, text) }
     }
 
     /// The map of its volumes.
@@ -189,6 +234,14 @@ impl Container {
             Error::corrupt(what, format!("the checkpoint has no object {oid} of that type"))
         })?;
         self.checkpoint.read_ephemeral(self.store.blocks(), what, found)
+    }
+}
+
+/// A date of the Mac's, to the minute.
+fn day(seconds: i64) -> String {
+    match jiff::Timestamp::from_second(seconds) {
+        Ok(t) => t.strftime("%Y-%m-%d %H:%M UTC").to_string(),
+        Err(_) => format!("@{seconds}"),
     }
 }
 
@@ -224,7 +277,7 @@ fn find_superblock(source: &Source, notes: &mut Vec<Note>) -> Result<NxSuperbloc
             let text = format!(
                 "the superblock in block 0 is lost ({trouble}); the one at byte {at} was used"
             );
-            notes.push(Note { damage: true, offset: 0, text });
+            notes.push(Note { place: checkpoint::place_of(&trouble), ..Note::damage(0, text) });
             return Ok(nx);
         }
         at += 4096;
@@ -247,5 +300,6 @@ fn superblock_at(source: &Source, at: u64) -> Result<NxSuperblock> {
     if object.header.kind() != kind::NX_SUPERBLOCK || object.header.oid != 1 {
         return Err(bad(format!("is an object of type {:#x}", object.header.kind_and_flags)));
     }
-    NxSuperblock::parse(object.bytes()).ok_or_else(|| bad("is cut off".into()))
+    let nx = NxSuperblock::parse(object.bytes()).ok_or_else(|| bad("is cut off".into()))?;
+    Ok(NxSuperblock { at, ..nx })
 }

@@ -3,6 +3,7 @@
 use super::busy::IfBusy;
 use super::complete::addresses;
 use super::extract::ExtractArgs;
+use super::output::Exit;
 use super::password::PasswordArgs;
 use clap::{Args, Parser, Subcommand};
 use serde::{Deserialize, Serialize};
@@ -178,7 +179,8 @@ pub struct SalvageArgs {
     /// Show what is left of a volume whose headers or catalog are broken
     ///
     /// Looks for the records of files wherever they lie; folders whose own record is lost
-    /// are under lost+found. May read all of the volume. HFS+ only.
+    /// are under lost+found. May read all of the volume. HFS+ only; with mount, also an older
+    /// state of an APFS volume whose newest cannot be read.
     #[arg(long)]
     pub salvage: bool,
 }
@@ -193,8 +195,15 @@ impl SalvageArgs {
     }
 }
 
+/// How a command ends that did what was asked with what could be opened: that an older state
+/// of it was read is no success.
+pub fn exit_of(archive: &Archive) -> Exit {
+    if archive.older().next().is_some() { Exit::Findings } else { Exit::Ok }
+}
+
 /// Say what is to be known of the volumes of an archive before they are relied on.
 pub fn tell_notes(archive: &Archive) {
+    archive.older().for_each(super::output::warn);
     let notes = archive.open.iter().flat_map(|v| &v.volume.about().notes);
     // What concerns a container is said by each of its volumes.
     let mut told = std::collections::HashSet::new();

@@ -1,6 +1,6 @@
 //! `tmbundle cat`.
 
-use super::args::CatArgs;
+use super::args::{CatArgs, exit_of};
 use super::output::{self, Exit};
 use super::password::Prompt;
 use std::io::Write;
@@ -47,7 +47,7 @@ pub fn run(args: &CatArgs) -> anyhow::Result<Exit> {
         at += n;
     }
     out.flush()?;
-    let mut exit = Exit::Ok;
+    let mut exit = exit_of(&archive);
     if let Some(doubt) = source.doubt() {
         output::note(&format!("{}: {}", args.address, doubted(&doubt)));
         exit = Exit::Findings;

@@ -18,6 +18,15 @@ pub struct Document {
     any: bool,
     /// Sources that could not be examined.
     errors: Vec<Error>,
+    /// What else a share holds.
+    notes: Vec<Note>,
+}
+
+#[derive(Serialize)]
+struct Note {
+    path: String,
+    why: &'static str,
+    text: String,
 }
 
 #[derive(Serialize)]
@@ -28,7 +37,12 @@ struct Error {
 
 impl Default for Document {
     fn default() -> Self {
-        Self { sources: SpooledTempFile::new(IN_MEMORY), any: false, errors: Vec::new() }
+        Self {
+            sources: SpooledTempFile::new(IN_MEMORY),
+            any: false,
+            errors: Vec::new(),
+            notes: Vec::new(),
+        }
     }
 }
 
@@ -48,6 +62,12 @@ impl Document {
         self.errors.push(Error { source: source.display().to_string(), error: error.to_owned() });
     }
 
+    /// Add what else a share holds.
+    pub fn note(&mut self, path: &Path, why: &'static str, text: &str) {
+        let (path, text) = (path.display().to_string(), text.to_owned());
+        self.notes.push(Note { path, why, text });
+    }
+
     /// Print the whole.
     pub fn print(mut self) -> io::Result<()> {
         let out = &mut io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
@@ -56,6 +76,8 @@ impl Document {
         io::copy(&mut self.sources, out)?;
         write!(out, "],\n\"errors\": ")?;
         serde_json::to_writer_pretty(&mut *out, &self.errors)?;
+        write!(out, ",\n\"notes\": ")?;
+        serde_json::to_writer_pretty(&mut *out, &self.notes)?;
         writeln!(out, "\n}}")?;
         out.flush()
     }

@@ -6,7 +6,7 @@ mod select;
 
 pub use args::ExtractArgs;
 
-use super::args::SalvageArgs;
+use super::args::{SalvageArgs, exit_of};
 use super::output::{self, Exit};
 use super::password::Prompt;
 use super::progress::Bars;
@@ -17,6 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 use tmbundle::extract::{NotKept, Plan, Report, Request, Room, Summary};
 use tmbundle::losses::Evidence;
+use tmbundle::timemachine::Archive;
 
 #[derive(Serialize)]
 struct Document {
@@ -48,6 +49,9 @@ struct Counts {
     not_restored: u64,
     remaining: u64,
     not_kept: Vec<NotKeptCount>,
+    /// That an older state of the volume was read, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    older_state: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -84,7 +88,7 @@ struct VerifiedCounts {
 }
 
 impl Counts {
-    fn new(s: &Summary) -> Self {
+    fn new(s: &Summary, archive: &Archive) -> Self {
         let not_kept = |(kind, objects, example): &(NotKept, u64, String)| NotKeptCount {
             what: kind.word(),
             objects: *objects,
@@ -105,6 +109,7 @@ impl Counts {
             not_restored: s.failed,
             remaining: s.remaining,
             not_kept: s.not_kept.iter().map(not_kept).collect(),
+            older_state: archive.older().next().map(str::to_owned),
         }
     }
 }
@@ -141,13 +146,18 @@ pub fn run(args: &ExtractArgs) -> anyhow::Result<Exit> {
     let request = Request { parts: select::parts(&places, &readings, &versions)?, options };
     let bars = Bars::new(false);
     match &args.target.to {
-        _ if args.dry_run => dry_run(args, &request, &bars),
-        Some(to) => restore(args, &request, to, &bars),
-        None => write_tar(args, &request, &bars),
+        _ if args.dry_run => dry_run(args, &archive, &request, &bars),
+        Some(to) => restore(args, &archive, &request, to, &bars),
+        None => write_tar(args, &archive, &request, &bars),
     }
 }
 
-fn write_tar(args: &ExtractArgs, request: &Request<'_>, bars: &Bars) -> anyhow::Result<Exit> {
+fn write_tar(
+    args: &ExtractArgs,
+    archive: &Archive,
+    request: &Request<'_>,
+    bars: &Bars,
+) -> anyhow::Result<Exit> {
     if output::is_terminal() {
         let text = "an archive does not go to a terminal: redirect standard output";
         return Err(tmbundle::Error::Invalid(text.into()).into());
@@ -165,7 +175,7 @@ fn write_tar(args: &ExtractArgs, request: &Request<'_>, bars: &Bars) -> anyhow::
         archived => archived?,
     };
     // What was left out is told before it is told that the report could not be written.
-    let written = teller.finish(args.report.as_deref(), &Counts::new(&report.summary));
+    let written = teller.finish(args.report.as_deref(), &Counts::new(&report.summary, archive));
     let (failed, more) = teller.take();
     account::print(&failed, more);
     print_notes(&report, &teller);
@@ -174,17 +184,22 @@ fn write_tar(args: &ExtractArgs, request: &Request<'_>, bars: &Bars) -> anyhow::
     line.push_str(&left(s, "devices need --devices; archives hold no sockets"));
     output::note(&line);
     written?;
-    Ok(if s.is_incomplete() { Exit::Findings } else { Exit::Ok })
+    Ok(if s.is_incomplete() { Exit::Findings } else { exit_of(archive) })
 }
 
-fn dry_run(args: &ExtractArgs, request: &Request<'_>, bars: &Bars) -> anyhow::Result<Exit> {
+fn dry_run(
+    args: &ExtractArgs,
+    archive: &Archive,
+    request: &Request<'_>,
+    bars: &Bars,
+) -> anyhow::Result<Exit> {
     let (plan, room) = request.plan(args.target.to.as_deref(), bars)?;
     bars.clear();
     if args.json {
         let document = Document {
             source: args.source.display().to_string(),
             to: args.target.to.as_ref().map(|t| t.display().to_string()),
-            counts: Counts::default(),
+            counts: Counts::new(&Summary::default(), archive),
             plan: PlanCounts::new(&plan, room.as_ref()),
             verified: None,
             ended: None,
@@ -196,7 +211,8 @@ fn dry_run(args: &ExtractArgs, request: &Request<'_>, bars: &Bars) -> anyhow::Re
         print_plan(&plan, room.as_ref());
     }
     let fits = room.is_none_or(|room| plan.require(&room).is_ok());
-    Ok(if fits && plan.unreachable() == 0 && plan.damaged == 0 { Exit::Ok } else { Exit::Findings })
+    let whole = fits && plan.unreachable() == 0 && plan.damaged == 0;
+    Ok(if whole { exit_of(archive) } else { Exit::Findings })
 }
 
 fn print_plan(plan: &Plan, room: Option<&Room>) {
@@ -241,6 +257,7 @@ fn print_plan(plan: &Plan, room: Option<&Room>) {
 
 fn restore(
     args: &ExtractArgs,
+    archive: &Archive,
     request: &Request<'_>,
     to: &Path,
     bars: &Bars,
@@ -249,7 +266,7 @@ fn restore(
     let teller = Teller::new(args.report.as_deref(), &source)?;
     let report = request.restore(to, bars, &teller)?;
     bars.clear();
-    let counts = Counts::new(&report.summary);
+    let counts = Counts::new(&report.summary, archive);
     let written = teller.finish(args.report.as_deref(), &counts);
     let (failed, not_listed) = teller.take();
     if !args.json {
@@ -279,7 +296,7 @@ fn restore(
         output::json("tmbundle/extract/1", &document)?;
     }
     written?;
-    Ok(if incomplete { Exit::Findings } else { Exit::Ok })
+    Ok(if incomplete { Exit::Findings } else { exit_of(archive) })
 }
 
 /// What was not kept, once each kind.

@@ -41,6 +41,9 @@ pub fn check(command: &Command) -> Result<()> {
     }
     for (what, place) in places {
         refuse(what, place, &sources)?;
+        if what == "--metrics" {
+            super::metrics::refuse_foreign(place)?;
+        }
         if what == "--to" {
             refuse_name(place)?;
         }

@@ -21,8 +21,13 @@ pub fn run(args: &InfoArgs) -> anyhow::Result<Exit> {
         print(&mut out, &output::last_part(&args.source), &info, &busy)?;
         out.flush()?;
     }
+    let older = info.older().next().is_some();
     // As of an image that it does not open.
-    Ok(if info.wrong_password { Exit::Failed } else { output::whole(layout.disk()) })
+    Ok(match (info.wrong_password, output::whole(layout.disk())) {
+        (true, _) => Exit::Failed,
+        (false, Exit::Ok) if older => Exit::Findings,
+        (false, exit) => exit,
+    })
 }
 
 fn line(out: &mut Page<impl Write>, label: &str, value: &str) -> io::Result<()> {
@@ -124,7 +129,11 @@ fn print_mac(out: &mut Page<impl Write>, b: &BundleInfo) -> io::Result<()> {
             Some(2) => "FAILED: the Mac insists on a new backup".to_owned(),
             Some(n) => format!("state {n}"),
         };
-        let date = m.verification_date.map(|d| format!(" ({})", text::date(d))).unwrap_or_default();
+        let date = m.verification_date.map(|d| match text::age(d).as_str() {
+            "in the future" => format!(" ({}, which is in the future)", text::date(d)),
+            _ => format!(" ({})", text::date(d)),
+        });
+        let date = date.unwrap_or_default();
         line(out, "verification", &format!("{state}{date}"))?;
         if m.recovery_declined {
             line(out, "", "the user declined to start a new backup: backups are blocked")?;
@@ -177,7 +186,11 @@ fn print_apfs(out: &mut Page<impl Write>, v: &ApfsInfo) -> io::Result<()> {
         text::plural(to_u64(v.snapshots), "snapshot", "snapshots"),
         v.block_size
     );
-    line(out, "volume", &value)
+    line(out, "volume", &value)?;
+    match &v.older_state {
+        Some(text) => line(out, "damage", text),
+        None => Ok(()),
+    }
 }
 
 fn print_hfs(out: &mut Page<impl Write>, h: &HfsInfo) -> io::Result<()> {

@@ -49,7 +49,11 @@ pub fn run(args: &LocateArgs) -> anyhow::Result<Exit> {
         print(&mut out, &found, args.all)?;
         out.flush()?;
     }
-    Ok(output::whole(layout.disk()))
+    found.older_state.iter().for_each(|text| output::warn(text));
+    Ok(match output::whole(layout.disk()) {
+        Exit::Ok if !found.older_state.is_empty() => Exit::Findings,
+        exit => exit,
+    })
 }
 
 fn print(out: &mut Page<impl Write>, found: &Located, all: bool) -> io::Result<()> {

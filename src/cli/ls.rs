@@ -20,11 +20,13 @@ pub fn run(args: &LsArgs) -> anyhow::Result<Exit> {
     let mut lister =
         Lister { fs: &*place.fs, args, out: page::stdout(), rows: Vec::new(), errors: Vec::new() };
     lister.list(&place)?;
+    let older = archive.older().map(str::to_owned).collect::<Vec<_>>();
     lister.out.flush()?;
     let Lister { rows, errors, .. } = lister;
-    let failed = !errors.is_empty();
+    let failed = !errors.is_empty() || !older.is_empty();
     if args.json {
         let source = args.source.display().to_string();
+        let errors = older.into_iter().chain(errors).collect();
         output::json(
             "tmbundle/ls/1",
             &Document { source, address: &address, entries: rows, errors },
@@ -180,7 +182,7 @@ impl<W: Write> Lister<'_, W> {
         };
         let after = match node {
             Err(reason) => {
-                self.errors.push(format!("{path}: hard link leads nowhere: {reason}"));
+                self.errors.push(format!("{path}: cannot be reached: {reason}"));
                 String::new()
             }
             Ok(meta) if self.args.long && meta.kind == Kind::Symlink => {
@@ -224,7 +226,7 @@ impl<W: Write> Lister<'_, W> {
         });
         let dangling = node.err().map(str::to_owned);
         if let Some(reason) = &dangling {
-            self.errors.push(format!("{path}: hard link leads nowhere: {reason}"));
+            self.errors.push(format!("{path}: cannot be reached: {reason}"));
         }
         Row { path: path.to_owned(), object, dangling }
     }

@@ -2,9 +2,11 @@
 //! collector. One table of metrics; the rest is the format.
 //! Source: prometheus.io, "Exposition formats", text format 0.0.4.
 
+use super::targets::Note;
 use super::verify::Checked;
 use std::collections::HashSet;
 use std::fmt::{Display, Write};
+use std::io::Read;
 use std::path::Path;
 use tmbundle::report::present;
 use tmbundle::state::{folder_of, write_atomically};
@@ -161,6 +163,31 @@ pub fn check(file: &Path) -> Result<()> {
     Ok(())
 }
 
+/// How every file of ours begins.
+const OURS: &[u8] = b"# HELP tmbundle";
+
+/// Refuse to take the place of a file that is not empty and not ours: a slip must not cost
+/// anybody a backup.
+///
+/// # Errors
+/// [`Error::Invalid`].
+pub fn refuse_foreign(file: &Path) -> Result<()> {
+    let Some(mut found) = std::fs::metadata(file)
+        .ok()
+        .filter(std::fs::Metadata::is_file)
+        .and_then(|_| std::fs::File::open(file).ok())
+    else {
+        return Ok(());
+    };
+    let (mut head, want) = (Vec::new(), u64::try_from(OURS.len()).unwrap_or(0));
+    let read = found.by_ref().take(want).read_to_end(&mut head);
+    if read.is_err() || head.is_empty() || head == OURS {
+        return Ok(());
+    }
+    let why = "there is a file that is none of tmbundle's metrics: it would be replaced";
+    Err(Error::Invalid(format!("--metrics {}: {why}", file.display())))
+}
+
 /// Refuse a file that would lie in one of the sources.
 ///
 /// # Errors
@@ -185,12 +212,12 @@ pub fn refuse_inside<'a>(file: &Path, sources: impl Iterator<Item = &'a Path>) -
 ///
 /// # Errors
 /// [`Error::Io`].
-pub fn write(file: &Path, all: &[Checked], exit: u8, now: i64) -> Result<()> {
-    write_atomically(file, page(all, exit, now).as_bytes(), 0o644)
+pub fn write(file: &Path, page: &str) -> Result<()> {
+    write_atomically(file, page.as_bytes(), 0o644)
 }
 
 /// The file's text.
-pub fn page(all: &[Checked], exit: u8, now: i64) -> String {
+pub fn page(all: &[Checked], notes: &[Note], exit: u8, now: i64) -> String {
     let mut page = Page::default();
     page.family("tmbundle_build_info", "The version that wrote this file.");
     page.sample("tmbundle_build_info", &[("version", env!("CARGO_PKG_VERSION"))], &1);
@@ -198,7 +225,12 @@ pub fn page(all: &[Checked], exit: u8, now: i64) -> String {
     page.sample("tmbundle_run_timestamp_seconds", &[], &now);
     page.family("tmbundle_run_exit_code", "The exit code of the run.");
     page.sample("tmbundle_run_exit_code", &[], &exit);
-    let paths = distinct(all);
+    page.family("tmbundle_run_not_verified", "What a share holds beside its bundles, and why.");
+    for (note, path) in notes.iter().zip(distinct(notes.iter().map(|n| &*n.path))) {
+        let labels = [("path", &*path), ("why", note.why.word())];
+        page.sample("tmbundle_run_not_verified", &labels, &1);
+    }
+    let paths = distinct(all.iter().map(|c| &*c.path));
     for metric in METRICS {
         page.family(metric.name, metric.help);
         for (checked, path) in all.iter().zip(&paths) {
@@ -215,16 +247,16 @@ pub fn page(all: &[Checked], exit: u8, now: i64) -> String {
 
 /// The paths as label values. A series that stands twice makes the whole file
 /// worthless, so names that are equal once made UTF-8 are told apart.
-fn distinct(all: &[Checked]) -> Vec<String> {
+fn distinct<'a>(all: impl Iterator<Item = &'a Path>) -> Vec<String> {
     let mut seen = HashSet::new();
-    let tell_apart = |checked: &Checked| {
-        let mut path = shown(&checked.path.to_string_lossy());
+    let tell_apart = |path: &Path| {
+        let mut path = shown(&path.to_string_lossy());
         while !seen.insert(path.clone()) {
             path.push('\u{fffd}');
         }
         path
     };
-    all.iter().map(tell_apart).collect()
+    all.map(tell_apart).collect()
 }
 
 /// A label without what would mislead a terminal that shows it; newlines are escaped by the

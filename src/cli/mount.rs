@@ -166,6 +166,13 @@ fn opener(args: &MountArgs) -> Opener {
         if let Some(unopened) = archive.failed.iter().find(wrong) {
             return Err(unopened.error.again());
         }
+        // A folder that looks like the backup and is not would be taken for it.
+        if !options.salvage
+            && let Some(older) = archive.older().next()
+        {
+            let text = format!("{older}; mount --salvage shows that");
+            return Err(tmbundle::Error::corrupt(archive.name.clone(), text));
+        }
         let evidence = Arc::new(Evidence::of(layout.disk(), Vec::new()));
         Ok(Opened { bytes: layout.disk().bytes()?, archive, evidence })
     })

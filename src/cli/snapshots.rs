@@ -1,12 +1,14 @@
 //! `tmbundle snapshots`.
 
-use super::args::SnapshotsArgs;
+use super::args::{SnapshotsArgs, exit_of};
 use super::output::{self, Exit};
 use super::page::{self, Page, Tone, hanging};
 use super::password::Prompt;
 use super::text;
 use serde::Serialize;
+use std::collections::HashMap;
 use std::io::Write;
+use tmbundle::fs::ViewId;
 use tmbundle::report::present;
 use tmbundle::timemachine::{Backup, Computer, Snapshot};
 
@@ -30,6 +32,9 @@ struct Row {
     completed: Option<i64>,
     bytes_copied: Option<u64>,
     volumes: Vec<Store>,
+    /// Why it cannot be opened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unreadable: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -43,30 +48,41 @@ pub fn run(args: &SnapshotsArgs) -> anyhow::Result<Exit> {
     let layout = args.password.open(&args.source, Prompt::Yes)?;
     let archive = args.salvage.open(&layout)?;
     archive.require_volume()?;
-    let Some((_, backup)) = archive.backup() else {
+    let Some((volume, backup)) = archive.backup() else {
         return Err(archive.no_backup().into());
     };
+    let shut: Shut =
+        volume.shut(backup).into_iter().map(|(s, e)| (s.view, e.to_string())).collect();
+    let named = |(c, s): (&Computer, &Snapshot)| {
+        let why = shut.get(&s.view)?;
+        Some(format!("snapshot {} of {} cannot be read: {why}", s.name, c.name))
+    };
+    let unreadable = backup.snapshots().filter_map(named);
+    let problems: Vec<String> = unreadable.chain(backup.problems.iter().cloned()).collect();
     if args.json {
-        let snapshots = backup.snapshots().map(|(c, s)| row(c, s)).collect();
-        let problems = backup.problems.clone();
+        let snapshots = backup.snapshots().map(|(c, s)| row(c, s, &shut)).collect();
+        let problems = archive.older().map(str::to_owned).chain(problems.iter().cloned()).collect();
         let source = args.source.display().to_string();
         output::json("tmbundle/snapshots/1", &Document { source, snapshots, problems })?;
     } else {
-        table(backup)?;
+        table(backup, &shut)?;
     }
-    for problem in &backup.problems {
+    for problem in &problems {
         output::warn(problem);
     }
     // Nothing could be listed because nothing could be read: that is no list.
     let none = backup.unread.is_some() && backup.snapshots().next().is_none();
-    Ok(match backup.problems.is_empty() {
+    Ok(match problems.is_empty() {
         _ if none => Exit::Failed,
-        true => Exit::Ok,
+        true => exit_of(&archive),
         false => Exit::Findings,
     })
 }
 
-fn row(c: &Computer, s: &Snapshot) -> Row {
+/// Why the views of snapshots cannot be opened.
+type Shut = HashMap<ViewId, String>;
+
+fn row(c: &Computer, s: &Snapshot, shut: &Shut) -> Row {
     let store = |v: &tmbundle::timemachine::VolumeStore| Store {
         name: v.name.clone(),
         uuid: v.uuid.clone(),
@@ -82,10 +98,11 @@ fn row(c: &Computer, s: &Snapshot) -> Row {
         completed: s.completed,
         bytes_copied: s.bytes_copied,
         volumes: s.volumes.iter().map(store).collect(),
+        unreadable: shut.get(&s.view).cloned(),
     }
 }
 
-fn table(backup: &Backup) -> anyhow::Result<()> {
+fn table(backup: &Backup, shut: &Shut) -> anyhow::Result<()> {
     let mut out = page::stdout();
     let many = backup.computers.len() > 1;
     for computer in &backup.computers {
@@ -93,7 +110,7 @@ fn table(backup: &Backup) -> anyhow::Result<()> {
             out.put(hanging(2).tone(Tone::Strong, format!("{}:", computer.name)))?;
         }
         let header = ["SNAPSHOT", "AGE", "TOOK", "COPIED", "STATE", "VOLUMES"];
-        let rows = computer.snapshots.iter().map(cells);
+        let rows = computer.snapshots.iter().map(|s| cells(s, shut));
         let rows: Vec<_> = std::iter::once(header.map(str::to_owned)).chain(rows).collect();
         print_rows(&mut out, &rows)?;
     }
@@ -101,7 +118,7 @@ fn table(backup: &Backup) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn cells(s: &Snapshot) -> [String; 6] {
+fn cells(s: &Snapshot, shut: &Shut) -> [String; 6] {
     let seconds = |us: i64| us.div_euclid(1_000_000);
     let none = || "–".to_owned();
     let age = s.completed.or(s.started).map_or_else(none, |d| text::age(seconds(d)));
@@ -109,7 +126,8 @@ fn cells(s: &Snapshot) -> [String; 6] {
     let took = took.map_or_else(none, |(a, b)| text::duration(seconds(b.saturating_sub(a))));
     let copied = s.bytes_copied.map_or_else(none, text::bytes);
     let volumes: Vec<_> = s.volumes.iter().map(|v| v.name.as_str()).collect();
-    [s.name.clone(), age, took, copied, s.state.name().to_owned(), volumes.join(", ")]
+    let state = if shut.contains_key(&s.view) { "UNREADABLE" } else { s.state.name() };
+    [s.name.clone(), age, took, copied, state.to_owned(), volumes.join(", ")]
 }
 
 /// Length of the name of a completed snapshot.

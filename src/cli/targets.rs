@@ -17,13 +17,48 @@ pub struct Target {
     pub name: String,
 }
 
+/// Something that a share holds and that was not verified as it is.
+pub struct Note {
+    pub path: PathBuf,
+    pub why: Why,
+    /// One line.
+    pub text: String,
+    /// Whether it is to be said.
+    pub told: bool,
+}
+
+/// Why something in a share was not verified.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// It looks like a bundle and is none.
+    PassedOver,
+    /// A Mac began it and it holds no backup.
+    Unfinished,
+    /// It has the name of such a one; it was verified.
+    NamedUnfinished,
+    /// A folder that lies too deep.
+    TooDeep,
+}
+
+impl Why {
+    /// Its word in JSON and metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::PassedOver => "passed-over",
+            Self::Unfinished => "unfinished",
+            Self::NamedUnfinished => "named-unfinished",
+            Self::TooDeep => "too-deep",
+        }
+    }
+}
+
 /// The sources to check, and the errors of those that cannot be.
 #[derive(Default)]
 pub struct Targets {
     pub all: Vec<Target>,
     pub failed: Vec<(PathBuf, Error)>,
-    /// What else was seen in a share, a line each.
-    pub notes: Vec<String>,
+    /// What else was seen in a share.
+    pub notes: Vec<Note>,
     /// Whether each gets a line of its own.
     pub several: bool,
 }
@@ -47,35 +82,7 @@ pub fn find(args: &VerifyArgs) -> Targets {
                     let name = bundle.strip_prefix(source).unwrap_or(bundle).display();
                     found.add(&mut seen, bundle, name.to_string(), Links::Refuse);
                 }
-                for (path, why) in share.passed.iter().filter(|_| !args.quiet) {
-                    let path = path.display();
-                    found.notes.push(format!("{path} was passed over: it is {why}"));
-                }
-                for (path, age) in &share.unfinished {
-                    let path = path.display();
-                    // Old ones are told to everybody: that Mac has no backup.
-                    if *age >= NEVER {
-                        let ago = ago(*age);
-                        found.notes.push(format!(
-                            "{path} was begun by a Mac {ago} ago and never finished; it holds no \
-                             backup"
-                        ));
-                    } else if watched && !args.quiet {
-                        found.notes.push(format!("{path} is still being made by a Mac"));
-                    }
-                }
-                for (path, age) in share.named_unfinished.iter().filter(|_| !args.quiet) {
-                    let (path, ago) = (path.display(), ago(*age));
-                    found.notes.push(format!(
-                        "{path} has the name of a bundle that a Mac is only making, but holds \
-                         bands, and was last changed {ago} ago: no Mac takes it for its backup; it \
-                         was verified"
-                    ));
-                }
-                for path in share.cut.iter().filter(|_| !args.quiet) {
-                    let path = path.display();
-                    found.notes.push(format!("{path} lies too deep and was not looked into"));
-                }
+                found.note_all(&share, watched, args.quiet);
                 found.failed.extend(share.failed.into_iter().map(|e| (source.clone(), e)));
             }
             Err(e) => found.failed.push((source.clone(), e)),
@@ -85,6 +92,40 @@ pub fn find(args: &VerifyArgs) -> Targets {
 }
 
 impl Targets {
+    /// Note what of a share is not verified, or is not what it is called.
+    fn note_all(&mut self, share: &Share, watched: bool, quiet: bool) {
+        let mut note = |path: &Path, why, text: String, told| {
+            let text = format!("{} {text}", path.display());
+            self.notes.push(Note { path: path.to_owned(), why, text, told });
+        };
+        for (path, why) in &share.passed {
+            note(path, Why::PassedOver, format!("was passed over: it is {why}"), !quiet);
+        }
+        for (path, age) in &share.unfinished {
+            // Old ones are told to everybody: that Mac has no backup.
+            if *age >= NEVER {
+                let ago = ago(*age);
+                let text =
+                    format!("was begun by a Mac {ago} ago and never finished; it holds no backup");
+                note(path, Why::Unfinished, text, true);
+            } else {
+                let text = "is still being made by a Mac".to_owned();
+                note(path, Why::Unfinished, text, watched && !quiet);
+            }
+        }
+        for (path, age) in &share.named_unfinished {
+            let ago = ago(*age);
+            let text = format!(
+                "has the name of a bundle that a Mac is only making, but holds bands, and was last \
+                 changed {ago} ago: no Mac takes it for its backup; it was verified"
+            );
+            note(path, Why::NamedUnfinished, text, !quiet);
+        }
+        for path in &share.cut {
+            note(path, Why::TooDeep, "lies too deep and was not looked into".into(), !quiet);
+        }
+    }
+
     /// Add a source, unless it is there already (by a share and by its own name).
     fn add(&mut self, seen: &mut HashSet<PathBuf>, path: &Path, name: String, links: Links) {
         let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());

@@ -76,8 +76,8 @@ fn joined(args: Vec<OsString>) -> Vec<OsString> {
         let before = out.len().checked_sub(2).and_then(|at| out.get(at));
         let waits =
             before.is_some_and(|b| b == "--if-busy") && last == "wait" || last == "--if-busy=wait";
-        let belongs = last == "--read-data" && text.parse::<Subset>().is_ok()
-            || waits && duration(text).is_ok();
+        let belongs = last == "--read-data" && (text.parse::<Subset>().is_ok() || is_amount(text))
+            || waits && (duration(text).is_ok() || is_amount(text));
         match out.last_mut() {
             Some(last) if belongs => {
                 last.push("=");
@@ -87,6 +87,15 @@ fn joined(args: Vec<OsString>) -> Vec<OsString> {
         }
     }
     out
+}
+
+/// Whether a word was meant as an amount, right or wrong: `0%`, `1/0`, `2x`. It is no source
+/// either, and who reads it as an amount says what is wrong with it.
+fn is_amount(text: &str) -> bool {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let part = |rest: &str| rest.bytes().all(|b| b.is_ascii_digit());
+    text.starts_with(|c: char| c.is_ascii_digit())
+        && (unit.len() == 1 || unit.strip_prefix('/').is_some_and(part))
 }
 
 /// What stands behind `--manifest` and cannot be a source was meant as its file.
@@ -135,6 +144,9 @@ mod tests {
     fn a_forgotten_equals_sign_is_put_back() {
         assert_eq!(spelt("t verify --read-data 25% X"), "t verify --read-data=25% X");
         assert_eq!(spelt("t verify X --read-data 3/7"), "t verify X --read-data=3/7");
+        assert_eq!(spelt("t verify --read-data 0% X"), "t verify --read-data=0% X");
+        assert_eq!(spelt("t verify --read-data 1/0 X"), "t verify --read-data=1/0 X");
+        assert_eq!(spelt("t verify --if-busy wait 2x X"), "t verify --if-busy wait=2x X");
         assert_eq!(spelt("t verify --if-busy wait 2h X"), "t verify --if-busy wait=2h X");
         assert_eq!(spelt("t verify --if-busy=wait 2h X"), "t verify --if-busy=wait=2h X");
         // What is no amount, or is there, is a source.

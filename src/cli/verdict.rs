@@ -47,6 +47,8 @@ struct Tally {
     damaged_before: u64,
     /// Those that the password given did not open.
     locked: u64,
+    /// Of those with another word, the ones of which something was not checked.
+    in_part: u64,
     /// Sources there is something to say about.
     spoken: u64,
 }
@@ -157,6 +159,9 @@ impl Printer {
                 comma = ",";
             }
         }
+        if t.in_part > 0 && !self.unchecked_is_well {
+            line = line.plain(format!("; {} of them unchecked in part", text::count(t.in_part)));
+        }
         if t.locked > 0 {
             let n = text::count(t.locked);
             line = line.plain(format!("; {n} not opened with the password given (exit code 3)"));
@@ -193,6 +198,9 @@ impl Printer {
             other => shout(other),
         };
         let mut parts = counts(o);
+        if unchecked_besides(o) && !self.unchecked_is_well {
+            parts.push("unchecked in part".into());
+        }
         if let Some(last) = o.last {
             let (word, ago) = (shout(last.verdict), text::ago(last.verified));
             parts.push(format!("{word} when last verified, {ago}"));
@@ -300,7 +308,13 @@ impl Tally {
         };
         *count += 1;
         self.locked += u64::from(o.wrong_password);
+        self.in_part += u64::from(unchecked_besides(o));
     }
+}
+
+/// Whether something was not checked of a source whose verdict does not say so.
+fn unchecked_besides(o: &Outcome) -> bool {
+    o.unchecked && o.verdict != Verdict::Unchecked && !o.skipped() && !o.died()
 }
 
 /// A verdict as it stands in a line.

@@ -9,7 +9,7 @@ use super::page::{self, Page};
 use super::password::{Keyring, Prompt};
 use super::progress::Bars;
 use super::stop;
-use super::targets::{self, Target};
+use super::targets::{self, Note, Target, Why};
 use super::verdict::Printer;
 use super::worker::{Ended, Failure, Task, examine};
 use std::collections::BTreeMap;
@@ -67,12 +67,12 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
         bars: Bars::new(args.quiet).with_meter(meter.clone()),
         meter,
         printer: Printer::new(args, names),
-        document: args.json.then(Document::default),
+        document: args.json.then(|| document_of(&targets.notes)),
         held: Vec::new(),
         untold: Vec::new(),
         checked: Vec::new(),
+        worst: not_looked_into(args, &targets.notes),
         notes: targets.notes,
-        worst: Exit::Ok,
         read_before: 0,
     };
     if !run.printer.waits() {
@@ -83,6 +83,24 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
     run.tell_all()?;
     done?;
     run.end()
+}
+
+fn document_of(notes: &[Note]) -> Document {
+    let mut document = Document::default();
+    for note in notes {
+        document.note(&note.path, note.why.word(), &note.text);
+    }
+    document
+}
+
+/// Where that something was not checked is to be an error, a folder that was not looked into
+/// is one.
+fn not_looked_into(args: &VerifyArgs, notes: &[Note]) -> Exit {
+    let cut = notes.iter().any(|note| note.why == Why::TooDeep);
+    match args.fail_on {
+        FailOn::Info | FailOn::Unchecked if cut => Exit::Findings,
+        _ => Exit::Ok,
+    }
 }
 
 /// What is told at the end, below the sum.
@@ -104,7 +122,7 @@ struct Run<'a> {
     untold: Vec<PathBuf>,
     checked: Vec<Checked>,
     /// What was seen beside the sources.
-    notes: Vec<String>,
+    notes: Vec<Note>,
     worst: Exit,
     /// What the meter said before the source at hand.
     read_before: u64,
@@ -208,8 +226,9 @@ impl Run<'_> {
     }
 
     fn tell_notes(&mut self) {
-        for note in std::mem::take(&mut self.notes) {
-            output::note(&note);
+        for note in self.notes.iter_mut().filter(|note| note.told) {
+            output::note(&note.text);
+            note.told = false;
         }
     }
 
@@ -265,13 +284,13 @@ impl Run<'_> {
 
     fn write_metrics(&self) -> anyhow::Result<()> {
         let Some(file) = &self.args.metrics else { return Ok(()) };
-        let (all, exit, now) = (&self.checked, self.worst.code(), clock::now());
+        let page = metrics::page(&self.checked, &self.notes, self.worst.code(), clock::now());
         if !is_stdout(file) {
             metrics::check(file)?;
-            return Ok(metrics::write(file, all, exit, now)?);
+            return Ok(metrics::write(file, &page)?);
         }
         let mut out = output::stdout();
-        out.write_all(metrics::page(all, exit, now).as_bytes())?;
+        out.write_all(page.as_bytes())?;
         Ok(out.flush()?)
     }
 }

@@ -191,7 +191,7 @@ impl Walk<'_, '_> {
         let meta = match &entry.node {
             Ok(meta) => meta,
             Err(dangling) => {
-                let error = Error::corrupt("hard link", dangling.reason.clone());
+                let error = Error::corrupt("cannot be reached", dangling.reason.clone());
                 let kind = if dangling.directory { Kind::Directory } else { Kind::File };
                 self.traveller.unreachable(&self.path, Some(kind), &error);
                 return Ok(());

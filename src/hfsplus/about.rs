@@ -36,6 +36,7 @@ pub(super) fn about(
             nanoseconds: 0,
         }),
         notes: notes(source, journal),
+        older: None,
         details: Details::HfsPlus {
             journaled: header.attributes & VOL_JOURNALED != 0,
             journal: in_words(journal),

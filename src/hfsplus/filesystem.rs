@@ -122,8 +122,10 @@ impl HfsPlus {
         link: &CatalogCommon,
         directory: bool,
     ) -> Result<Target> {
-        let nowhere =
-            |reason| Target::Nowhere(Dangling { id: u64::from(link.id), reason, directory });
+        let nowhere = |reason: String| {
+            let reason = format!("the hard link leads nowhere: {reason}");
+            Target::Nowhere(Dangling { id: u64::from(link.id), reason, directory })
+        };
         // An inode of today is named after its CNID and most likely remembered.
         let cached = self.records.get(&link.bsd.special);
         if let Some(record) = cached

@@ -162,6 +162,17 @@ pub struct ApfsInfo {
     pub folders: u64,
     /// Last modification, seconds since 1970.
     pub modified: i64,
+    /// That an older state of it is told of, because the newest cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub older_state: Option<String>,
+}
+
+impl Info {
+    /// That older states of volumes are told of, because the newest cannot be read.
+    pub fn older(&self) -> impl Iterator<Item = &str> {
+        let all = self.partitions.iter().flat_map(|p| &p.apfs);
+        all.filter_map(|v| v.older_state.as_deref())
+    }
 }
 
 /// An HFS+ volume.
@@ -404,6 +415,7 @@ fn apfs_info(open: &OpenVolume) -> Option<ApfsInfo> {
         files: about.files,
         folders: about.folders,
         modified: about.modified.map_or(0, |t| t.seconds),
+        older_state: about.older.clone(),
     })
 }
 

@@ -43,6 +43,9 @@ pub struct Located {
     /// What could not be read: pieces may go by a wrong or a lesser name for it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unread: Vec<String>,
+    /// That what is told is of an older state of a volume, because the newest cannot be read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub older_state: Vec<String>,
 }
 
 /// Bytes by how the server stores them.
@@ -151,6 +154,7 @@ pub fn locate(layout: &Layout, place: &Place, progress: &dyn Progress) -> Result
         stored,
         pieces: job.pieces,
         unread: disk.failed_reads().into_iter().map(|r| r.text).collect(),
+        older_state: archive.older().map(str::to_owned).collect(),
     })
 }
 

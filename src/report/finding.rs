@@ -232,6 +232,12 @@ impl Collector {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).findings.iter().any(of)
     }
 
+    /// The places of what was reported of a code and kept.
+    pub fn places_of(&self, code: Code) -> Vec<Where> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.findings.iter().filter(|f| f.code == code).map(|f| f.place.clone()).collect()
+    }
+
     /// Whether nothing was reported.
     pub fn is_empty(&self) -> bool {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).findings.is_empty()

@@ -80,7 +80,7 @@ const SHORTER: &str = "the copy is shorter than the volume";
 
 impl Code {
     /// Whether it says that a band that was there is gone, or a part of it.
-    fn is_missing_band(self) -> bool {
+    pub(crate) fn is_missing_band(self) -> bool {
         matches!(self, Self::BandLost | Self::BandMapped | Self::BandGone)
     }
 }
@@ -93,7 +93,7 @@ impl Finding {
         let cut = findings.iter().any(|f| f.code == Code::DiskCut);
         for f in findings {
             f.fit(kept);
-            let mends = f.remedy.contains("repair");
+            let mends = f.remedy.contains("repair") || f.remedy.contains("let a Mac check");
             let past_end = mends || f.message.contains(SHORTER) || f.remedy.contains("Info.bckup");
             if cut && f.code != Code::DiskCut && past_end {
                 f.remedy = END_FIRST;

@@ -70,6 +70,16 @@ impl Archive {
         last: LastLink,
         moment: Option<i64>,
     ) -> Result<Place<'_>> {
+        self.look_up(address, last, moment).map_err(|e| match (e, self.older().next()) {
+            // That it is not in an older state does not say that it is not there.
+            (Error::NotFound(text), Some(older)) => {
+                Error::corrupt(self.name.clone(), format!("{text}; {older}"))
+            }
+            (e, _) => e,
+        })
+    }
+
+    fn look_up(&self, address: &str, last: LastLink, moment: Option<i64>) -> Result<Place<'_>> {
         self.require_volume()?;
         let (head, path) = address.split_once(':').unwrap_or((address, ""));
         let follow = last == LastLink::Follow || path.ends_with('/');

@@ -79,6 +79,13 @@ impl OpenVolume {
         Ok((fs, node))
     }
 
+    /// The snapshots of a backup on it that cannot be opened, and why. Of each that is a view of
+    /// its own one block is read.
+    pub fn shut<'b>(&self, backup: &'b Backup) -> Vec<(&'b Snapshot, Error)> {
+        let all = backup.snapshots().map(|(_, snapshot)| snapshot);
+        all.filter_map(|s| Some((s, self.view(s.view).err()?))).collect()
+    }
+
     /// Its live view.
     pub fn fs(&self) -> &dyn FileSystem {
         &*self.live
@@ -101,7 +108,14 @@ impl Unopened {
         let number = self.found.partition.number;
         match &self.name {
             Some(name) => format!("volume '{name}' (partition {number}): {}", self.error),
-            None => format!("partition {number}: {}", self.error),
+            None => {
+                let (what, error) = (format!("partition {number}"), self.error.to_string());
+                if error.starts_with(&format!("{what} ")) {
+                    error
+                } else {
+                    format!("{what}: {error}")
+                }
+            }
         }
     }
 
@@ -164,6 +178,15 @@ impl Archive {
         let (map, volumes) = (scan.map.clone(), scan.found.clone());
         let (name, salvaged) = (layout.disk().name(), options.salvage);
         Ok(Self { name, map, volumes, open, failed, salvaged })
+    }
+
+    /// That what is read of volumes is, or may be, an older state of them than was written
+    /// last, one sentence each.
+    pub fn older(&self) -> impl Iterator<Item = &str> {
+        let all = self.open.iter().filter_map(|v| v.volume.about().older.as_deref());
+        // What concerns a container is said by each of its volumes.
+        let mut told = std::collections::HashSet::new();
+        all.filter(move |text| told.insert(*text))
     }
 
     /// The volume that holds backups, if any.

@@ -237,6 +237,11 @@ impl Check<'_> {
 
     /// Dates in the bundle's history that have not come: also without the volume.
     fn history_ahead(&self) {
+        let machine = self.known.plists.and_then(|p| p.machine.as_ref());
+        if machine.and_then(|m| m.verification_date).is_some_and(|t| !has_come(t, self.now)) {
+            let text = "the Mac's own last verification of the backup lies in the future";
+            self.say(Code::TmDates, Structure::MachineId, text.into());
+        }
         let history = self.known.plists.and_then(|p| p.history.as_ref());
         let entries = history.map(|h| h.entries.as_slice()).unwrap_or_default();
         let ahead = entries.iter().filter(|e| {

@@ -7,6 +7,7 @@ mod circumstances;
 pub mod contents;
 mod costs;
 mod cut;
+mod lost_places;
 pub mod manifest;
 mod opened;
 mod outcome;
@@ -22,11 +23,12 @@ use crate::bundle::{BandListing, Bundle, Strays, busy, mapped};
 use crate::disk::{Container, Disk};
 use crate::error::{Corrupt, Error, Result};
 use crate::io::bytes::to_u64;
+use crate::report::words::count;
 use crate::report::{
     Code, Collector, Finding, Progress, Reporter, STANDS_IN, Severity, Structure, Where,
 };
 use crate::timemachine::check::{Known, last_completed};
-use crate::timemachine::{self, Archive, Backup};
+use crate::timemachine::{self, Archive, Backup, OpenVolume};
 use crate::volume::Layout;
 use bands::Written;
 use circumstances::Circumstances;
@@ -158,6 +160,7 @@ pub fn verify(
     }
     findings.extend(disk.bundle().zip(listing.as_ref()).and_then(|(b, l)| first_lost(disk, b, l)));
     note_reads(disk, &mut findings);
+    lost_places::add(disk, &mut findings);
     alternates::name(disk, &mut findings);
     cut::follow(&mut findings, disk.size());
     let rewritten = match (disk.bundle(), &listing) {
@@ -319,7 +322,8 @@ impl Job<'_> {
         outcome: &mut Outcome,
     ) -> Result<()> {
         let plists = disk.bundle().map(Bundle::time_machine);
-        let backup = archive.and_then(|a| Some(a.backup()?.1));
+        let kept = archive.and_then(Archive::backup);
+        let backup = kept.map(|(_, backup)| backup);
         let known = Known {
             plists: plists.as_ref(),
             backup,
@@ -340,10 +344,26 @@ impl Job<'_> {
             timemachine::check::check(&known, self.options.max_age, self.options.now, reporter);
             Ok(snapshots_text(backup, &known, self.options.now))
         })?;
+        if let Some((volume, backup)) = kept {
+            self.shut(volume, backup, outcome);
+        }
         if self.reporter.any(|f| f.code == Code::TmAgeUnknown) {
             outcome.skip("age of the last backup", "nothing that can be read tells it");
         }
         Ok(())
+    }
+}
+
+impl Job<'_> {
+    /// Of snapshots that cannot be opened it was said why; the layer does not count them.
+    fn shut(&self, volume: &OpenVolume, backup: &Backup, outcome: &mut Outcome) {
+        let shut = to_u64(volume.shut(backup).len());
+        let Some(layer) = outcome.layers.last_mut().filter(|_| shut > 0) else { return };
+        let all = count(to_u64(backup.snapshots().count()));
+        layer.text = format!("{} of {all} cannot be opened; {}", count(shut), layer.text);
+        let code = Code::ApfsUnreadable;
+        let places = self.reporter.places_of(code).into_iter();
+        layer.found.extend(places.map(|place| (code, place.partition, place.volume)));
     }
 }
 

@@ -203,7 +203,10 @@ fn holds_data(v: &Found, disk: &Disk) -> bool {
 
 fn map_text(map: &PartitionMap) -> String {
     match map.scheme {
-        Scheme::None => "no map: one volume fills the disk".into(),
+        Scheme::None => match map.partitions.iter().find(|p| p.is_searched()) {
+            Some(p) => format!("no map; a volume was found at byte {}", p.start),
+            None => "no map: one volume fills the disk".into(),
+        },
         Scheme::Gpt if map.from_backup => "GPT, read from its backup".into(),
         scheme => {
             let n = plural(to_u64(map.partitions.len()), "partition", "partitions");

@@ -304,3 +304,43 @@ fn an_older_checkpoint_is_warned_of() {
     }
     tmbundle(&["verify", copy]).expect(1, &["APFS-CHECKPOINT"]);
 }
+
+/// The writer tells which block holds a snapshot's superblock; only that is destroyed.
+#[test]
+fn snapshots_that_cannot_be_opened_are_neither_complete_nor_counted() {
+    use std::os::unix::fs::FileExt;
+    let (demo, _) = tools::apfs::demo::container(tools::apfs::timemachine::Carry::Rename);
+    let mut image = demo.image.to_vec();
+    let copies: Vec<_> =
+        demo.layout.find(|what| matches!(what, tools::apfs::What::VolumeCopy(_))).collect();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("disk.img");
+    std::fs::write(&path, &image).unwrap();
+    let at = path.to_str().unwrap();
+    let json = |ran: &common::Ran| serde_json::from_str::<serde_json::Value>(&ran.out).unwrap();
+    let before = json(tmbundle(&["snapshots", "--json", at]).expect(0, &[]));
+    let all = before["snapshots"].as_array().unwrap().len();
+    assert!(all > 2 && before["snapshots"][0].get("unreadable").is_none());
+
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    for copy in copies.iter().take(2) {
+        file.write_all_at(&[0; 4096], demo.layout.byte(copy.address)).unwrap();
+    }
+    image.clear();
+    let ran = tmbundle(&["snapshots", at]);
+    ran.expect(1, &["UNREADABLE", "cannot be read: superblock of snapshot "]);
+    assert_eq!(ran.out.matches("UNREADABLE").count(), 2, "{ran:#?}");
+    let after = json(tmbundle(&["snapshots", "--json", at]).expect(1, &[]));
+    let rows = after["snapshots"].as_array().unwrap();
+    let shut = rows.iter().filter(|row| row.get("unreadable").is_some());
+    assert_eq!((rows.len(), shut.count()), (all, 2));
+    assert_eq!(after["problems"].as_array().unwrap().len(), 2);
+    let verified = json(tmbundle(&["verify", "--json", at]).expect(1, &[]));
+    let layers = verified["sources"][0]["layers"].as_array().unwrap();
+    let layer = layers.iter().find(|l| l["name"] == "snapshots").unwrap();
+    assert_eq!(layer["state"], "damage");
+    assert!(
+        layer["text"].as_str().unwrap().starts_with(&format!("2 of {all} cannot be opened")),
+        "{layer}"
+    );
+}

@@ -23,6 +23,7 @@ mod hostile;
 mod json_schema;
 mod keys;
 mod lost_bytes;
+mod lost_maps;
 mod lost_records;
 mod metrics;
 #[cfg(feature = "mount")]
@@ -33,6 +34,7 @@ mod mounted_attributes;
 mod mounting;
 mod nth_read;
 mod oddities;
+mod older_states;
 mod packaging;
 mod passwords;
 mod progress;

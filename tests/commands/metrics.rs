@@ -175,7 +175,9 @@ fn the_file_says_what_json_says_of_good_bad_and_unreadable_bundles() {
     // Every metric is on the page, and nothing else.
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/monitoring.md");
     let page = fs::read_to_string(page).unwrap();
-    let names: BTreeSet<&str> = samples.iter().map(|s| s.0.as_str()).collect();
+    let mut names: BTreeSet<&str> = samples.iter().map(|s| s.0.as_str()).collect();
+    // Only of a share.
+    names.insert("tmbundle_run_not_verified");
     let on_page: BTreeSet<&str> = page
         .lines()
         .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
@@ -282,4 +284,31 @@ fn no_name_makes_a_terminal_obey_that_shows_the_metrics() {
     let up: Vec<&str> = ran.out.lines().filter(|l| l.starts_with("tmbundle_up{")).collect();
     let distinct: std::collections::HashSet<_> = up.iter().collect();
     assert_eq!((up.len(), distinct.len()), (3, 3), "{up:#?}");
+}
+
+#[test]
+fn a_file_that_is_none_of_our_metrics_is_never_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let bundle = dir.path().join("Mac.sparsebundle");
+    copy_demo(&bundle);
+    let image = dir.path().join("Backup.img");
+    fs::write(&image, vec![7; 1 << 20]).unwrap();
+    let (file, source) = (image.to_str().unwrap(), bundle.to_str().unwrap());
+    for link in [None, Some("link.prom")] {
+        let place = link.map(|link| dir.path().join(link));
+        if let Some(place) = &place {
+            std::os::unix::fs::symlink(&image, place).unwrap();
+        }
+        let place = place.as_deref().map_or(file, |p| p.to_str().unwrap());
+        let ran = tmbundle(&["verify", "--metrics", place, source]);
+        ran.expect(2, &["none of tmbundle's metrics"]);
+        assert_eq!(fs::read(&image).unwrap(), vec![7; 1 << 20]);
+    }
+    // What is empty, or ours, is.
+    let prom = dir.path().join("tmbundle.prom");
+    fs::write(&prom, b"").unwrap();
+    for _ in 0..2 {
+        tmbundle(&["verify", "--metrics", prom.to_str().unwrap(), source]).expect(0, &[]);
+        assert!(fs::read(&prom).unwrap().starts_with(b"# HELP tmbundle"));
+    }
 }

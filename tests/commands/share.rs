@@ -141,3 +141,53 @@ fn a_backup_under_an_unfinished_bundles_name_is_verified() {
     let json: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(json["sources"].as_array().unwrap().len(), 1, "{json:#}");
 }
+
+#[test]
+fn what_was_not_looked_into_is_in_json_and_metrics_too() {
+    let dir = tempfile::tempdir().unwrap();
+    copy_demo(&dir.path().join("Mac.sparsebundle"));
+    let deep = dir.path().join("1/2/3/4/5/6/Deep.sparsebundle");
+    fs::create_dir_all(deep.parent().unwrap()).unwrap();
+    copy_demo(&deep);
+    fs::create_dir(dir.path().join("New.incomplete")).unwrap();
+    let path = dir.path().to_str().unwrap();
+    let ran = tmbundle(&["verify", "--json", "--quiet", path]);
+    let json: serde_json::Value = serde_json::from_str(&ran.expect(0, &[]).out).unwrap();
+    let notes = json["notes"].as_array().unwrap();
+    let noted = |why: &str| {
+        let of = notes.iter().filter(|n| n["why"] == why);
+        of.map(|n| n["path"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let [deep] = noted("too-deep").try_into().unwrap();
+    assert!(deep.starts_with(&format!("{path}/1/2")), "{deep}");
+    assert_eq!(noted("unfinished"), [format!("{path}/New.incomplete")]);
+    let ran = tmbundle(&["verify", "--quiet", "--metrics", "-", path]);
+    let line = format!("tmbundle_run_not_verified{{path=\"{deep}\",why=\"too-deep\"}} 1");
+    ran.expect(0, &[&line, "why=\"unfinished\""]);
+    // Who wants to hear of all that was not checked hears of it.
+    tmbundle(&["verify", "--fail-on", "unchecked", path]).expect(1, &["lies too deep"]);
+}
+
+#[test]
+fn unchecked_is_said_beside_warnings() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["a", "b"] {
+        let path = dir.path().join(format!("{name}.sparsebundle"));
+        let image = tools::Image::from_bytes(&vec![7; 3 << 20]);
+        let encryption = Some(tools::bundle::Encryption::with_password("pw"));
+        let options = tools::bundle::BundleOptions { encryption, ..Default::default() };
+        tools::bundle::write(&image, &path, &options).unwrap();
+        fs::copy(path.join("bands/0"), path.join("bands/0 2")).unwrap();
+    }
+    let path = dir.path().to_str().unwrap();
+    let ran = tmbundle(&["verify", path]);
+    let sum = ran.out.lines().next().unwrap().to_owned();
+    assert_eq!(sum, "2 sources: 2 with warnings; 2 of them unchecked in part", "{ran:#?}");
+    assert_eq!(ran.out.matches(" · unchecked in part · ").count(), 2, "{ran:#?}");
+    let ran = tmbundle(&["verify", "--json", path]);
+    let json: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let all = json["sources"].as_array().unwrap();
+    assert!(all.iter().all(|s| s["verdict"] == "warning" && s["unchecked"] == true), "{json:#}");
+    let ran = tmbundle(&["verify", "--allow-unchecked", path]);
+    assert!(!ran.out.contains("unchecked in part"), "{ran:#?}");
+}

@@ -400,3 +400,28 @@ fn a_file_server_in_a_mount_namespace_of_its_own_is_seen() {
     child.wait().unwrap();
     ran.expect(0, &["BUNDLE-BUSY", "smbd holds"]);
 }
+
+#[test]
+fn root_in_another_pid_namespace_is_told_what_it_cannot_see() {
+    let test = "root_in_another_pid_namespace_is_told_what_it_cannot_see";
+    let f = Fixture::new();
+    let bundle = f.demo("D.sparsebundle");
+    let (program, file) = (env!("CARGO_BIN_EXE_tmbundle"), bundle.to_str().unwrap());
+    let away = |args: &[&str]| {
+        let ran = Command::new("unshare").args(["-p", "-f", "--mount-proc"]).args(args).output();
+        ran.ok().filter(|ran| rustix::process::geteuid().is_root() && ran.status.code().is_some())
+    };
+    if away(&["true"]).is_none_or(|ran| !ran.status.success()) {
+        return common::skipped(format_args!("{test}: no pid namespace may be made here"));
+    }
+    let text = |ran: std::process::Output| String::from_utf8(ran.stdout).unwrap();
+    let told = text(away(&[program, "verify", "-v", file]).unwrap());
+    assert!(told.contains("another pid namespace"), "{told}");
+    // A file server beside us there is the one that matters.
+    std::fs::copy("/bin/sleep", f.path("smbd")).unwrap();
+    let line = "\"$1\" 60 < \"$3/bands/0\" & \"$2\" verify -v \"$3\"; kill $!";
+    let server = f.path("smbd");
+    let args = ["sh", "-c", line, "sh", server.to_str().unwrap(), program, file];
+    let told = text(away(&args).unwrap());
+    assert!(told.contains("smbd holds") && !told.contains("namespace"), "{told}");
+}
