@@ -112,8 +112,8 @@ fn dangling_attr(dangling: &Dangling) -> FileAttr {
     file_attr(NOWHERE | (dangling.id & 0xFFFF_FFFF), &nothing)
 }
 
-fn too_large(object: Object) -> Error {
-    Error::Unsupported(format!("{object:?}: its number is too large for an inode"))
+fn too_many(object: Object) -> Error {
+    Error::Unsupported(format!("{object:?}: there are more views than numbers for inodes"))
 }
 
 impl Adapter {
@@ -147,7 +147,7 @@ impl Adapter {
             return Ok(None);
         };
         let number = self.core.inodes.enter(parent, name, object, view.generation);
-        Ok(Some(file_attr(number.ok_or_else(|| too_large(object))?, &attributes)))
+        Ok(Some(file_attr(number.ok_or_else(|| too_many(object))?, &attributes)))
     }
 
     fn attributes(&self, number: u64) -> Result<FileAttr> {
@@ -234,7 +234,7 @@ impl Adapter {
         let view = self.core.view();
         let mut any = false;
         let read = self.entries(&view, (number, folder), offset, &mut |name, entry, next| {
-            // Numbers of folders are made by looking them up; here they only
+            // Numbers that a table holds are made by looking up; here they only
             // must not be zero.
             const ANY: u64 = 1 << 61;
             let (number, kind) = match entry {
@@ -242,7 +242,7 @@ impl Adapter {
                 Entry::Listed(Err(_)) => (ANY, Kind::File),
                 Entry::Listed(Ok((object, a))) if object.is_folder() => (ANY, a.kind),
                 Entry::Listed(Ok((object, a))) => {
-                    let number = self.core.inodes.enter(number, name, *object, view.generation);
+                    let number = self.core.inodes.file_number(*object, view.generation);
                     (number.unwrap_or(ANY), a.kind)
                 }
             };

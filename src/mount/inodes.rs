@@ -3,7 +3,8 @@
 //! A file's number is made of its space (a view of a volume) and object number: all its names share
 //! it, and with it the kernel's page cache, and no table is needed. A folder has a
 //! number per *path*, because the kernel lets a directory have one parent only,
-//! while a folder of a backup may hang in sixty snapshots at once. Those numbers
+//! while a folder of a backup may hang in sixty snapshots at once. Those numbers, and those
+//! of files whose object number leaves no room for the space (APFS: sealed system volumes),
 //! live in a table, counted by the kernel's lookups and dropped when it forgets.
 
 use super::tree::{Object, Space};
@@ -21,8 +22,8 @@ const DISK_IMAGE: u64 = 5;
 /// Object numbers below this would meet those above; they get [`LOW`] added.
 const FIRST_FREE: u64 = 16;
 
-/// Marks the numbers of folders.
-const FOLDER: u64 = 1 << 62;
+/// Marks the numbers that a table holds.
+const IN_TABLE: u64 = 1 << 62;
 const GENERATION_MASK: u16 = 0xFFF;
 /// Above these bits stands the number of the space, which a table gives.
 const SPACE_SHIFT: u32 = 42;
@@ -42,18 +43,45 @@ pub struct Resolved {
     pub parent: u64,
 }
 
-struct Folder {
-    object: Object,
-    parent: u64,
-    name: Arc<str>,
+/// What has a number in the table.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Key {
+    /// A folder: by its parent's number and its name.
+    Path(u64, Arc<str>),
+    /// A file, as it was in that view of the source.
+    File(Object, u16),
+}
+
+struct Held {
+    resolved: Resolved,
+    key: Key,
     lookups: u64,
 }
 
 #[derive(Default)]
 struct Inner {
-    by_number: HashMap<u64, Folder>,
-    by_path: HashMap<(u64, Arc<str>), u64>,
+    by_number: HashMap<u64, Held>,
+    by_key: HashMap<Key, u64>,
     next: u64,
+}
+
+impl Inner {
+    /// The number of what has this key, as it is now; it is held once more.
+    fn hold(&mut self, key: Key, resolved: Resolved) -> u64 {
+        if let Some(number) = self.by_key.get(&key)
+            && let Some(held) = self.by_number.get_mut(number)
+            && held.resolved.object == resolved.object
+        {
+            held.lookups += 1;
+            return *number;
+        }
+        // Numbers are never used twice: the kernel may still hold the old one.
+        self.next += 1;
+        let number = IN_TABLE | self.next;
+        self.by_key.insert(key.clone(), number);
+        self.by_number.insert(number, Held { resolved, key, lookups: 1 });
+        number
+    }
 }
 
 /// The spaces that were met, each in one generation, numbered as they came.
@@ -79,32 +107,23 @@ impl Inodes {
         self.inner.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The number of an object met under `name` in `parent`. A folder's number is
+    /// The number of an object met under `name` in `parent`. One that is in the table is
     /// held until it is [forgotten](Self::forget) as often as it was entered.
-    /// `None` for an object whose number is too large to be told to the kernel.
+    /// `None` when there are more spaces than numbers for them.
     pub fn enter(&self, parent: u64, name: &str, object: Object, generation: u16) -> Option<u64> {
         if let Some(fixed) = fixed_number(object) {
             return Some(fixed);
         }
-        if !object.is_folder() {
+        let (key, resolved) = if object.is_folder() {
+            let key = Key::Path(parent, name.into());
+            (key, Resolved { object, generation: 0, parent })
+        } else if is_large(object) {
+            let generation = generation & GENERATION_MASK;
+            (Key::File(object, generation), Resolved { object, generation, parent: ROOT })
+        } else {
             return self.file_number(object, generation);
-        }
-        let inner = &mut *self.write();
-        let key = (parent, Arc::<str>::from(name));
-        if let Some(number) = inner.by_path.get(&key)
-            && let Some(folder) = inner.by_number.get_mut(number)
-            && folder.object == object
-        {
-            folder.lookups += 1;
-            return Some(*number);
-        }
-        // Numbers are never used twice: the kernel may still hold the old one.
-        inner.next += 1;
-        let number = FOLDER | inner.next;
-        let name = key.1.clone();
-        inner.by_path.insert(key, number);
-        inner.by_number.insert(number, Folder { object, parent, name, lookups: 1 });
-        Some(number)
+        };
+        Some(self.write().hold(key, resolved))
     }
 
     /// What a number stands for.
@@ -116,11 +135,7 @@ impl Inodes {
             SNAPSHOTS => at_root(Object::Snapshots),
             VOLUMES => at_root(Object::Volumes),
             DISK_IMAGE => at_root(Object::DiskImage),
-            n if n & FOLDER != 0 => {
-                let inner = self.read();
-                let folder = inner.by_number.get(&n)?;
-                Some(Resolved { object: folder.object, generation: 0, parent: folder.parent })
-            }
+            n if n & IN_TABLE != 0 => Some(self.read().by_number.get(&n)?.resolved),
             n => self.file_object(n),
         }
     }
@@ -131,31 +146,30 @@ impl Inodes {
         let inner = self.read();
         let mut at = number;
         for _ in 0..limit {
-            let Some(folder) = inner.by_number.get(&at) else { return false };
-            if folder.object == object {
+            let Some(Held { resolved, .. }) = inner.by_number.get(&at) else { return false };
+            if resolved.object == object {
                 return true;
             }
-            at = folder.parent;
+            at = resolved.parent;
         }
         true
     }
 
     /// The kernel drops `count` lookups of a number.
     pub fn forget(&self, number: u64, count: u64) {
-        if number & FOLDER == 0 {
+        if number & IN_TABLE == 0 {
             return;
         }
         let inner = &mut *self.write();
-        let Some(folder) = inner.by_number.get_mut(&number) else { return };
-        folder.lookups = folder.lookups.saturating_sub(count);
-        if folder.lookups > 0 {
+        let Some(held) = inner.by_number.get_mut(&number) else { return };
+        held.lookups = held.lookups.saturating_sub(count);
+        if held.lookups > 0 {
             return;
         }
-        if let Some(folder) = inner.by_number.remove(&number) {
-            let key = (folder.parent, folder.name);
-            if inner.by_path.get(&key) == Some(&number) {
-                inner.by_path.remove(&key);
-            }
+        if let Some(held) = inner.by_number.remove(&number)
+            && inner.by_key.get(&held.key) == Some(&number)
+        {
+            inner.by_key.remove(&held.key);
         }
     }
 
@@ -179,13 +193,14 @@ impl Inodes {
         Some(number)
     }
 
-    fn file_number(&self, object: Object, generation: u16) -> Option<u64> {
+    /// The number of an object that needs no table; `None` for all others.
+    pub fn file_number(&self, object: Object, generation: u16) -> Option<u64> {
         let (space, id, sidecar) = match object {
             Object::File { space, id } => (space, id, 0),
             Object::Sidecar { space, id } => (space, id, SIDECAR),
-            _ => return None,
+            _ => return fixed_number(object),
         };
-        if id.0 > ID_MASK {
+        if is_large(object) {
             return None;
         }
         let low = if id.0 < FIRST_FREE { LOW } else { 0 };
@@ -205,10 +220,15 @@ impl Inodes {
         Some(Resolved { object, generation, parent: ROOT })
     }
 
-    /// The numbers of all folders that are held.
+    /// All numbers that the table holds.
     pub fn numbers(&self) -> Vec<u64> {
         self.read().by_number.keys().copied().collect()
     }
+}
+
+/// Whether a file's object number leaves no room for its space.
+fn is_large(object: Object) -> bool {
+    matches!(object, Object::File { id, .. } | Object::Sidecar { id, .. } if id.0 > ID_MASK)
 }
 
 fn fixed_number(object: Object) -> Option<u64> {
@@ -247,14 +267,28 @@ mod tests {
             assert_eq!(inodes.enter(99, "b", file, generation), Some(a));
             let back = inodes.resolve(a).unwrap();
             assert_eq!((back.object, back.generation), (file, generation));
-            assert!(a >= FIRST_FREE && a & FOLDER == 0);
+            assert!(a >= FIRST_FREE && a & IN_TABLE == 0);
         }
         let side = Object::Sidecar { space: Space::live(1), id: NodeId(17) };
         let number = inodes.enter(ROOT, "._x", side, 0).unwrap();
         assert_eq!(inodes.resolve(number).unwrap().object, side);
-        let large = Object::File { space: Space::live(0), id: NodeId(1 << 50) };
-        assert_eq!(inodes.enter(1, "x", large, 0), None);
         assert!(inodes.numbers().is_empty());
+    }
+
+    #[test]
+    fn files_with_large_numbers_are_held_in_the_table() {
+        let inodes = Inodes::default();
+        let large = Object::File { space: Space::live(0), id: NodeId(0x0FFF_FFFF_0000_0017) };
+        let a = inodes.enter(20, "x", large, 3).unwrap();
+        assert_eq!(inodes.enter(99, "another name", large, 3), Some(a));
+        let back = inodes.resolve(a).unwrap();
+        assert_eq!((back.object, back.generation, back.parent), (large, 3, ROOT));
+        assert_ne!(inodes.enter(20, "x", large, 4), Some(a), "the source changed");
+        inodes.forget(a, 1);
+        assert!(inodes.resolve(a).is_some());
+        inodes.forget(a, 1);
+        assert!(inodes.resolve(a).is_none());
+        assert_eq!(inodes.file_number(large, 3), None);
     }
 
     #[test]

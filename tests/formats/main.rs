@@ -18,3 +18,4 @@ mod random_trees;
 #[path = "../../fuzz/src/lib.rs"]
 #[allow(dead_code)]
 mod targets;
+mod two_views;
