@@ -255,7 +255,7 @@ pub fn place_of(e: &Error) -> Option<Locus> {
 
 /// Why a checkpoint after the newest that is seen could be there without being seen: something
 /// of the ring cannot be read, or the band is not there that the next one is written to. That
-/// block 0 is of the same state speaks against it.
+/// block 0, which may lag behind, agrees with the ring speaks against it.
 fn next_unseen(
     blocks: &Blocks,
     newest: &Checkpoint,
@@ -263,7 +263,7 @@ fn next_unseen(
     unread: Option<Error>,
 ) -> Option<Error> {
     let (nx, ring) = (&newest.superblock, &newest.rings.0);
-    if newest.block == 0 || first.at == 0 && first.xid == nx.xid {
+    if newest.block != 0 && first.at == 0 && first.xid == nx.xid {
         return None;
     }
     if unread.is_some() {

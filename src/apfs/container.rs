@@ -285,6 +285,11 @@ fn find_superblock(source: &Source, notes: &mut Vec<Note>) -> Result<NxSuperbloc
     Err(trouble)
 }
 
+/// Whether a container begins with a superblock that is sound, and may be believed.
+pub fn begins(source: &Source) -> bool {
+    superblock_at(source, 0).is_ok()
+}
+
 /// A sound superblock at a byte.
 fn superblock_at(source: &Source, at: u64) -> Result<NxSuperblock> {
     let what = "container superblock";

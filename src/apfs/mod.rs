@@ -41,7 +41,7 @@ mod view;
 mod volume;
 mod walk;
 
-pub use container::{Container, Note, NxSuperblock};
+pub use container::{Container, Note, NxSuperblock, begins};
 pub use snapshots::Snapshot;
 pub use superblock::Superblock;
 pub use view::State;

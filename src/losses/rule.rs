@@ -159,7 +159,7 @@ impl Facts {
         }
         let attribute = |s: &(NodeId, Stream)| matches!(s.1, Stream::Attribute(_));
         if self.streams.values().any(|h| h.dense) || self.streams.keys().any(attribute) {
-            let text = "compressed files, links or attributes lie there, which are never zeros";
+            let text = "the same stretch has compressed files, links or attributes in it, which are never zeros";
             return lost(text.into());
         }
         // Of zeros in a hole nobody can tell, unless whole files were all of them.

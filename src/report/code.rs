@@ -205,7 +205,7 @@ codes! {
         => "Look at the disk that holds the state directory; the next runs compare again.";
     ManifestUnwritten "MANIFEST-UNWRITTEN" Warning Nothing []
         "What is kept between runs (the manifest of bands, the bundle's record) could not be read or written, so the next run knows less of this one. The bundle itself was checked. The exit code is 1."
-        => "Look whether the disk of the state directory is full or read-only, and what lies where --manifest and --state-dir say.";
+        => "Look whether the state directory (also $STATE_DIRECTORY) lies in a bundle, or its disk is full or read-only, and what lies where --manifest and --state-dir say.";
     BundleUnverified "BUNDLE-UNVERIFIED" Warning Nothing []
         "The bundle was skipped again, and its last verification is longer ago than --max-unverified allows; nobody knows how it is. The exit code is 1."
         => "Verify it when no Mac is connected, with --if-busy=wait or check, or on a snapshot of the server's file system.";

@@ -25,7 +25,7 @@ pub(super) fn add(disk: &Disk, findings: &mut Vec<Finding>) {
         let end = at.saturating_add(SECTOR).min(disk.size());
         if let Some(gone) = cut_off(&*bytes, at..end) {
             told.insert(band.clone());
-            let text = format!("{}, and a {} lies there", gone.why, f.place.structure);
+            let text = format!("{}, where the {} lies", gone.why, f.place.structure);
             lost.push(Finding::new(Code::BandLost, bands.place(index), text));
         }
     }

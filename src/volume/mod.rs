@@ -126,7 +126,8 @@ fn lengthened(source: Source) -> (Source, u64) {
     let head = read_up_to(&*source, 0, 4096).unwrap_or_default();
     let (len, whole) = (source.len(), partition::volume_len(&head).unwrap_or(0));
     // An HFS+ volume ends in its partition's last block, which need not be whole.
-    let doubted = len < whole / 16 && !hfsplus::leads_to_catalog(&source);
+    let led = || hfsplus::leads_to_catalog(&source) || crate::apfs::begins(&source);
+    let doubted = len < whole / 16 && !led();
     if whole <= len.saturating_add(1 << 16) || doubted {
         return (source, 0);
     }

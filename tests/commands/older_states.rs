@@ -114,6 +114,13 @@ fn a_mount_shows_no_older_state_unless_that_is_asked_for() {
 fn the_copy_in_block_0_stands_for_a_lost_superblock() {
     let twice = Twice::new();
     let band = twice.lose(|what| matches!(what, What::Superblock));
+    // Where the next one would be, nothing is stored: block 0 may lag behind.
+    let ran = twice.run("ls", &["volume:/"]);
+    ran.expect(1, &["new.txt", "may not be the newest"]);
+    let written = |block: u64| twice.path.join(format!("bands/{block:x}"));
+    for block in (1..=8).filter(|block| format!("{block:x}") != band && !written(*block).exists()) {
+        std::fs::write(written(block), [0; 4096]).unwrap();
+    }
     let ran = twice.run("ls", &["volume:/"]);
     ran.expect(0, &["new.txt", "warning: "]);
     let [found] = twice.findings("APFS-CHECKPOINT").try_into().unwrap();
@@ -192,5 +199,19 @@ impl Twice {
             let mends = ["repair the volume", "Disk Utility", "a Mac check"];
             assert!(!mends.iter().any(|word| remedy.contains(word)), "{f:#}");
         }
+    }
+}
+
+/// A copy of the beginning of an image, whatever part of it that is.
+#[test]
+fn a_cut_copy_of_a_container_is_called_that() {
+    let twice = Twice::new();
+    let image = twice.built.image.to_vec();
+    let path = twice.path.with_file_name("cut.img");
+    for len in [900_000, 4 << 20, image.len() - (2 << 20)] {
+        std::fs::write(&path, &image[..len]).unwrap();
+        let ran = tmbundle(&["verify", path.to_str().unwrap()]);
+        let missing = format!("the disk ends {} bytes before the volume", image.len() - len);
+        ran.expect(1, &["DISK-CUT", &missing, &format!("({} bytes)", image.len())]);
     }
 }
