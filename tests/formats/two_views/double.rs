@@ -97,10 +97,10 @@ impl Volume for TwoViews {
                         Owner::Stream { node: of(node), stream, offset }
                     }
                     Owner::Slack(node) => Owner::Slack(of(node)),
-                    Owner::Structure { name, describes } => {
+                    Owner::Structure { name, describes, in_use } => {
                         let seen = |n: &NodeId| !self.views_of(*n, &views).is_empty();
                         let describes = describes.into_iter().filter(seen).map(of).collect();
-                        Owner::Structure { name, describes }
+                        Owner::Structure { name, describes, in_use }
                     }
                 };
                 visit(Owned { range: owned.range.clone(), owner, views });
