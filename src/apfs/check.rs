@@ -1,7 +1,8 @@
 //! What is wrong with a container and its volumes: what opening them shows, and every node
 //! of a volume's trees that cannot be read. Nothing here says that the nodes fit together.
 
-use super::container::{Container, Note};
+use super::Container;
+use super::nx::Note;
 use super::spaceman;
 use super::volume::Apfs;
 use crate::crypt::AskAgain;

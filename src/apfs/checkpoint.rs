@@ -1,9 +1,9 @@
 //! Checkpoints: the ring of superblocks, and which one is read (section 2).
 
 use super::btree::{Children, Tree};
-use super::container::{Note, NxSuperblock};
 use super::format::{kind, tree};
 use super::node::Shape;
+use super::nx::{Note, NxSuperblock};
 use super::object::{Blocks, Object, blocks_of};
 use super::omap::Omap;
 use super::store::Store;

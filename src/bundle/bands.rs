@@ -180,6 +180,20 @@ impl Bands {
         }
     }
 
+    /// What the server says of a band's file, which is kept open for reading while there is
+    /// room; `None` if there is none.
+    ///
+    /// # Errors
+    /// As for [`Bands::open_band`].
+    pub fn stat_band(&self, index: u64) -> Result<Option<rustix::fs::Stat>> {
+        let room = u64::try_from(self.open.len()).is_ok_and(|n| n < self.open.capacity());
+        let file = match room || self.open.peek(&index).is_some() {
+            true => self.band(index)?,
+            false => self.open_band(index)?.map(|(file, _)| Arc::new(file)),
+        };
+        Ok(file.and_then(|file| rustix::fs::fstat(file).ok()))
+    }
+
     /// There is no file of that band: is that a band that nobody wrote, or was it, or all of
     /// them, taken away while we look?
     fn absent(&self, index: u64) -> Result<()> {

@@ -1,6 +1,6 @@
 //! How sources are read, from the arguments.
 
-use super::args::AccessArgs;
+use super::flags::AccessArgs;
 use super::stop;
 use std::sync::Arc;
 use tmbundle::io::{Access, Given, Links, Meter};

@@ -3,15 +3,11 @@
 use super::busy::IfBusy;
 use super::complete::addresses;
 use super::extract::ExtractArgs;
-use super::output::Exit;
+use super::flags::{ADDRESS, AccessArgs, LostArgs, SalvageArgs};
 use super::password::PasswordArgs;
 use clap::{Args, Parser, Subcommand};
-use serde::{Deserialize, Serialize};
-use std::num::NonZeroU64;
 use std::path::PathBuf;
-use tmbundle::timemachine::Archive;
 use tmbundle::verify::Subset;
-use tmbundle::volume::{Layout, OpenOptions};
 
 /// Read and verify Time Machine backups on the server that stores them.
 ///
@@ -44,6 +40,8 @@ pub enum Command {
     Umount(UmountArgs),
     Locate(LocateArgs),
     Explain(ExplainArgs),
+    #[command(hide = true)]
+    Debug(DebugArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
 }
@@ -173,90 +171,6 @@ pub struct MemoryArgs {
     pub state_dir: Option<PathBuf>,
 }
 
-/// How volumes are opened.
-#[derive(Args, Clone, Copy, Default)]
-pub struct SalvageArgs {
-    /// Show what is left of a volume whose headers or catalog are broken
-    ///
-    /// Looks for the records of files wherever they lie; folders whose own record is lost
-    /// are under lost+found. May read all of the volume. HFS+ only; with mount, also an older
-    /// state of an APFS volume whose newest cannot be read.
-    #[arg(long)]
-    pub salvage: bool,
-}
-
-impl SalvageArgs {
-    /// Open everything on a disk so, and say what to know of it.
-    pub fn open(self, layout: &Layout) -> tmbundle::Result<Archive> {
-        let options = OpenOptions { salvage: self.salvage, ..OpenOptions::default() };
-        let archive = Archive::open_with(layout, &options)?;
-        tell_notes(&archive);
-        Ok(archive)
-    }
-}
-
-/// How a command ends that did what was asked with what could be opened: that an older state
-/// of it was read is no success.
-pub fn exit_of(archive: &Archive) -> Exit {
-    if archive.older().next().is_some() { Exit::Findings } else { Exit::Ok }
-}
-
-/// Say what is to be known of the volumes of an archive before they are relied on.
-pub fn tell_notes(archive: &Archive) {
-    archive.older().for_each(super::output::warn);
-    let notes = archive.open.iter().flat_map(|v| &v.volume.about().notes);
-    // What concerns a container is said by each of its volumes.
-    let mut told = std::collections::HashSet::new();
-    for note in notes.filter(|note| told.insert(*note)) {
-        super::output::warn(note);
-    }
-}
-
-/// How sources are read.
-#[derive(Debug, Args, Clone, Copy, Default, Serialize, Deserialize)]
-pub struct AccessArgs {
-    /// Threads that read, decrypt and hash [default: cores, at most 4]
-    ///
-    /// One is best for a single rotating disk.
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub jobs: Option<u16>,
-    /// Read at most so many bytes a second, such as 50M
-    ///
-    /// From the bands or images, over all threads. K, M and G count in steps of 1024.
-    #[arg(long, value_name = "RATE", value_parser = super::quantity::rate)]
-    pub limit_rate: Option<NonZeroU64>,
-    /// Read bands through memory maps
-    ///
-    /// Seldom faster: measure. Only for bundles at rest on local disks: if a band is shortened meanwhile, or its
-    /// disk fails, the system ends the program. Refused while a Mac uses the bundle and
-    /// on network and user-space file systems.
-    #[arg(long)]
-    pub mmap: bool,
-}
-
-/// What to give for bytes that are lost.
-#[derive(Args, Clone, Copy, Default)]
-pub struct LostArgs {
-    /// Give zeros for bytes that are lost, instead of failing
-    ///
-    /// Where a band is missing, cut or has a hole under a file's data, reading it is an
-    /// error that names the band. With this the rest of the file can be had; each such file
-    /// is told, and the exit code is 1.
-    #[arg(long)]
-    pub lost_as_zeros: bool,
-}
-
-impl LostArgs {
-    /// The policy of who reads.
-    pub fn policy(self) -> tmbundle::losses::Policy {
-        if self.lost_as_zeros {
-            tmbundle::losses::Policy::Zeros
-        } else {
-            tmbundle::losses::Policy::Fail
-        }
-    }
-}
-
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum FailOn {
     Info,
@@ -278,9 +192,6 @@ pub struct SnapshotsArgs {
     #[command(flatten)]
     pub password: PasswordArgs,
 }
-
-pub(super) const ADDRESS: &str = "SNAPSHOT[:PATH]: 'latest', a stamp or the beginning of one; \
-                       or volume:PATH, volume=NAME:PATH";
 
 /// List files in a snapshot or volume
 #[derive(Args)]
@@ -480,6 +391,36 @@ pub enum XattrForm {
 pub enum ResourceForkForm {
     Xattr,
     Appledouble,
+}
+
+/// Look at the structures of a source, for developers
+#[derive(Args)]
+pub struct DebugArgs {
+    #[command(subcommand)]
+    pub command: DebugCommand,
+}
+
+#[derive(Subcommand)]
+pub enum DebugCommand {
+    Dump(DumpArgs),
+}
+
+/// Print a structure field by field, with the names of its specification
+///
+/// STRUCTURE is token; mbr, gpt or gpt-backup; of an HFS+ volume header, alternate-header,
+/// journal, and catalog, extents or attributes with /NODE or /NODE/RECORD behind it; of an
+/// APFS container container, checkpoint, omap, volume/N, volume-omap/N or object/BLOCK.
+#[derive(Args)]
+pub struct DumpArgs {
+    /// What to print, such as catalog/7
+    pub structure: String,
+    /// Bundle, disk image or block device
+    pub source: PathBuf,
+    /// The partition, by its number; without it the first that has such a structure
+    #[arg(long, value_name = "NUMBER")]
+    pub partition: Option<u32>,
+    #[command(flatten)]
+    pub password: PasswordArgs,
 }
 
 /// Unmount a backup

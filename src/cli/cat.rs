@@ -1,6 +1,7 @@
 //! `tmbundle cat`.
 
-use super::args::{CatArgs, exit_of};
+use super::args::CatArgs;
+use super::flags::exit_of;
 use super::output::{self, Exit};
 use super::password::Prompt;
 use std::io::Write;

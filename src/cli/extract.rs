@@ -6,7 +6,7 @@ mod select;
 
 pub use args::ExtractArgs;
 
-use super::args::{SalvageArgs, exit_of};
+use super::flags::{SalvageArgs, exit_of};
 use super::output::{self, Exit};
 use super::password::Prompt;
 use super::progress::Bars;

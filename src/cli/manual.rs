@@ -134,6 +134,18 @@ const PAGES: &[Page] = &[
         files: &[],
     },
     Page {
+        name: "debug",
+        examples: &[
+            ("The root of the catalog", "tmbundle debug dump catalog Anna.sparsebundle"),
+            ("A record of it", "tmbundle debug dump catalog/7/12 Anna.sparsebundle"),
+            ("A block of an APFS container", "tmbundle debug dump object/1043 disk.img"),
+        ],
+        exit: &[("3", "There is no such structure.")],
+        password: true,
+        state: false,
+        files: &[],
+    },
+    Page {
         name: "completions",
         examples: &[("For bash, now", "source <(tmbundle completions bash)")],
         exit: &[],

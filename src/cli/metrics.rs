@@ -2,8 +2,8 @@
 //! collector. One table of metrics; the rest is the format.
 //! Source: prometheus.io, "Exposition formats", text format 0.0.4.
 
+use super::checked::Checked;
 use super::targets::Note;
-use super::verify::Checked;
 use std::collections::HashSet;
 use std::fmt::{Display, Write};
 use std::io::Read;

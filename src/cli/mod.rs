@@ -4,13 +4,16 @@ mod access;
 mod args;
 mod busy;
 mod cat;
+mod checked;
 mod clock;
 mod complete;
 mod cost;
+mod debug;
 mod docs;
 mod document;
 mod explain;
 mod extract;
+mod flags;
 mod guard;
 mod info;
 mod limits;
@@ -74,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Umount(args) => mount::unmount(args),
         Command::Locate(args) => locate::run(args),
         Command::Explain(args) => explain::run(args),
+        Command::Debug(args) => debug::run(args),
         Command::Completions(args) => docs::completions(args),
         Command::Man(args) => docs::man(args),
     };

@@ -210,7 +210,7 @@ fn serve(args: &MountArgs) -> anyhow::Result<Exit> {
 
 /// Say what is to be known of the volumes, and which are not there.
 fn tell(archive: &Archive) {
-    super::args::tell_notes(archive);
+    super::flags::tell_notes(archive);
     let matter = |f: &&Unopened| f.weight() > EMPTY;
     for unopened in archive.failed.iter().filter(matter) {
         output::warn(&format!("not in the mount: {}", unopened.text()));

@@ -1,6 +1,7 @@
 //! `tmbundle snapshots`.
 
-use super::args::{SnapshotsArgs, exit_of};
+use super::args::SnapshotsArgs;
+use super::flags::exit_of;
 use super::output::{self, Exit};
 use super::page::{self, Page, Tone, hanging};
 use super::password::Prompt;

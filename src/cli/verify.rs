@@ -1,6 +1,7 @@
 //! `tmbundle verify`.
 
 use super::args::{FailOn, VerifyArgs};
+use super::checked::Checked;
 use super::clock;
 use super::document::Document;
 use super::metrics;
@@ -12,30 +13,14 @@ use super::stop;
 use super::targets::{self, Note, Target, Why};
 use super::verdict::Printer;
 use super::worker::{Ended, Failure, Task, examine};
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tmbundle::Error;
 use tmbundle::io::{Links, Meter};
-use tmbundle::report::{Code, Progress, Severity};
+use tmbundle::report::{Progress, Severity};
 use tmbundle::verify::{Outcome, Verdict, manifest};
-
-/// A source and what came of it.
-pub struct Checked {
-    pub path: PathBuf,
-    pub name: String,
-    /// In seconds since 1970.
-    pub ended: i64,
-    pub took: Duration,
-    /// Bytes read from bands or image.
-    pub read: u64,
-    /// `None` if it could not be examined. Without its findings, which may be many.
-    pub outcome: Option<Outcome>,
-    /// How many findings of each code there are.
-    pub codes: BTreeMap<Code, u64>,
-}
 
 pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
     let metrics_out = args.metrics.as_deref().is_some_and(is_stdout);

@@ -5,6 +5,7 @@ mod adc;
 pub mod check;
 mod cipher;
 mod decrypt;
+pub mod dump;
 mod encrcdsa;
 pub(crate) mod noise;
 mod numbering;
@@ -264,14 +265,7 @@ impl Disk {
         let header = match sealed.header {
             Ok(header) => header,
             Err(e) => {
-                let damaged = matches!(e, Error::Corrupt(_)).then(|| e.to_string());
-                self.bytes = Err(match &damaged {
-                    Some(text) => Locked::Damaged(text.clone()),
-                    None => Locked::Unsupported(e.to_string()),
-                });
-                let cipher = "unknown cipher".into();
-                self.encryption =
-                    Some(Encryption { cipher, damaged, odd: Vec::new(), disk_numbering: false });
+                self.note_unusable(&e);
                 return Ok(None);
             }
         };
@@ -314,7 +308,34 @@ impl Disk {
         header: &Header,
         keys: &Keys,
     ) -> Result<Option<Source>> {
-        let (store, size) = match (&store, &self.container) {
+        let Some((store, size)) = self.store(&store, header, keys)? else {
+            return Ok(None);
+        };
+        let decrypted = Arc::new(Decrypted::new(header, keys, store, size, self.jobs)?);
+        self.decrypted = Some(decrypted.clone());
+        Ok(Some(decrypted))
+    }
+
+    /// An encryption header that cannot be used.
+    fn note_unusable(&mut self, e: &Error) {
+        let damaged = matches!(e, Error::Corrupt(_)).then(|| e.to_string());
+        self.bytes = Err(match &damaged {
+            Some(text) => Locked::Damaged(text.clone()),
+            None => Locked::Unsupported(e.to_string()),
+        });
+        let cipher = "unknown cipher".into();
+        self.encryption =
+            Some(Encryption { cipher, damaged, odd: Vec::new(), disk_numbering: false });
+    }
+
+    /// Where the ciphertext lies, and the bytes of the disk.
+    fn store(
+        &mut self,
+        sealed: &SealedStore,
+        header: &Header,
+        keys: &Keys,
+    ) -> Result<Option<(Store, u64)>> {
+        Ok(Some(match (sealed, &self.container) {
             (SealedStore::Bundle, Container::Bundle(b)) => {
                 let numbering = match b.info().version {
                     Some(1) => Numbering::Band,
@@ -334,10 +355,7 @@ impl Disk {
                 (Store::File(file.clone(), header.data_offset), size)
             }
             (SealedStore::Bundle, Container::Raw(_)) => return Ok(None),
-        };
-        let decrypted = Arc::new(Decrypted::new(header, keys, store, size, self.jobs)?);
-        self.decrypted = Some(decrypted.clone());
-        Ok(Some(decrypted))
+        }))
     }
 
     /// Who is asked for the passwords of what lies on the disk.

@@ -12,6 +12,7 @@ pub mod attributes;
 pub mod btree;
 pub mod catalog;
 pub mod check;
+pub mod dump;
 mod entries;
 pub mod extents;
 mod filesystem;
@@ -30,6 +31,7 @@ mod replay;
 mod salvage;
 mod scan;
 mod shared;
+mod spec;
 pub mod unicode;
 mod volume;
 

@@ -6,9 +6,9 @@
 use super::HfsPlus;
 use super::btree::Position;
 use super::catalog::{Key, Record, is_dir_link, is_file_link};
-use super::check::inode_number;
 use super::format::{CatalogFile, ROOT, decode, record_type};
 use super::node::{KeyedRecord, split};
+use super::private::inode_number;
 use super::unicode::display;
 use crate::error::Result;
 use crate::fs::{Name, NodeId};

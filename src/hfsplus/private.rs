@@ -5,8 +5,9 @@
 use super::HfsPlus;
 use super::catalog::Record;
 use super::format::{BsdInfo, CatalogCommon, DIR_INODES_DIR, FILE_INODES_DIR, ROOT, record_type};
-use super::unicode::{display, stored_verbatim};
+use super::unicode::{display, raw_string, stored_verbatim};
 use crate::error::{Error, Result};
+use crate::io::bytes::be16;
 use std::sync::OnceLock;
 
 /// What was found so far.
@@ -107,4 +108,17 @@ fn made_up() -> CatalogCommon {
         text_encoding: 0,
         folder_count: 0,
     }
+}
+
+/// `N` of `iNode<N>`, `dir_<N>`, `temp<N>`: decimal without leading zeros.
+pub(super) fn inode_number(name: &[u8]) -> Option<u32> {
+    let tail = name.len().checked_sub(2)?;
+    // Nearly every name ends otherwise.
+    if !(0x30..=0x39).contains(&be16(name, tail)?) {
+        return None;
+    }
+    let text = raw_string(name);
+    let digits = ["iNode", "dir_", "temp"].iter().find_map(|p| text.strip_prefix(p))?;
+    let plain = digits == "0" || !digits.starts_with('0');
+    if plain && digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse().ok() } else { None }
 }

@@ -4,6 +4,7 @@
 //! reports what is wrong. Source: UEFI specification chapter 5; `formats/partition.md`.
 
 mod apm;
+pub mod dump;
 mod gpt;
 mod mbr;
 mod search;

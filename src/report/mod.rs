@@ -4,6 +4,7 @@
 //! to report. Listeners implement the small traits; the library never prints.
 
 mod code;
+pub mod dump;
 mod escape;
 mod finding;
 mod fsck;

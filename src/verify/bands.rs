@@ -86,10 +86,7 @@ pub fn check(
             reporter.report(Finding::new(code, place, format!("band {name}: {text}")));
         };
         // One look-up by name serves all that is asked of a band in this run.
-        let opened = bands
-            .open_band(*index)
-            .map(|opened| opened.and_then(|(f, _)| rustix::fs::fstat(f).ok()));
-        match opened {
+        match bands.stat_band(*index) {
             Ok(Some(stat)) => {
                 written.oldest = written.oldest.min(Some(stat.st_mtime)).or(Some(stat.st_mtime));
                 if Some(modified(&stat)) > written.newest {

@@ -2,9 +2,11 @@
 //! knows the formats.
 
 mod check;
+mod dump;
 mod layout;
 
 pub use check::{Checked, Part, check, try_passwords};
+pub use dump::{dump, structures};
 pub use layout::{Keys, Layout, Scan};
 
 use crate::apfs::{Apfs, Container};

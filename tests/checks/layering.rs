@@ -120,3 +120,60 @@ fn the_scan_sees_what_it_must_see() {
     );
     assert!(level("verify") < level("io"));
 }
+
+/// Functions that are longer than they should be; none may join them.
+const LONG: &[(&str, &str)] = &[
+    ("src/cli/worker/boss.rs", "listen"),
+    ("src/losses/rule.rs", "judge"),
+    ("src/verify/bands.rs", "check"),
+    ("src/verify/manifest/run.rs", "new"),
+    ("src/verify/mod.rs", "verify"),
+    ("src/verify/volumes.rs", "volumes"),
+];
+
+/// Name and number of lines of each function, as rustfmt lays them out.
+fn functions(text: &str) -> Vec<(String, usize)> {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut found = Vec::new();
+    for (start, line) in lines.iter().enumerate() {
+        let begin = line.trim_start();
+        let indent = &line[..line.len() - begin.len()];
+        let words: Vec<&str> = begin.split(' ').collect();
+        let Some(at) = words.iter().position(|w| *w == "fn") else { continue };
+        let before = |w: &&str| w.starts_with("pub") || ["const", "in"].contains(w);
+        if !words[..at].iter().all(|w| before(&w)) || line.ends_with(';') {
+            continue;
+        }
+        let end = format!("{indent}}}");
+        let Some(len) = lines[start..].iter().position(|l| *l == end) else { continue };
+        let name = words[at + 1].split(['(', '<']).next().unwrap();
+        found.push((name.to_owned(), len + 1));
+    }
+    found
+}
+
+#[test]
+fn no_function_has_more_than_60_lines() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    sources(&root.join("src"), &mut files);
+    sources(&root.join("tools/src"), &mut files);
+    let (mut seen, mut wrong) = (0, Vec::new());
+    for file in files {
+        let name = file.strip_prefix(root).unwrap().to_str().unwrap();
+        for (function, lines) in functions(&std::fs::read_to_string(&file).unwrap()) {
+            seen += 1;
+            if lines > 60 && !LONG.contains(&(name, function.as_str())) {
+                wrong.push(format!("{name}: {function} has {lines} lines"));
+            }
+        }
+    }
+    assert!(seen > 2000, "only {seen} functions were seen: the scan is broken");
+    assert!(wrong.is_empty(), "split:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_scan_counts_lines() {
+    let text = "impl A {\n    pub(super) fn a<T>(\n        t: T,\n    ) {\n        b();\n    }\n}\nfn c();\n";
+    assert_eq!(functions(text), [("a".to_owned(), 5)]);
+}

@@ -99,9 +99,35 @@ pub fn sample(kind: &str) -> Option<VolumeBuilder> {
     if kind == "time-machine" {
         return Some(crate::demo::volume().0);
     }
+    let mut volume = VolumeBuilder::new(options_of(kind)?);
+    match kind {
+        "empty" => {}
+        "links" => links(&mut volume),
+        "old-links" => old_links(&mut volume),
+        "no-attributes" => plain(&mut volume),
+        "deep" => deep(&mut volume),
+        "fragmented" => {
+            plain(&mut volume);
+            extras(&mut volume);
+            fragments(&mut volume);
+        }
+        "everything" => everything(&mut volume),
+        "pieces-xattr" => {
+            plain(&mut volume);
+            attribute_pieces(&mut volume);
+        }
+        _ => {
+            plain(&mut volume);
+            extras(&mut volume);
+        }
+    }
+    Some(volume)
+}
+
+fn options_of(kind: &str) -> Option<VolumeOptions> {
     let hfsx = VolumeOptions::default();
     let plus = VolumeOptions::hfs_plus();
-    let options = match kind {
+    Some(match kind {
         "basic" | "links" | "empty" => hfsx,
         "everything" => {
             VolumeOptions { size: 64 << 20, bad_blocks: 3, extents_node_size: 512, ..hfsx }
@@ -132,30 +158,7 @@ pub fn sample(kind: &str) -> Option<VolumeBuilder> {
             VolumeOptions { size, catalog_nodes: 40_000, block_size: 512, ..hfsx }
         }
         _ => return None,
-    };
-    let mut volume = VolumeBuilder::new(options);
-    match kind {
-        "empty" => {}
-        "links" => links(&mut volume),
-        "old-links" => old_links(&mut volume),
-        "no-attributes" => plain(&mut volume),
-        "deep" => deep(&mut volume),
-        "fragmented" => {
-            plain(&mut volume);
-            extras(&mut volume);
-            fragments(&mut volume);
-        }
-        "everything" => everything(&mut volume),
-        "pieces-xattr" => {
-            plain(&mut volume);
-            attribute_pieces(&mut volume);
-        }
-        _ => {
-            plain(&mut volume);
-            extras(&mut volume);
-        }
-    }
-    Some(volume)
+    })
 }
 
 fn plain(v: &mut VolumeBuilder) {

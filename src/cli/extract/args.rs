@@ -1,7 +1,7 @@
 //! Arguments of `extract`.
 
-use crate::cli::args::{ADDRESS, AccessArgs, LostArgs};
 use crate::cli::complete::addresses;
+use crate::cli::flags::{ADDRESS, AccessArgs, LostArgs};
 use crate::cli::password::PasswordArgs;
 use clap::Args;
 use std::path::PathBuf;

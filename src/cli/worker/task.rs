@@ -1,7 +1,8 @@
 //! What a child is to do.
 
-use crate::cli::args::{AccessArgs, VerifyArgs};
+use crate::cli::args::VerifyArgs;
 use crate::cli::busy::IfBusy;
+use crate::cli::flags::AccessArgs;
 use crate::cli::password::GeometryArgs;
 use serde::{Deserialize, Serialize};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

@@ -82,37 +82,63 @@ impl AttributeFacts {
         let Some(parts) = split(record) else { return };
         let Some(key) = Key::parse(parts.key) else { return };
         let name = raw_string(key.name);
-        let mut bad = |text: String| {
+        let report = |code, text: String, severity: Option<Severity>| {
             let place = Where::of(Structure::Attributes)
                 .node(node)
                 .record(index)
                 .object(key.file)
                 .at(locate(node));
-            let text = format!(
-                "attributes node {node} record {index}, '{name}' of object {}: {text}",
-                key.file
-            );
-            reporter.report(Finding::new(Code::AttributeRecord, place, text));
-            self.broken = true;
+            let finding = Finding::new(code, place, text);
+            reporter.report(match severity {
+                Some(severity) => finding.severity(severity),
+                None => finding,
+            });
         };
         let data = parts.data;
+        let here = format!("attributes node {node} record {index}");
         if let Some(expected) = expected_len(data).filter(|n| *n < data.len()) {
-            let place = Where::of(Structure::Attributes).node(node).record(index).object(key.file);
-            let text = format!(
-                "attributes node {node} record {index}: {} bytes, {expected} would do",
-                data.len()
-            );
-            let finding = Finding::new(Code::AttributeRecord, place.at(locate(node)), text);
-            reporter.report(finding.severity(Severity::Warning));
+            let text = format!("{here}: {} bytes, {expected} would do", data.len());
+            report(Code::AttributeRecord, text, Some(Severity::Warning));
         }
+        match self.value(&key, &name, data) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(why) => {
+                let text = format!("{here}, '{name}' of object {}: {why}", key.file);
+                report(Code::AttributeRecord, text, None);
+                self.broken = true;
+                return;
+            }
+        }
+        let acl = name == SECURITY_XATTR;
+        if acl && let Some(value) = data.get(16..) {
+            let size = usize32(be32(data, 12).unwrap_or(0)).min(value.len());
+            if let Err(why) = Acl::parse(value.get(..size).unwrap_or_default()) {
+                let text = format!("access control list of object {}: {why}", key.file);
+                report(Code::AclBad, text, None);
+            }
+        }
+        let kinds = Kinds { acl, compressed: name == decmpfs::XATTR };
+        match self.with.last_mut() {
+            Some(last) if last.0 == key.file => last.1.add(kinds),
+            _ => self.with.push((key.file, kinds)),
+        }
+    }
+
+    /// Take in what a record says of the value; whether it is the first of the attribute's
+    /// records.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn value(&mut self, key: &Key<'_>, name: &str, data: &[u8]) -> Result<bool, String> {
         match be32(data, 0) {
             Some(record_type::INLINE) => {
                 let size = usize32(be32(data, 12).unwrap_or(u32::MAX));
                 if size.checked_add(16).is_none_or(|n| n > data.len()) {
-                    return bad(format!("{size} bytes of value in a record of {}", data.len()));
+                    return Err(format!("{size} bytes of value in a record of {}", data.len()));
                 }
                 if key.start != 0 {
-                    return bad(format!("an inline value starts at block {}", key.start));
+                    return Err(format!("an inline value starts at block {}", key.start));
                 }
                 if name == FIRST_LINK_XATTR {
                     let value = data.get(16..16 + size).unwrap_or_default();
@@ -122,42 +148,23 @@ impl AttributeFacts {
                 }
             }
             Some(record_type::FORK) => {
-                let Some(fork) = data.get(8..).and_then(decode::<ForkData>) else {
-                    return bad("its fork is cut off".into());
-                };
+                let fork = data.get(8..).and_then(decode::<ForkData>);
+                let fork = fork.ok_or("its fork is cut off")?;
                 if key.start != 0 {
-                    return bad(format!("a fork starts at block {}", key.start));
+                    return Err(format!("a fork starts at block {}", key.start));
                 }
                 let open = Open { fork, sum: 0, records: BTreeMap::new() };
-                self.forks.insert((key.file, name.clone()), open);
+                self.forks.insert((key.file, name.to_owned()), open);
             }
             Some(record_type::EXTENTS) => {
-                let Some(extents) = data.get(8..).and_then(decode::<ExtentRecord>) else {
-                    return bad("its extents are cut off".into());
-                };
-                self.stray_extents.push((key.file, name.clone(), key.start, extents));
-                return;
+                let extents = data.get(8..).and_then(decode::<ExtentRecord>);
+                let extents = extents.ok_or("its extents are cut off")?;
+                self.stray_extents.push((key.file, name.to_owned(), key.start, extents));
+                return Ok(false);
             }
-            other => return bad(format!("record type {:#x}", other.unwrap_or(0))),
+            other => return Err(format!("record type {:#x}", other.unwrap_or(0))),
         }
-        let acl = name == SECURITY_XATTR;
-        if acl && let Some(value) = data.get(16..) {
-            let size = usize32(be32(data, 12).unwrap_or(0)).min(value.len());
-            if let Err(why) = Acl::parse(value.get(..size).unwrap_or_default()) {
-                let text = format!("access control list of object {}: {why}", key.file);
-                let place = Where::of(Structure::Attributes)
-                    .node(node)
-                    .record(index)
-                    .object(key.file)
-                    .at(locate(node));
-                reporter.report(Finding::new(Code::AclBad, place, text));
-            }
-        }
-        let kinds = Kinds { acl, compressed: name == decmpfs::XATTR };
-        match self.with.last_mut() {
-            Some(last) if last.0 == key.file => last.1.add(kinds),
-            _ => self.with.push((key.file, kinds)),
-        }
+        Ok(true)
     }
 
     /// Check the forks and claim their blocks.

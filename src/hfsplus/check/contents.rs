@@ -284,7 +284,7 @@ fn collect_overflow(record: &[u8], overflow: &mut Overflow) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::objects::inode_number;
+    use crate::hfsplus::private::inode_number;
 
     #[test]
     fn numbers_in_inode_names() {

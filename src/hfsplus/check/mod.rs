@@ -13,7 +13,6 @@ mod hierarchy;
 mod links;
 mod objects;
 mod ring;
-mod spec;
 mod straddle;
 mod threads;
 mod totals;
@@ -26,6 +25,7 @@ use super::btree::BTree;
 use super::format::VolumeHeader;
 use super::journal::{Journal, JournalState};
 use super::shared::{Seen, Shared};
+use super::spec::TreeSpec;
 use crate::error::{Error, Result};
 use crate::io::Source;
 use crate::report::words::{count, plural};
@@ -33,8 +33,6 @@ use crate::report::{
     Code, Finding, Ignore, Progress, Reporter, Severity, Silently, Structure, Where,
 };
 
-pub(super) use objects::inode_number;
-pub(super) use spec::TreeSpec;
 pub use tree::TreeSummary;
 
 /// What was looked at.

@@ -9,7 +9,7 @@ use crate::hfsplus::format::{
     FLAG_THREAD_EXISTS, ROOT, ROOT_PARENT, decode, record_type,
 };
 use crate::hfsplus::node::split;
-use crate::hfsplus::unicode::raw_string;
+use crate::hfsplus::private::inode_number;
 use crate::io::bytes::{be16, be32};
 use crate::report::{Code, Finding, Reporter, Severity, Structure, Where};
 use std::hash::{Hash, Hasher};
@@ -99,19 +99,6 @@ fn key_hash(parent: u32, name: &[u8]) -> u32 {
     parent.hash(&mut hasher);
     name.hash(&mut hasher);
     (hasher.finish() >> 32).try_into().unwrap_or(0)
-}
-
-/// `N` of `iNode<N>`, `dir_<N>`, `temp<N>`: decimal without leading zeros.
-pub fn inode_number(name: &[u8]) -> Option<u32> {
-    let tail = name.len().checked_sub(2)?;
-    // Nearly every name ends otherwise.
-    if !(0x30..=0x39).contains(&be16(name, tail)?) {
-        return None;
-    }
-    let text = raw_string(name);
-    let digits = ["iNode", "dir_", "temp"].iter().find_map(|p| text.strip_prefix(p))?;
-    let plain = digits == "0" || !digits.starts_with('0');
-    if plain && digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse().ok() } else { None }
 }
 
 /// The bit of the encodings bitmap that a text encoding may stand for (section 0).

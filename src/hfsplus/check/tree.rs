@@ -2,11 +2,11 @@
 //! root down, then the leaves in the order they lie in the file.
 
 use super::bits::Bits;
-use super::spec::TreeSpec;
 use crate::error::{Error, Result};
 use crate::hfsplus::btree::{nodes_in, read_header};
 use crate::hfsplus::format::BTreeHeader;
 use crate::hfsplus::node::{Node, kind, split};
+use crate::hfsplus::spec::TreeSpec;
 use crate::io::bytes::{be32, to_u64, to_usize};
 use crate::io::{ReadAt, gone, read_up_to, read_vec};
 use crate::report::{Code, Finding, Progress, Reporter, Severity, Structure, Unit, Where};

@@ -6,7 +6,8 @@ mod nodes;
 mod special;
 
 use super::HfsPlus;
-use super::check::{TreeSpec, scan};
+use super::check::scan;
+use super::spec::TreeSpec;
 use crate::error::Result;
 use crate::fs::{NodeId, Owned, Owner, Views};
 use crate::io::Ranges;

@@ -2,8 +2,8 @@
 //! said what was in a node that is lost.
 
 use crate::hfsplus::btree::BTree;
-use crate::hfsplus::check::TreeSpec;
 use crate::hfsplus::node::{kind, split};
+use crate::hfsplus::spec::TreeSpec;
 use crate::io::bytes::{be32, usize32};
 use std::cmp::Ordering;
 use std::collections::BTreeSet;

@@ -6,12 +6,12 @@ use crate::error::Result;
 use crate::fs::Owner;
 use crate::hfsplus::HfsPlus;
 use crate::hfsplus::btree::BTree;
-use crate::hfsplus::check::TreeSpec;
 use crate::hfsplus::extents::ForkType;
 use crate::hfsplus::fork::{ForkReader, Runs};
 use crate::hfsplus::format::{
     ALLOCATION_FILE, ATTRIBUTES_FILE, CATALOG_FILE, EXTENTS_FILE, ForkData, STARTUP_FILE,
 };
+use crate::hfsplus::spec::TreeSpec;
 use crate::io::bytes::{to_u32, to_u64, to_usize};
 use crate::io::{Presence, Ranges, ReadAt, read_vec};
 use std::collections::BTreeMap;

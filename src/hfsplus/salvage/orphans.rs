@@ -4,11 +4,11 @@
 use super::budget::Budget;
 use super::find::{Kind, Leaf, good_records, read};
 use crate::hfsplus::catalog::Key;
-use crate::hfsplus::check::inode_number;
 use crate::hfsplus::format::{
     DIR_INODES_DIR, FILE_INODES_DIR, FIRST_USER_CNID, ROOT, ROOT_PARENT, record_type,
 };
 use crate::hfsplus::node::split;
+use crate::hfsplus::private::inode_number;
 use crate::hfsplus::unicode::{raw_string, stored_verbatim};
 use crate::io::ReadAt;
 use crate::io::bytes::{be16, be32};

@@ -77,11 +77,7 @@ impl VolumeBuilder {
             folds: options.order() == super::names::NameOrder::Folded,
             encodings: catalog::encodings(self),
             placements,
-            entries: catalog
-                .entries
-                .iter()
-                .map(|e| (self.nodes[e.node as usize].id, e.thread))
-                .collect(),
+            entries: self.entries_of(&catalog),
             catalog_plan,
             attribute_keys: attributes.keys(),
             attribute_plan: attributes_plan,
@@ -98,6 +94,10 @@ impl VolumeBuilder {
         image.write_at(layout.header(), &header);
         image.write_at(layout.alternate(), &header);
         Volume { image, layout }
+    }
+
+    fn entries_of(&self, catalog: &CatalogRecords<'_>) -> Vec<(Cnid, bool)> {
+        catalog.entries.iter().map(|e| (self.nodes[e.node as usize].id, e.thread)).collect()
     }
 
     fn blocks(&self, len: u64) -> u32 {

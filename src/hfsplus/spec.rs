@@ -1,9 +1,9 @@
 //! What differs between the three trees.
 
-use crate::hfsplus::attributes;
-use crate::hfsplus::btree::CompareKeys;
-use crate::hfsplus::catalog;
-use crate::hfsplus::extents;
+use super::attributes;
+use super::btree::CompareKeys;
+use super::catalog;
+use super::extents;
 use crate::io::bytes::be16;
 use crate::report::Structure;
 
