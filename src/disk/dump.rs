@@ -58,6 +58,10 @@ pub fn dump(disk: &Disk) -> Result<String> {
         Token::Missing | Token::Empty => {
             return Err(Error::NotFound(format!("the token of {} is empty", disk.name())));
         }
+        Token::Unread { why, .. } => {
+            let text = format!("the token cannot be read: {why}");
+            return Err(Error::io(text, std::io::Error::other("nothing of it can be shown")));
+        }
         Token::CdsaEncr(_) | Token::Unknown(_) => {
             return Err(Error::Unsupported("the token is of another version".into()));
         }

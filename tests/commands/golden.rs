@@ -179,4 +179,17 @@ macro_rules! golden {
     };
 }
 
-golden!(verify, verify_json, info, snapshots, ls, cat, extract, locate, explain, errors, share);
+golden!(
+    verify,
+    verify_json,
+    info,
+    snapshots,
+    ls,
+    cat,
+    extract,
+    locate,
+    explain,
+    errors,
+    share,
+    dump
+);

@@ -14,6 +14,8 @@ mod broken_bundles;
 mod cli;
 #[path = "../common/mod.rs"]
 mod common;
+mod counts;
+mod dump;
 mod escaping;
 mod golden;
 mod guarding;
