@@ -416,9 +416,6 @@ pub struct DumpArgs {
     pub structure: String,
     /// Bundle, disk image or block device
     pub source: PathBuf,
-    /// The partition, by its number; without it the first that has such a structure
-    #[arg(long, value_name = "NUMBER")]
-    pub partition: Option<u32>,
     #[command(flatten)]
     pub password: PasswordArgs,
 }

@@ -15,7 +15,7 @@ fn dump(args: &DumpArgs) -> anyhow::Result<Exit> {
     // What is asked for may be what keeps it from being opened: then the rest says so.
     let prompt = if args.structure == "token" { Prompt::No } else { Prompt::Yes };
     let layout = args.password.open(&args.source, prompt)?;
-    let text = tmbundle::volume::dump(&layout, &args.structure, args.partition)?;
+    let text = tmbundle::volume::dump(&layout, &args.structure)?;
     let mut out = stdout();
     out.write_all(text.as_bytes())?;
     out.flush()?;

@@ -1,6 +1,6 @@
 //! Structures as text: whoever knows them shows them.
 
-use super::{Kind, Layout};
+use super::{Found, Kind, Layout};
 use crate::error::{Error, Result};
 use crate::{apfs, disk, hfsplus, partition};
 
@@ -23,13 +23,13 @@ fn is_one_of(structure: &str, all: &[&str]) -> bool {
 }
 
 /// A structure of a disk, or of the volume in one of its partitions, as text: its fields with
-/// their values, and where it lies. Without a partition the first is meant whose format has
+/// their values, and where it lies. Of several volumes the first is meant whose format has
 /// such a structure.
 ///
 /// # Errors
 /// [`Error::Invalid`] for a name that is not known, [`Error::NotFound`] for what is not
 /// there; errors of reading.
-pub fn dump(layout: &Layout, structure: &str, partition: Option<u32>) -> Result<String> {
+pub fn dump(layout: &Layout, structure: &str) -> Result<String> {
     if structure == TOKEN {
         return disk::dump::dump(layout.disk());
     }
@@ -46,11 +46,8 @@ pub fn dump(layout: &Layout, structure: &str, partition: Option<u32>) -> Result<
         let text = format!("{structure} is no structure; known are {}", all.join(", "));
         return Err(Error::Invalid(text));
     }
-    let found = layout.scan()?.found.iter().find(|found| match partition {
-        Some(number) => found.partition.number == number,
-        None if of_hfs => found.hfs.is_some(),
-        None => found.kind == Kind::Apfs,
-    });
+    let has = |found: &&Found| if of_hfs { found.hfs.is_some() } else { found.kind == Kind::Apfs };
+    let found = layout.scan()?.found.iter().find(has);
     let none = || {
         let format = if of_hfs { "HFS+" } else { "APFS" };
         Error::NotFound(format!("{}: there is no {format} partition", layout.disk().name()))
