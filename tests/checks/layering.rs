@@ -141,7 +141,7 @@ fn functions(text: &str) -> Vec<(String, usize)> {
         let words: Vec<&str> = begin.split(' ').collect();
         let Some(at) = words.iter().position(|w| *w == "fn") else { continue };
         let before = |w: &&str| w.starts_with("pub") || ["const", "in"].contains(w);
-        if !words[..at].iter().all(|w| before(&w)) || line.ends_with(';') {
+        if !words[..at].iter().all(before) || line.ends_with(';') {
             continue;
         }
         let end = format!("{indent}}}");

@@ -78,10 +78,9 @@ fn counted(calls: &[String]) -> Counts {
     counts
 }
 
-/// Each command, and what it costs. A number that falls is to be written down here; one
-/// that rises needs a reason.
+/// Each command, and the most that it may cost: what was counted once and a quarter more.
 #[test]
-fn commands_ask_what_they_asked_yesterday() {
+fn commands_ask_no_more_than_they_did() {
     if !possible("counts of system calls") {
         return;
     }
@@ -99,16 +98,21 @@ fn commands_ask_what_they_asked_yesterday() {
         (&apfs, &["verify"], Counts { lookups: 60, reads: 247, bytes: 1_028_270 }),
         (&apfs, &["ls"], Counts { lookups: 18, reads: 39, bytes: 176_302 }),
     ];
-    let (mut all, mut expected) = (String::new(), String::new());
-    for (bundle, args, counts) in table {
+    let mut wrong = Vec::new();
+    for (bundle, args, counted_once) in table {
         let mut words = args.to_vec();
         words.insert(1, bundle.to_str().unwrap());
         let found = counted(&calls(bundle, &words));
-        let name = bundle.file_name().unwrap().to_str().unwrap();
-        all += &format!("{name} {args:?} {found:?}\n");
-        expected += &format!("{name} {args:?} {counts:?}\n");
+        let most = |n: u64| n + n / 4;
+        let more = found.lookups > most(counted_once.lookups)
+            || found.reads > most(counted_once.reads)
+            || found.bytes > most(counted_once.bytes);
+        assert!(found.reads > 0 && found.lookups > 0, "nothing was counted: {found:?}");
+        if more {
+            wrong.push(format!("{bundle:?} {args:?}: {found:?}, once {counted_once:?}"));
+        }
     }
-    assert!(all == expected, "found\n{all}expected\n{expected}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// One open serves all that is asked of a band, and one look at the end tells whether a Mac
