@@ -161,7 +161,7 @@ fn tree_of<'s>(shared: &'s Shared, name: &str) -> Result<&'s BTree> {
     let trees = shared.trees().ok_or_else(none)?;
     match name {
         "catalog" => trees.catalog.as_ref().map_err(Error::again),
-        "extents" => trees.extents.as_ref().ok_or_else(none),
+        "extents" => trees.extents.as_ref().map_err(|_| none()),
         _ => trees.attributes.as_ref().ok_or_else(none)?.as_ref().map_err(Error::again),
     }
 }

@@ -4,7 +4,6 @@ use super::attributes::AttributeFacts;
 use super::blocks::{Blocks, Overflow, Owner};
 use super::links::{self, Private};
 use super::objects::Collected;
-use super::spec::TreeSpec;
 use super::tree::{self, LeafVisitor};
 use super::{Checked, hierarchy, straddle, totals, unused};
 use crate::error::{Error, Locus, Result};
@@ -18,6 +17,7 @@ use crate::hfsplus::format::{
 };
 use crate::hfsplus::node::split;
 use crate::hfsplus::shared::Trees;
+use crate::hfsplus::spec::TreeSpec;
 use crate::hfsplus::unicode::stored_verbatim;
 use crate::hfsplus::volume::{folds_case, special_file};
 use crate::io::{ReadAt, Source};
