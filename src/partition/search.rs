@@ -108,6 +108,11 @@ pub(super) fn complete(disk: &dyn ReadAt, map: &mut PartitionMap, reporter: &dyn
     let Some(Hit { start, len, purpose, .. }) = find(disk) else { return };
     let number = map.partitions.iter().map(|p| p.number).max().unwrap_or(0).saturating_add(1);
     let whole = map.scheme == super::Scheme::None;
+    if let (true, 0, Some(p)) = (whole, start, map.partitions.first_mut()) {
+        // It fills the disk, as was thought: only its first block is lost.
+        p.purpose = purpose;
+        return;
+    }
     let text = format!(
         "{} leads to no volume; one of {len} bytes was found by searching, at byte {start}",
         if whole { "no partition map" } else { "the partition map" }

@@ -58,6 +58,10 @@ impl Code {
             }
             Self::PartitionEntry => "Do not let anything write to this image.",
             Self::DiskCut => "Copy it again from where it came; what lies past the end is lost.",
+            Self::ApfsCheckpoint => {
+                "What is shown may be old, and parts of it overwritten since. Look for another copy first; copy \
+                 out what you need, and let a Mac check the original only then."
+            }
             Self::ApfsUnreadable => {
                 "What it leads to cannot be read; look for these bytes in another copy."
             }

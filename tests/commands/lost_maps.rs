@@ -90,6 +90,9 @@ fn a_copy_of_a_containers_superblock_is_not_taken_for_its_beginning() {
     for before in [20_480, 4096, 0] {
         assert_eq!(list(&placed(dir.path(), before, &volume, 1 << 20)), whole, "block 0 lost");
     }
+    let ran = tmbundle(&["verify", placed(dir.path(), 0, &volume, 0).to_str().unwrap()]);
+    ran.expect(1, &["APFS-CHECKPOINT", "block 0 is lost"]);
+    assert!(!ran.out.contains("PART-SEARCHED") && !ran.out.contains("band"), "{ran:#?}");
 }
 
 /// A bundle of a volume of noise.
