@@ -30,7 +30,7 @@
 //! (`tests/checks/layering.rs` holds it):
 //!
 //! ```text
-//! verify  mount  extract  query      the jobs: no terminal, no knowledge of one another
+//! verify mount extract query server  the jobs: no terminal, no knowledge of one another
 //! losses                             of bytes that are not stored: free, doubtful or lost?
 //! timemachine  state                 computers, snapshots, volumes, history; what we remember
 //! volume                             what is in this partition? the only room that knows a format
@@ -65,6 +65,7 @@ pub mod mount;
 pub mod partition;
 pub mod query;
 pub mod report;
+pub mod server;
 pub mod state;
 pub mod timemachine;
 pub mod verify;

@@ -39,6 +39,7 @@ pub enum Command {
     #[command(alias = "unmount")]
     Umount(UmountArgs),
     Locate(LocateArgs),
+    Doctor(DoctorArgs),
     Explain(ExplainArgs),
     #[command(hide = true)]
     Debug(DebugArgs),
@@ -177,6 +178,44 @@ pub enum FailOn {
     Warning,
     Unchecked,
     Damage,
+}
+
+/// Say whether this server is set up so that Macs can back up to it, and what is wrong
+///
+/// Reads the configuration of Samba, Netatalk and Avahi as these servers do, and looks at
+/// disks, users, bundles and ports, as far as it may. Nothing is ever changed. Each
+/// finding has file and line, what a Mac does because of it, and the corrected line.
+/// Exit code 1: something was found at or above --fail-on; 3: no configuration was found.
+#[derive(Args)]
+pub struct DoctorArgs {
+    /// Only these shares, by name or path
+    pub shares: Vec<String>,
+    /// Read these files instead of the system's (smb.conf, afp.conf, AppleVolumes.default,
+    /// afpd.conf, *.service); nothing else of the machine is looked at without --root
+    #[arg(long, value_name = "FILE", num_args = 1)]
+    pub config: Vec<PathBuf>,
+    /// Look at the system whose root is mounted at DIR; no path or link leads out of it
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// Print corrections as a patch (diff -u), for `patch -p0`; nothing is applied
+    #[arg(long, conflicts_with = "json")]
+    pub fix: bool,
+    /// Print one JSON document (schema tmbundle/doctor/1)
+    #[arg(long)]
+    pub json: bool,
+    /// Write counts to FILE for node_exporter's textfile collector; `-` is standard output
+    #[arg(long, value_name = "FILE")]
+    pub metrics: Option<PathBuf>,
+    /// Exit with 1 from this on: info (advice), warning or damage (a fault); unchecked
+    /// counts what could not be looked at, too
+    #[arg(long, value_enum, default_value = "damage")]
+    pub fail_on: FailOn,
+    /// Print only findings
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Print what was looked at even if nothing is wrong and the output is no terminal
+    #[arg(short, long, conflicts_with = "quiet")]
+    pub verbose: bool,
 }
 
 /// List what Time Machine kept, newest last

@@ -37,7 +37,7 @@ fn tone(severity: Severity) -> Tone {
 }
 
 fn list(out: &mut Page<impl Write>) -> io::Result<()> {
-    for code in Code::ALL {
+    for code in Code::all() {
         let info = code.info();
         let severity = format!("{:8}", info.severity.as_str());
         let text = hanging(34).plain(format!("{code:24} ")).tone(tone(info.severity), severity);

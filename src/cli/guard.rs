@@ -30,6 +30,10 @@ pub fn check(command: &Command) -> Result<()> {
             places.extend(args.target.to.iter().map(|path| ("--to", path.as_path())));
             places.extend(args.report.iter().map(|path| ("--report", path.as_path())));
         }
+        Command::Doctor(args) => {
+            let file = args.metrics.iter().filter(|path| path.as_os_str() != "-");
+            places.extend(file.map(|path| ("--metrics", path.as_path())));
+        }
         Command::Man(args) => places.push(("DIR", &args.dir)),
         #[cfg(feature = "mount")]
         Command::Mount(args) => {

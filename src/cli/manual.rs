@@ -123,6 +123,27 @@ const PAGES: &[Page] = &[
         files: &[],
     },
     Page {
+        name: "doctor",
+        examples: &[
+            ("This server, as root sees it", "sudo tmbundle doctor"),
+            ("A file before it is installed", "tmbundle doctor --config smb.conf"),
+            ("From a container, of the host", "tmbundle doctor --root /host"),
+            ("Corrections to look at and apply", "tmbundle doctor --fix > doctor.patch"),
+        ],
+        exit: &[
+            ("0", "Nothing was found at or above --fail-on."),
+            ("1", "Something was."),
+            ("3", "No configuration was found, or it could not be read."),
+        ],
+        password: false,
+        state: false,
+        files: &[
+            ("/etc/samba/smb.conf", "Samba, with what it includes."),
+            ("/etc/netatalk", "Netatalk: afp.conf, or AppleVolumes.default and afpd.conf."),
+            ("/etc/avahi/services", "What Avahi announces."),
+        ],
+    },
+    Page {
         name: "explain",
         examples: &[
             ("A finding", "tmbundle explain BAND-LOST"),

@@ -3,8 +3,9 @@
 //! Source: prometheus.io, "Exposition formats", text format 0.0.4.
 
 use super::checked::Checked;
+use super::doctor::Counts;
 use super::targets::Note;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::{Display, Write};
 use std::io::Read;
 use std::path::Path;
@@ -241,6 +242,26 @@ pub fn page(all: &[Checked], notes: &[Note], exit: u8, now: i64) -> String {
                 page.sample(metric.name, &labels, value);
             });
         }
+    }
+    page.text
+}
+
+/// The text for a run of `doctor`.
+pub fn doctor(counts: Counts, codes: &BTreeMap<&str, u64>, exit: u8, now: i64) -> String {
+    let mut page = Page::default();
+    page.family("tmbundle_doctor_run_timestamp_seconds", "When the run ended.");
+    page.sample("tmbundle_doctor_run_timestamp_seconds", &[], &now);
+    page.family("tmbundle_doctor_run_exit_code", "The exit code of the run.");
+    page.sample("tmbundle_doctor_run_exit_code", &[], &exit);
+    page.family("tmbundle_doctor_findings", "Findings about the server of each severity.");
+    for (severity, n) in
+        [("damage", counts.damage), ("warning", counts.warning), ("info", counts.info)]
+    {
+        page.sample("tmbundle_doctor_findings", &[("severity", severity)], &n);
+    }
+    page.family("tmbundle_doctor_findings_by_code", "Findings of each code that was found.");
+    for (code, n) in codes {
+        page.sample("tmbundle_doctor_findings_by_code", &[("code", code)], n);
     }
     page.text
 }

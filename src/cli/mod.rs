@@ -10,6 +10,7 @@ mod complete;
 mod cost;
 mod debug;
 mod docs;
+mod doctor;
 mod document;
 mod explain;
 mod extract;
@@ -76,6 +77,7 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "mount")]
         Command::Umount(args) => mount::unmount(args),
         Command::Locate(args) => locate::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Debug(args) => debug::run(args),
         Command::Completions(args) => docs::completions(args),

@@ -2,7 +2,7 @@
 //!
 //! `docs/findings.md` is made from this table; a test keeps the two in step.
 
-use super::Severity;
+use super::{ServerCode, Severity};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
@@ -57,11 +57,13 @@ macro_rules! codes {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Code {
             $(#[doc = $meaning] $variant,)*
+            /// Of the server, not of a backup: what `doctor` reports.
+            Server(ServerCode),
         }
 
         impl Code {
-            /// Every code, in the order of the page.
-            pub const ALL: &[Code] = &[$(Code::$variant,)*];
+            /// Every code of a backup, in the order of the page.
+            pub const OF_BACKUPS: &[Code] = &[$(Code::$variant,)*];
 
             /// Name, severity, meaning and remedy.
             pub fn info(self) -> &'static CodeInfo {
@@ -76,6 +78,7 @@ macro_rules! codes {
                         meaning: $meaning,
                         remedy: $remedy,
                     },)*
+                    Code::Server(code) => code.info(),
                 }
             }
         }
@@ -482,6 +485,12 @@ codes! {
 }
 
 impl Code {
+    /// Every code there is: those of backups, then those of servers.
+    pub fn all() -> impl Iterator<Item = Code> {
+        let server = ServerCode::ALL.iter().map(|code| Code::Server(*code));
+        Self::OF_BACKUPS.iter().copied().chain(server)
+    }
+
     /// The stable name.
     pub fn name(self) -> &'static str {
         self.info().name
@@ -494,7 +503,7 @@ impl Code {
 
     /// The code of that name, in any case.
     pub fn by_name(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|c| c.name().eq_ignore_ascii_case(name))
+        Self::all().find(|c| c.name().eq_ignore_ascii_case(name))
     }
 }
 
@@ -507,7 +516,7 @@ impl fmt::Display for Code {
 impl<'de> Deserialize<'de> for Code {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let name = String::deserialize(d)?;
-        let code = Self::ALL.iter().copied().find(|c| c.name() == name);
+        let code = Self::all().find(|c| c.name() == name);
         code.ok_or_else(|| serde::de::Error::custom(format!("no code is called {name}")))
     }
 }

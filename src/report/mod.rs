@@ -11,6 +11,7 @@ mod fsck;
 mod place;
 mod progress;
 mod remedy;
+mod server;
 pub mod words;
 
 pub use code::{Code, CodeInfo, Quality, Subject};
@@ -20,3 +21,4 @@ pub use fsck::{FsckError, Maps};
 pub use place::{Scope, Structure, Where};
 pub use progress::{NoProgress, Progress, Silently, Unit};
 pub use remedy::{DENIED, KeptIn, STANDS_IN};
+pub use server::ServerCode;

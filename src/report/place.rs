@@ -70,10 +70,17 @@ structures! {
     Snapshots "snapshots" "The snapshots.";
     MachineId "MachineID.plist" "What the Mac noted in the bundle of itself.";
     Examination "examination" "The program's own work on a source.";
+    ServerConfiguration "server configuration" "A file that a server is configured by.";
+    Server "server" "The machine and what runs on it.";
     SnapshotHistory "SnapshotHistory.plist" "The bundle's list of completed backups.";
 }
 
 impl Structure {
+    /// Whether it is of the server, of which `doctor` tells, and no part of a backup.
+    pub const fn is_of_server(self) -> bool {
+        matches!(self, Self::ServerConfiguration | Self::Server)
+    }
+
     /// Whether it holds the records of folders: what is lost of it takes along all
     /// that is in the folders.
     pub const fn holds_folders(self) -> bool {
@@ -148,6 +155,9 @@ pub struct Where {
     /// Path in the volume or on the server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    /// Line in the file at that path, from 1.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub line: Option<u32>,
 }
 
 impl Where {
@@ -166,6 +176,7 @@ impl Where {
             length: None,
             band: None,
             path: None,
+            line: None,
         }
     }
 

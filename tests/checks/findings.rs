@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 use std::path::Path;
-use tmbundle::report::{Code, FsckError, Maps};
+use tmbundle::report::{Code, FsckError, Maps, ServerCode};
 
 fn page() -> String {
     let mut text = String::from(
@@ -17,7 +17,7 @@ fn page() -> String {
          | Code | Severity | Meaning | What to do | fsck_hfs | apfsck, fsck_apfs |\n\
          |---|---|---|---|---|---|\n",
     );
-    for code in Code::ALL {
+    for code in Code::OF_BACKUPS {
         let info = code.info();
         let fsck: Vec<String> = info.fsck_hfs.iter().map(u16::to_string).collect();
         let _ = writeln!(
@@ -28,6 +28,24 @@ fn page() -> String {
             info.remedy,
             fsck.join(", "),
             info.apfs.join("; ")
+        );
+    }
+    text.push_str(
+        "\n## The server\n\n\
+         What `tmbundle doctor` reports, with the number of the rule ([doctor.md](doctor.md)). Here\n\
+         **damage** means that no backup is possible or backups are at risk, **warning** that it\n\
+         works and will bite, **info** is advice.\n\n\
+         | Code | Rule | Severity | Meaning | What to do |\n|---|---|---|---|---|\n",
+    );
+    for code in ServerCode::ALL {
+        let info = code.info();
+        let (name, severity) = (info.name, info.severity.as_str());
+        let meaning = info.meaning.replace('|', "\\|");
+        let _ = writeln!(
+            text,
+            "| {name} | {} | {severity} | {meaning} | {} |",
+            code.rule(),
+            info.remedy
         );
     }
     text.push_str(
@@ -64,11 +82,13 @@ fn the_page_and_the_codes_agree() {
 #[test]
 fn names_are_unique_and_well_formed() {
     let mut seen = std::collections::HashSet::new();
-    for code in Code::ALL {
+    for code in Code::all() {
         let name = code.name();
         assert!(seen.insert(name), "{name} stands twice");
-        assert!(name.bytes().all(|b| b.is_ascii_uppercase() || b == b'-'), "{name}");
-        assert_eq!(Code::by_name(name), Some(*code));
+        let digits = name.starts_with("SRV-");
+        let fits = |b: u8| b.is_ascii_uppercase() || b == b'-' || digits && b.is_ascii_digit();
+        assert!(name.bytes().all(fits), "{name}");
+        assert_eq!(Code::by_name(name), Some(code));
         assert!(code.info().meaning.ends_with('.') && code.info().remedy.ends_with('.'), "{name}");
     }
 }
@@ -83,7 +103,7 @@ fn every_error_of_fsck_is_mapped_and_the_lists_agree() {
         assert_eq!(FsckError::find(symbol).unwrap().number, number);
         assert_eq!(FsckError::find(&format!("-{number}")).unwrap().number, number);
         let listed: Vec<Code> =
-            Code::ALL.iter().copied().filter(|c| c.info().fsck_hfs.contains(&number)).collect();
+            Code::all().filter(|c| c.info().fsck_hfs.contains(&number)).collect();
         match maps {
             Maps::Codes(codes) => {
                 let mut codes = codes.to_vec();
@@ -95,7 +115,7 @@ fn every_error_of_fsck_is_mapped_and_the_lists_agree() {
             }
         }
     }
-    for code in Code::ALL {
+    for code in Code::all() {
         assert!(code.info().fsck_hfs.iter().all(|n| (500..=618).contains(n)), "{code}");
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 /// From the top of the house to the bottom. Rooms of one entry do not know each
 /// other.
 const ROOMS: &[&[&str]] = &[
-    &["verify", "mount", "extract", "query"],
+    &["verify", "mount", "extract", "query", "server"],
     &["losses"],
     &["timemachine", "state"],
     &["volume"],

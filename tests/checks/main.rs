@@ -16,3 +16,4 @@ mod once;
 mod provoke;
 mod provoking;
 mod salvage;
+mod server;

@@ -15,6 +15,7 @@ mod cli;
 #[path = "../common/mod.rs"]
 mod common;
 mod counts;
+mod doctor;
 mod dump;
 mod escaping;
 mod golden;

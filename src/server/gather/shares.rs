@@ -1,0 +1,194 @@
+//! The folders of shares and the bundles in them.
+
+use super::{Gathered, Wanted};
+use crate::server::host::{BundleFacts, PathFacts};
+use crate::server::text::{Files, Root, Unread};
+use rustix::fs::{OFlags, fstat, fstatvfs};
+use std::collections::BTreeSet;
+
+/// Entries of a share that are looked at.
+const MOST: usize = 2000;
+
+pub(super) fn look(wanted: &Wanted<'_>, all: &mut Gathered) {
+    let mut paths = BTreeSet::new();
+    for share in all.setup.samba.iter().flat_map(|s| s.shares()).filter(|s| !s.is_special()) {
+        paths.extend(share.path());
+        // What each user has of a path that depends on him.
+        if let (Some(path), Some(accounts)) = (share.path(), &all.host.accounts) {
+            for (name, user) in accounts.users.iter().take(MOST) {
+                let own = path.replace("%U", name).replace("%u", name).replace("%H", &user.home);
+                paths.insert(own.replace("%S", share.name()));
+            }
+        }
+    }
+    if let Some(afp) = &all.setup.afp {
+        paths.extend(afp.volumes.iter().filter_map(|v| afp.path_of(v)));
+    }
+    paths.extend(all.setup.netatalk2.volumes.iter().map(|v| v.path.clone()));
+    for path in paths.into_iter().filter(|p| p.starts_with('/') && !p.contains(['%', '$'])) {
+        let (facts, denied) = facts(wanted, &path);
+        if let Some(why) = denied {
+            all.unseen(path.clone(), why);
+        }
+        for bundle in facts.bundles.iter().flatten() {
+            let owner = owner(wanted.root, &bundle.path);
+            let own = PathFacts { owner, ..PathFacts::default() };
+            all.host.paths.insert(bundle.path.clone(), own);
+        }
+        all.host.paths.insert(path.trim_end_matches('/').to_owned(), facts);
+    }
+}
+
+fn owner(root: &Root, path: &str) -> Option<(u32, u32, u32)> {
+    let stat = fstat(root.open(path, OFlags::PATH).ok()?).ok()?;
+    Some((stat.st_mode & 0o7777, stat.st_uid, stat.st_gid))
+}
+
+/// What there is to know of a folder, and why not more.
+fn facts(wanted: &Wanted<'_>, path: &str) -> (PathFacts, Option<String>) {
+    let root = wanted.root;
+    let mut facts = PathFacts::default();
+    let fd = match root.open(path, OFlags::PATH | OFlags::DIRECTORY) {
+        Ok(fd) => fd,
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => {
+            // Below a folder that an automounter fills it may come to be.
+            facts.folder = Some(false);
+            return (facts, None);
+        }
+        Err(e) => return (facts, Some(std::io::Error::from(e).to_string())),
+    };
+    facts.folder = Some(true);
+    facts.owner = owner(root, path);
+    if let Ok(v) = fstatvfs(&fd) {
+        facts.size = v.f_blocks.checked_mul(v.f_frsize);
+        facts.free = v.f_bavail.checked_mul(v.f_frsize);
+        // btrfs and ZFS say 0: they have no such limit.
+        facts.inodes = (v.f_files > 0).then_some(v.f_favail);
+    }
+    let open = match root.open(path, OFlags::RDONLY | OFlags::DIRECTORY) {
+        Ok(open) => open,
+        Err(e) => return (facts, Some(std::io::Error::from(e).to_string())),
+    };
+    let mut names = [0u8; 4096];
+    facts.xattr = match rustix::fs::flistxattr(&open, &mut names) {
+        Err(rustix::io::Errno::OPNOTSUPP) => Some(false),
+        Ok(n) => {
+            let list = String::from_utf8_lossy(names.get(..n).unwrap_or_default()).into_owned();
+            facts.acl = list.contains("posix_acl_access")
+                || list.contains("nfs4_acl")
+                || list.contains("richacl");
+            None
+        }
+        Err(_) => None,
+    };
+    entries(wanted, path, &mut facts);
+    facts.quota = quota(root, path);
+    (facts, None)
+}
+
+fn entries(wanted: &Wanted<'_>, path: &str, facts: &mut PathFacts) {
+    let root = wanted.root;
+    let Some(names) = root.list(path) else { return };
+    let bundles = facts.bundles.get_or_insert_default();
+    for name in names.into_iter().take(MOST) {
+        let own = format!("{}/{name}", path.trim_end_matches('/'));
+        let lower = name.to_lowercase();
+        if lower.ends_with(".sparsebundle") || lower.ends_with(".backupbundle") {
+            if root.open(&own, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW).is_ok() {
+                bundles.push(bundle(root, own, &name));
+            }
+        } else if matches!(name.as_str(), ".recycle" | "#recycle" | "@Recycle") {
+            if root.list(&own).is_some_and(|l| !l.is_empty()) {
+                facts.trash.push(own);
+            }
+        } else if lower.ends_with(".incomplete") || lower.ends_with(".purgeable") {
+            let changed = root.open(&own, OFlags::PATH).and_then(fstat).map(|s| s.st_mtime);
+            if changed.is_ok_and(|t| wanted.now - t > 86_400) {
+                facts.leftovers.push(own);
+            }
+        } else if !name.starts_with(['.', '@', '#']) {
+            let stat = root.open(&own, OFlags::PATH | OFlags::NOFOLLOW).and_then(fstat);
+            let large = stat.is_ok_and(|s| {
+                rustix::fs::FileType::from_raw_mode(s.st_mode).is_file() && s.st_size > 1 << 30
+            });
+            if large {
+                facts.other.push(own);
+            } else {
+                below(root, &own, bundles);
+            }
+        }
+    }
+}
+
+/// Bundles in a folder of the share, which Samba does not count.
+fn below(root: &Root, folder: &str, bundles: &mut Vec<BundleFacts>) {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+    if root.open(folder, flags).is_err() {
+        return;
+    }
+    for name in root.list(folder).unwrap_or_default().into_iter().take(MOST) {
+        let lower = name.to_lowercase();
+        if lower.ends_with(".sparsebundle") || lower.ends_with(".backupbundle") {
+            let mut found = bundle(root, format!("{folder}/{name}"), &name);
+            found.uncounted = Some("it lies in a folder of the share");
+            bundles.push(found);
+        }
+    }
+}
+
+fn bundle(root: &Root, path: String, name: &str) -> BundleFacts {
+    let mut facts = BundleFacts::default();
+    let info = root.bytes(&format!("{path}/Info.plist")).ok();
+    let number = |plist: &plist::Dictionary, key: &str| plist.get(key)?.as_unsigned_integer();
+    let text = info.as_deref().map(|b| String::from_utf8_lossy(b).into_owned()).unwrap_or_default();
+    if let Some(dict) = info.as_deref().and_then(dictionary) {
+        facts.band_size = number(&dict, "band-size");
+        facts.size = number(&dict, "size");
+    }
+    let key = |line: &str| line.contains("<key>band-size</key>") && !line.contains("<integer>");
+    facts.uncounted = if !name.ends_with("sparsebundle") {
+        Some("Samba knows .sparsebundle only")
+    } else if name.matches("sparsebundle").count() > 1 {
+        Some("its name has sparsebundle twice")
+    } else if text.len() > 64 << 10 || !text.lines().any(key) {
+        Some("its Info.plist is not in lines as a Mac writes it")
+    } else {
+        None
+    };
+    facts.bands = count(root, &format!("{path}/bands"));
+    facts.owner = owner(root, &path).map(|o| o.1);
+    for part in ["Info.plist", "Info.bckup", "token", "bands"] {
+        let other = owner(root, &format!("{path}/{part}")).map(|o| o.1);
+        if facts.odd.is_none() && other.is_some() && other != facts.owner {
+            facts.odd = Some(part.to_owned());
+        }
+    }
+    let machine = root.bytes(&format!("{path}/com.apple.TimeMachine.MachineID.plist")).ok();
+    facts.mac = machine
+        .as_deref()
+        .and_then(dictionary)
+        .and_then(|d| Some(d.get("com.apple.backupd.HostUUID")?.as_string()?.to_owned()));
+    facts.path = path;
+    facts
+}
+
+/// A property list that is small.
+fn dictionary(bytes: &[u8]) -> Option<plist::Dictionary> {
+    let small = bytes.len() <= 256 << 10;
+    small.then(|| plist::from_bytes::<plist::Dictionary>(bytes).ok()).flatten()
+}
+
+/// Entries of a folder.
+fn count(root: &Root, path: &str) -> Option<u64> {
+    let fd = root.open(path, OFlags::RDONLY | OFlags::DIRECTORY).ok()?;
+    let entries = rustix::fs::Dir::read_from(fd).ok()?.take(10_000_000).filter_map(Result::ok);
+    let n = entries.filter(|e| !matches!(e.file_name().to_bytes(), b"." | b"..")).count();
+    u64::try_from(n).ok()
+}
+
+/// `GlobalQuota` of the quota file in a share's root.
+fn quota(root: &Root, path: &str) -> Option<u64> {
+    let file = format!("{}/.com.apple.TimeMachine.quota.plist", path.trim_end_matches('/'));
+    let read: Result<Vec<u8>, Unread> = root.bytes(&file);
+    dictionary(&read.ok()?)?.get("GlobalQuota")?.as_unsigned_integer()
+}

@@ -1,0 +1,67 @@
+//! The machine and what runs on it.
+
+use super::{Case, Server};
+use crate::report::ServerCode as C;
+use crate::server::{Fix, Told};
+
+pub(super) fn rules(case: Case<'_>, told: &mut Vec<Told>) {
+    let targets = case.targets();
+    if let Some(why) = case.host.suspends.as_ref().filter(|_| case.means_time_machine()) {
+        let command =
+            "systemctl mask sleep.target suspend.target hibernate.target hybrid-sleep.target";
+        told.push(
+            Told::whole(C::Suspends, format!("this machine goes to sleep: {why}"))
+                .fix(Fix::command(command)),
+        );
+    }
+    listening(case, told);
+    for smb in targets.iter().filter(|t| t.server == Server::Samba) {
+        let other = targets.iter().find(|t| {
+            t.server == Server::Netatalk
+                && t.path.trim_end_matches('/') == smb.path.trim_end_matches('/')
+        });
+        let share = case.setup.samba.iter().flat_map(|s| s.shares()).find(|s| s.name() == smb.name);
+        let locking = share
+            .and_then(|s| s.get("fruit:locking"))
+            .is_some_and(|s| s.value.eq_ignore_ascii_case("netatalk"));
+        if let (Some(other), Some(at), false) = (other, &smb.at, locking) {
+            let message = format!(
+                "{} is served by Samba as {} and by Netatalk as {}",
+                smb.path, smb.name, other.name
+            );
+            told.push(Told::at(C::TwoServers, at, message).share(&smb.name));
+        }
+    }
+}
+
+fn listening(case: Case<'_>, told: &mut Vec<Told>) {
+    let Some(ports) = &case.host.listening else { return };
+    let samba = case.setup.samba.as_ref().filter(|s| s.time_machines().next().is_some());
+    let smb_port = samba.map(|s| {
+        let list = s.global("smbports").map(|s| crate::server::samba::value::list(&s.value));
+        list.into_iter().flatten().find_map(|p| p.parse().ok()).unwrap_or(445)
+    });
+    let afp = case.afp_means_it()
+        || case
+            .setup
+            .netatalk2
+            .volumes
+            .iter()
+            .any(crate::server::netatalk::two::Volume::is_time_machine);
+    let afp_port = afp.then(|| {
+        let set = case.setup.afp.as_ref().and_then(|a| a.global("afp port").map(|s| a.value(s)));
+        set.and_then(|p| p.parse().ok()).unwrap_or(548)
+    });
+    for (name, port) in [("Samba", smb_port), ("Netatalk", afp_port)] {
+        let Some(port) = port else { continue };
+        let why = match ports.get(&port) {
+            None => "nothing listens",
+            Some(true) => "only this machine itself is answered",
+            Some(false) => continue,
+        };
+        told.push(Told::whole(
+            C::NotListening,
+            format!("{name} is configured, and on port {port} {why}"),
+        ));
+    }
+}
