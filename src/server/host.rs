@@ -34,6 +34,10 @@ pub struct Host {
     pub uams: Option<BTreeSet<String>>,
     /// Whether smbd announces its shares by itself.
     pub smb_announces: Option<bool>,
+    /// Backup disks that this machine announces, if it answered.
+    pub announced: Option<Vec<super::avahi::Disk>>,
+    /// What the AFP server says of itself.
+    pub afp_status: Option<super::live::dsi::Status>,
     /// Whether a responder for mDNS runs or answers.
     pub responder: Option<bool>,
     /// TCP ports something listens on, and whether only at the loopback.

@@ -1,5 +1,8 @@
 //! The servers' own word, where they give it to anybody. Bounded in time and in size.
 
+pub mod dsi;
+pub mod mdns;
+
 use std::io::Read;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

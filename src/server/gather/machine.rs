@@ -1,6 +1,7 @@
 //! Programs, modules, ports and mounts.
 
 use super::{Gathered, Wanted};
+use crate::server::avahi::disk;
 use crate::server::host::{AfpLocks, Version};
 use crate::server::text::{At, Files, Root};
 use crate::server::{live, locks, mounts as mount_lines};
@@ -15,6 +16,11 @@ pub(super) fn before(wanted: &Wanted<'_>, all: &mut Gathered) {
     let versions = installed(root, &["samba", "netatalk"]);
     all.host.samba = versions.get("samba").copied();
     all.host.netatalk = versions.get("netatalk").copied();
+    if root.is_here() {
+        all.host.afp_status = live::dsi::ask(548);
+        let version = all.host.afp_status.as_ref().and_then(live::dsi::Status::netatalk);
+        all.host.netatalk = version.or(all.host.netatalk);
+    }
     all.host.vfs_modules = modules(root, "samba/vfs", "", ".so");
     all.host.pam_modules = modules(root, "security", "pam_", "");
     all.host.uams = modules(root, "netatalk", "uams_", "");
@@ -60,6 +66,11 @@ pub(super) fn after(wanted: &Wanted<'_>, all: &mut Gathered) {
     all.host.responder = Some(mdns);
     // Debian's builds have it in; of others nobody knows.
     all.host.smb_announces = all.host.samba.filter(|_| mdns).map(|_| true);
+    let heard = live::mdns::ask("_adisk._tcp.local");
+    if let Some(heard) = heard {
+        all.host.responder = Some(true);
+        all.host.announced = Some(heard.records.iter().filter_map(|r| disk(r)).collect());
+    }
     let connected = tcp.iter().filter(|s| s.state == 1 && s.port == 548).count();
     stale_locks(connected, all);
 }

@@ -217,14 +217,19 @@ fn twice(case: Case<'_>) -> Option<Told> {
 fn not_announced(case: Case<'_>) -> Vec<Told> {
     let files = &case.setup.services;
     let broken = files.iter().any(|f| f.error.is_some() || f.twice.is_some());
-    if broken || !(case.setup.services_known || !files.is_empty()) {
+    let asked = case.host.announced.is_some();
+    if broken || !(case.setup.services_known || !files.is_empty() || asked) {
         return Vec::new();
     }
-    let names: Vec<String> = announced(case)
+    let live = case.host.announced.as_ref();
+    let mut names: Vec<String> = announced(case)
         .filter(|s| s.is("_adisk._tcp"))
         .flat_map(|s| disks(s).into_iter().map(|(_, d)| d.name))
         .collect();
+    names.extend(live.into_iter().flatten().map(|d| d.name.clone()));
     let silent = |server: Server| match server {
+        // Who was asked and named others would have named it.
+        _ if live.is_some_and(|l| !l.is_empty()) => true,
         Server::Samba => smb_announces(case) == Some(false),
         // Without any announcement D121 tells of it.
         Server::Netatalk => !afp_announces(case) && !names.is_empty(),

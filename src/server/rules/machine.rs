@@ -15,6 +15,7 @@ pub(super) fn rules(case: Case<'_>, told: &mut Vec<Told>) {
         );
     }
     listening(case, told);
+    told.extend(log_in(case));
     for smb in targets.iter().filter(|t| t.server == Server::Samba) {
         let other = targets.iter().find(|t| {
             t.server == Server::Netatalk
@@ -32,6 +33,17 @@ pub(super) fn rules(case: Case<'_>, told: &mut Vec<Told>) {
             told.push(Told::at(C::TwoServers, at, message).share(&smb.name));
         }
     }
+}
+
+/// What the AFP server itself offers, where its file looks well.
+fn log_in(case: Case<'_>) -> Option<Told> {
+    let status = case.host.afp_status.as_ref().filter(|s| !s.is_modern())?;
+    if !case.afp_means_it() && !case.setup.netatalk2.any {
+        return None;
+    }
+    let offers = status.log_ins.join(", ");
+    let message = format!("asked on port 548, {} offers these log-ins: {offers}", status.machine);
+    Some(Told::whole(C::AfpUam, message))
 }
 
 fn listening(case: Case<'_>, told: &mut Vec<Told>) {

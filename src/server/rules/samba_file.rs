@@ -19,7 +19,7 @@ pub(super) fn rules(case: Case<'_>, samba: &Samba, told: &mut Vec<Told>) {
         let knows = asked.is_some_and(|t| {
             !t.unknown.iter().any(|u| keys::compact(u) == keys::compact(&set.written))
         });
-        if !(knows && !set.key.contains(':')) {
+        if !knows || set.key.contains(':') {
             told.extend(unknown(set));
         }
         told.extend(comment(set));

@@ -3,7 +3,7 @@
 use super::Case;
 use super::samba_file::replaced;
 use crate::report::{ServerCode as C, Severity};
-use crate::server::samba::{Samba, Setting, TimeMachine, value};
+use crate::server::samba::{Samba, Setting, TimeMachine, keys, value};
 use crate::server::{Fix, Told};
 use std::collections::BTreeMap;
 
@@ -183,11 +183,12 @@ fn one_path(samba: &Samba) -> Vec<Told> {
 fn no_time_machine(case: Case<'_>, samba: &Samba) -> Vec<Told> {
     let elsewhere = case.afp_means_it() || case.setup.netatalk2.any;
     let misspelt = samba.lines.iter().any(|s| {
-        let meant = crate::server::samba::keys::meant(&s.key);
-        let fruit = crate::server::samba::keys::fruit_meant(&s.key).map(|n| format!("fruit:{n}"));
-        let unknown = crate::server::samba::keys::known(&s.key).is_none()
-            && !crate::server::samba::keys::is_fruit(&s.key);
-        unknown && meant.or(fruit).is_some_and(|m| m.starts_with("fruit:time machine"))
+        let unknown = keys::known(&s.key).is_none() && !keys::is_fruit(&s.key);
+        let fruit = || keys::fruit_meant(&s.key).map(|n| format!("fruit:{n}"));
+        unknown
+            && keys::meant(&s.key)
+                .or_else(fruit)
+                .is_some_and(|m| m.starts_with("fruit:time machine"))
     });
     let lost = samba.shares.iter().any(|s| s.lost.iter().any(|l| l.key == "fruit:timemachine"));
     if samba.has_registry() || samba.is_fatal() || elsewhere || misspelt || lost {

@@ -162,7 +162,7 @@ fn dfree(case: Case<'_>, share: &Share<'_>) -> Option<Told> {
 /// Limits of several shares on one disk.
 fn together(case: Case<'_>, samba: &Samba, fractions: bool, told: &mut Vec<Told>) {
     let Some(all) = &case.setup.mounts else { return };
-    let mut disks: BTreeMap<String, (u64, u64, Vec<&str>, Option<&Setting>)> = BTreeMap::new();
+    let mut disks: BTreeMap<&str, Disk<'_>> = BTreeMap::new();
     for share in samba.time_machines() {
         let (Some(path), Some((set, Size::Bytes(limit)))) = (share.path(), share.limit(fractions))
         else {
@@ -171,22 +171,32 @@ fn together(case: Case<'_>, samba: &Samba, fractions: bool, told: &mut Vec<Told>
         let (Some(mount), Some(size)) = (mounts::of(all, &path), case.host.path(&path).size) else {
             continue;
         };
-        let disk = disks.entry(mount.target.clone()).or_insert((0, size, Vec::new(), None));
-        disk.0 = disk.0.saturating_add(limit);
-        disk.2.push(share.name());
-        disk.3 = Some(set);
+        let disk = disks.entry(&mount.target).or_insert(Disk {
+            limits: 0,
+            size,
+            names: Vec::new(),
+            last: set,
+        });
+        disk.limits = disk.limits.saturating_add(limit);
+        disk.names.push(share.name());
+        disk.last = set;
     }
-    for (_, (limits, size, names, set)) in disks {
-        let known = told.iter().any(|t| t.code() == Some(C::LimitBeyondDisk));
-        let Some(set) = set.filter(|_| names.len() > 1 && limits > size && !known) else {
-            continue;
-        };
+    let known = told.iter().any(|t| t.code() == Some(C::LimitBeyondDisk));
+    for disk in disks.values().filter(|d| d.names.len() > 1 && d.limits > d.size && !known) {
         let message = format!(
             "the limits of {} come to {}, and their disk has {}",
-            names.join(", "),
-            gib(limits),
-            gib(size)
+            disk.names.join(", "),
+            gib(disk.limits),
+            gib(disk.size)
         );
-        told.push(Told::at(C::LimitBeyondDisk, &set.at, message).severity(Severity::Warning));
+        told.push(Told::at(C::LimitBeyondDisk, &disk.last.at, message).severity(Severity::Warning));
     }
+}
+
+/// A disk and the limits of the shares on it.
+struct Disk<'a> {
+    limits: u64,
+    size: u64,
+    names: Vec<&'a str>,
+    last: &'a Setting,
 }

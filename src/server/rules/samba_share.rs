@@ -341,10 +341,7 @@ fn veto(share: &Share<'_>) -> Option<Told> {
 fn matches(pattern: &str, name: &str) -> bool {
     let (p, n): (Vec<char>, Vec<char>) =
         (pattern.chars().take(256).collect(), name.chars().collect());
-    let mut row: Vec<bool> = vec![true];
-    for _ in &n {
-        row.push(false);
-    }
+    let mut row: Vec<bool> = std::iter::once(true).chain(n.iter().map(|_| false)).collect();
     for c in p {
         let mut next = Vec::with_capacity(row.len());
         next.push(c == '*' && row.first() == Some(&true));

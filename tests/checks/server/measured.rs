@@ -5,7 +5,9 @@ use super::{Kind, load};
 use crate::common::shared_data;
 use serde_json::Value;
 use std::collections::BTreeSet;
+use tmbundle::server::avahi::disk;
 use tmbundle::server::host::Host;
+use tmbundle::server::live::{dsi, mdns};
 use tmbundle::server::netatalk::afp::Afp;
 use tmbundle::server::samba::Samba;
 use tmbundle::server::text::Root;
@@ -196,4 +198,42 @@ fn avahi_announces_what_we_read() {
         compared += 1;
     }
     assert!(compared > 10, "{compared}");
+}
+
+#[test]
+fn answers_from_the_wire_are_read() {
+    let Some(shared) = shared_data("answers of AFP and mDNS servers") else { return };
+    let bytes = |name: &str| -> Vec<u8> {
+        let text = std::fs::read_to_string(shared.join("server/wire").join(name)).unwrap();
+        let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
+        let pair = |p: &[u8]| u8::from_str_radix(std::str::from_utf8(p).unwrap(), 16).unwrap();
+        digits.chunks(2).map(pair).collect()
+    };
+    for (version, modern) in
+        [("2.2.10-dhx-only", false), ("3.1.12", true), ("4.2.3", true), ("4.5.1", true)]
+    {
+        let reply = bytes(&format!("dsi-getstatus.netatalk-{version}.hex"));
+        let status = dsi::read(&reply).unwrap();
+        let parts: Vec<u32> = version.split(['.', '-']).map_while(|p| p.parse().ok()).collect();
+        assert_eq!(status.netatalk(), Some((parts[0], parts[1])), "{status:?}");
+        assert_eq!(status.is_modern(), modern, "{status:?}");
+        assert!(status.versions.contains(&"AFP3.3".to_owned()));
+        // However it is cut or garbled, it ends.
+        for at in 0..reply.len() {
+            let mut bad = reply.clone();
+            bad[at] ^= 0xff;
+            let _ = (dsi::read(&bad), dsi::read(&reply[..at]));
+        }
+    }
+    let packet = bytes("mdns-adisk.hex");
+    let heard = mdns::read(&packet).unwrap();
+    assert_eq!(heard.instances, ["server._adisk._tcp.local"]);
+    let disks: Vec<String> = heard.records.iter().filter_map(|r| disk(r)).map(|d| d.name).collect();
+    assert_eq!(disks, ["anna-tm", "bert-tm"]);
+    assert_eq!(mdns::read(&bytes("mdns-smb.hex")).unwrap().instances, ["server._smb._tcp.local"]);
+    for at in 0..packet.len() {
+        let mut bad = packet.clone();
+        bad[at] ^= 0xff;
+        let _ = (mdns::read(&bad), mdns::read(&packet[..at]));
+    }
 }

@@ -5,8 +5,10 @@ use super::{Kind, load};
 use std::collections::{BTreeMap, BTreeSet};
 use tmbundle::report::ServerCode as C;
 use tmbundle::server::accounts::{Accounts, Group, User};
+use tmbundle::server::avahi::Disk;
 use tmbundle::server::host::{AfpLocks, BundleFacts, Host, PathFacts};
 use tmbundle::server::live::TestParm;
+use tmbundle::server::live::dsi::Status;
 use tmbundle::server::text::At;
 use tmbundle::server::{Fix, Setup, Told, examine, patch};
 
@@ -259,6 +261,11 @@ fn of_netatalk() -> Vec<Row> {
         afp(&[C::AfpCnid], "path", "cnid scheme = tdb\npath"),
         afp(&[C::AfpCnidPort], "[tm]", "cnid listen = localhost:4701\n[tm]"),
         afp(&[C::AfpUam], "uams_dhx2.so", "uams_guest.so"),
+        afp(&[C::AfpUam], "tm", "tm").host(|h| {
+            let log_ins = vec!["DHCAST128".into()];
+            h.afp_status =
+                Some(Status { machine: "Netatalk4.2.3".into(), versions: vec![], log_ins });
+        }),
         afp(&[C::AfpQuotes], "/srv/tm", "\"/srv/tm\"").host(|h| h.netatalk = Some((3, 1))),
         afp(&[C::AfpNoLimit], "vol size limit = 500000\n", ""),
         afp(&[C::AfpAccess], "path", "valid users = tmusers\npath").people(),
@@ -320,6 +327,10 @@ fn of_announcements() -> Vec<Row> {
         ),
         service(&[C::MdnsTypeTwice], "_smb._tcp", "_adisk._tcp"),
         service(&[C::MdnsSys], "adVF=0x100", "adVF=0x10"),
+        facts(&[C::MdnsNoAdisk], |h| {
+            h.announced = Some(vec![Disk { name: "other".into(), flags: 0x82 }]);
+        }),
+        facts(&[], |h| h.announced = Some(vec![Disk { name: "tm".into(), flags: 0x82 }])),
         facts(&[C::MdnsNoResponder], |h| h.responder = Some(false)),
         facts(&[C::MdnsFile], |h| h.odd_service_files = vec!["/etc/avahi/services/a.bak".into()]),
     ]
@@ -334,6 +345,9 @@ fn of_disks() -> Vec<Row> {
         facts(&[C::PathMissing], |h| h.folders = Some(BTreeSet::from(["/srv/other".into()]))),
         mounts(&[C::NotMounted], "1 0 8:1 / / rw - ext4 /dev/a rw\n")
             .and(Kind::Fstab, "UUID=1 /srv ext4 defaults 0 2\n"),
+        mounts(&[C::LimitBeyondDisk], "1 0 8:1 / / rw - ext4 /dev/a rw\n")
+            .host(|h| h.anywhere.size = Some(3 << 39))
+            .and(Kind::Samba, &format!("{GOOD}[two]\ncopy = tm\npath = /srv/two\n")),
         mounts(&[C::InContainer], "1 0 0:1 / / rw - overlay overlay rw\n"),
         valid(&[C::NotWritable]).host(|h| drop(h.paths.insert("/srv/tm".into(), owned(0, 0o755)))),
         valid(&[C::BundleOwner]).host(|h| {
