@@ -57,7 +57,7 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
     }
     page::divert(to_stdout);
     if let Some(file) = args.metrics.as_ref().filter(|_| !to_stdout) {
-        metrics::check(file, std::iter::empty())?;
+        metrics::check(file)?;
     }
     let root = Root::new(args.root.as_deref().unwrap_or(Path::new("/")));
     let files = configs(args)?;
