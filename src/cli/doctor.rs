@@ -63,7 +63,7 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
     let files = configs(args)?;
     let machine = args.config.is_empty() || args.root.is_some();
     let found = gather(&Wanted { root: &root, files: &files, machine, now: clock::now() });
-    if found.read.is_empty() {
+    if found.setup.is_empty() {
         let mut why = "no configuration of Samba, Netatalk or Avahi was found".to_owned();
         for seen in found.not_seen.iter().filter(|n| files.contains(&n.what)) {
             why.push_str(&format!("; {}: {}", seen.what, seen.why));

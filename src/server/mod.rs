@@ -46,6 +46,15 @@ pub struct Setup {
     pub pam: Vec<pam::PamLine>,
 }
 
+impl Setup {
+    /// Whether no server's configuration was found.
+    pub fn is_empty(&self) -> bool {
+        let two = &self.netatalk2;
+        let old = two.any || !two.defaults.is_empty();
+        self.samba.is_none() && self.afp.is_none() && !old && self.services.is_empty()
+    }
+}
+
 /// A finding of `doctor`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Told {

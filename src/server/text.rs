@@ -88,7 +88,10 @@ impl Root {
     /// # Errors
     /// What the kernel says.
     pub fn open(&self, path: &str, flags: OFlags) -> rustix::io::Result<rustix::fd::OwnedFd> {
-        let flags = flags | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        // openat2 takes nothing beside O_PATH that would mean an open file.
+        let opened = OFlags::NONBLOCK | OFlags::NOCTTY;
+        let more = if flags.contains(OFlags::PATH) { OFlags::empty() } else { opened };
+        let flags = flags | OFlags::CLOEXEC | more;
         let root = rustix::fs::open(
             &self.dir,
             OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
@@ -244,6 +247,7 @@ mod tests {
         let root = Root::new(dir.path());
         assert_eq!(root.text("/etc/link").unwrap(), "mine", "a link stays below the root");
         assert_eq!(root.text("../../../etc/passwd").unwrap(), "mine");
+        assert!(root.open("/etc", OFlags::PATH | OFlags::DIRECTORY).is_ok());
         assert_eq!(root.text("/etc/nothing"), Err(Unread::Missing));
         for (name, why) in
             [("long", "4 MiB"), ("line", "64 KiB"), ("binary", "binary"), ("pipe", "regular")]

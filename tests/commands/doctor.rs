@@ -95,6 +95,7 @@ fn a_system_below_a_root() {
     fs::remove_file(&conf).unwrap();
     std::os::unix::fs::symlink("/../../../../etc/passwd", &conf).unwrap();
     fs::remove_file(root.join("etc/passwd")).unwrap();
+    // Nothing of a server is left, whatever else is there.
     tmbundle(&["doctor", "--root", at]).expect(3, &["no configuration"]);
 }
 
@@ -107,14 +108,14 @@ fn the_bundles_of_a_share_are_looked_at() {
     let plist = "<plist version=\"1.0\"><dict>\n<key>band-size</key>\n<integer>8388608</integer>\n\
         <key>size</key>\n<integer>1000000000</integer>\n</dict></plist>\n";
     fs::write(bundle.join("Info.plist"), plist).unwrap();
-    fs::write(&conf, BROKEN.replace("500GB", "500G").replace("fruit:time machine = yes\n", ""))
+    fs::write(&conf, BROKEN.replace("500GB", "11G").replace("fruit:time machine = yes\n", ""))
         .unwrap();
     fs::remove_file(root.join("etc/fstab")).unwrap();
     let at = root.to_str().unwrap();
     tmbundle(&["doctor", "--root", at])
         .expect(1, &["Anna.sparsebundle lies in the share tm", "SRV-SMB-NO-TM"]);
-    // A plist in one line is not counted by Samba, and told.
-    fs::write(&conf, BROKEN.replace("500GB", "500G")).unwrap();
+    // A limit that any disk has room for. A plist in one line is not counted by Samba, and told.
+    fs::write(&conf, BROKEN.replace("500GB", "11G")).unwrap();
     fs::write(bundle.join("Info.plist"), plist.replace('\n', "")).unwrap();
     tmbundle(&["doctor", "--root", at]).expect(0, &["SRV-SMB-UNCOUNTED", "Info.plist"]);
     // Two bundles of one Mac.
