@@ -97,18 +97,30 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
         out.flush()?;
     }
     if let Some(file) = &args.metrics {
-        let mut codes = BTreeMap::new();
-        told.iter().for_each(|t| *codes.entry(t.finding.code.name()).or_insert(0u64) += 1);
-        let page = metrics::doctor(counts, &codes, exit.code(), clock::now());
-        if to_stdout {
-            let mut out = output::stdout();
-            out.write_all(page.as_bytes())?;
-            out.flush()?;
-        } else {
-            tmbundle::state::write_atomically(file, page.as_bytes(), 0o644)?;
-        }
+        write_metrics(file, to_stdout, counts, &told, exit)?;
     }
     Ok(exit)
+}
+
+/// The file of `--metrics`, or standard output.
+fn write_metrics(
+    file: &Path,
+    to_stdout: bool,
+    counts: Counts,
+    told: &[Told],
+    exit: Exit,
+) -> anyhow::Result<()> {
+    let mut codes = BTreeMap::new();
+    told.iter().for_each(|t| *codes.entry(t.finding.code.name()).or_insert(0u64) += 1);
+    let page = metrics::doctor(counts, &codes, exit.code(), clock::now());
+    if to_stdout {
+        let mut out = output::stdout();
+        out.write_all(page.as_bytes())?;
+        out.flush()?;
+    } else {
+        tmbundle::state::write_atomically(file, page.as_bytes(), 0o644)?;
+    }
+    Ok(())
 }
 
 /// The files of `--config`: with `--root` as the system there knows them, else as here.
