@@ -1,8 +1,9 @@
 //! The bands as one run of bytes.
 
+use super::changes::Opened;
 use super::kept::Kept;
 use super::memory_map::Maps;
-use super::{BandListing, FileError, Info, open_file};
+use super::{BandListing, FileError, Info, open_seen};
 use crate::error::{BandLocus, Error, Locus, Result};
 use crate::io::bytes::{to_u64, to_usize};
 use crate::io::{
@@ -47,6 +48,7 @@ pub struct Bands {
     band_size: u64,
     size: u64,
     open: Cache<u64, Option<Arc<File>>>,
+    pub(super) opened: Opened,
     meter: Arc<Meter>,
     /// Read through maps instead of the open files.
     maps: Option<Maps>,
@@ -99,8 +101,21 @@ impl Bands {
             .map_err(|e| Error::io(format!("cannot open {path}"), e))?;
         let meter = access.meter.clone();
         let seen = OnceLock::new();
-        let kept = Kept::default();
-        Ok(Self { bundle, dir, there, seen, path, band_size, size, open, meter, maps, kept })
+        let (kept, opened) = (Kept::default(), Opened::default());
+        Ok(Self {
+            bundle,
+            dir,
+            there,
+            seen,
+            path,
+            band_size,
+            size,
+            open,
+            opened,
+            meter,
+            maps,
+            kept,
+        })
     }
 
     /// Bytes in a band.
@@ -163,14 +178,13 @@ impl Bands {
     /// # Errors
     /// [`Error::Io`] naming the band when it is no regular file or access fails.
     pub fn open_band(&self, index: u64) -> Result<Option<(File, u64)>> {
-        match open_file(&self.dir, Path::new(&Self::name(index))) {
+        match self.open_noted(index) {
             Ok(opened) => Ok(Some(opened)),
             Err(FileError::Missing) => self.absent(index).map(|()| None),
             // Ours to mend: let go of what is open and try again.
             Err(FileError::Other(e)) if crate::io::is_out_of_descriptors(&e) => {
                 self.open.clear();
-                let again = open_file(&self.dir, Path::new(&Self::name(index)));
-                match again {
+                match self.open_noted(index) {
                     Ok(opened) => Ok(Some(opened)),
                     Err(FileError::Missing) => self.absent(index).map(|()| None),
                     Err(FileError::Other(e)) => Err(self.failed(index, e)),
@@ -192,6 +206,17 @@ impl Bands {
             false => self.open_band(index)?.map(|(file, _)| Arc::new(file)),
         };
         Ok(file.and_then(|file| rustix::fs::fstat(file).ok()))
+    }
+
+    fn open_noted(&self, index: u64) -> std::result::Result<(File, u64), FileError> {
+        let (file, stat) = open_seen(&self.dir, Path::new(&Self::name(index)))?;
+        self.opened.note(index, &stat);
+        Ok((file, u64::try_from(stat.st_size).unwrap_or(0)))
+    }
+
+    /// The bands that were there when the bundle was opened, ascending.
+    pub(super) fn there(&self) -> &[u64] {
+        &self.there
     }
 
     /// There is no file of that band: is that a band that nobody wrote, or was it, or all of

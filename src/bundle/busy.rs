@@ -16,9 +16,15 @@ const TELLING: &[&str] = &["Info.plist", "Info.bckup", "token", "lock", "bands"]
 
 /// Signs that the bundle is in use, one sentence each; empty if there are none.
 pub fn signs(bundle: &Bundle) -> Vec<String> {
+    signs_and_gaps(bundle).0
+}
+
+/// The same, and the files that could not be looked at, with why.
+pub fn signs_and_gaps(bundle: &Bundle) -> (Vec<String>, Vec<String>) {
     let mut signs = open_files(bundle);
-    signs.extend(locks(bundle));
-    signs
+    let mut gaps = Vec::new();
+    signs.extend(locks(bundle, &mut gaps));
+    (signs, gaps)
 }
 
 /// Whether the files that other users' processes hold open can be seen; if not, why not.
@@ -107,12 +113,19 @@ fn file_server(process: &Path) -> Option<String> {
 }
 
 /// Byte-range locks on the telling files, as `/proc/locks` lists them.
-fn locks(bundle: &Bundle) -> Vec<String> {
+fn locks(bundle: &Bundle, gaps: &mut Vec<String>) -> Vec<String> {
     let Ok(table) = std::fs::read_to_string("/proc/locks") else { return Vec::new() };
     let held = locked_inodes(&table);
     let mut signs = Vec::new();
     for name in TELLING {
-        let Ok(stat) = statat(bundle.dir(), *name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+        let stat = match statat(bundle.dir(), *name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            Err(rustix::io::Errno::NOENT) => continue,
+            Err(e) => {
+                gaps.push(format!("{name} cannot be looked at: {e}"));
+                continue;
+            }
+        };
         let (major, minor) = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
         if held.contains(&(major, minor, stat.st_ino)) {
             signs.push(format!("{name} is locked"));
@@ -135,7 +148,7 @@ fn locked_inodes(table: &str) -> Vec<(u32, u32, u64)> {
 
 /// Sizes and dates of the files that change with every backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stamp(Vec<Option<(i64, i64, i64)>>);
+pub struct Stamp(Vec<Result<(i64, i64, i64), i32>>);
 
 /// Take the stamp of a bundle: two that differ mean that it changed in between.
 pub fn stamp(bundle: &Bundle) -> Stamp {
@@ -147,8 +160,9 @@ pub fn stamp(bundle: &Bundle) -> Stamp {
     Stamp(
         files
             .map(|name| {
-                let stat = statat(bundle.dir(), name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
-                Some((stat.st_size, stat.st_mtime, i64::try_from(stat.st_mtime_nsec).unwrap_or(0)))
+                let stat = statat(bundle.dir(), name, AtFlags::SYMLINK_NOFOLLOW)
+                    .map_err(rustix::io::Errno::raw_os_error)?;
+                Ok((stat.st_size, stat.st_mtime, i64::try_from(stat.st_mtime_nsec).unwrap_or(0)))
             })
             .collect(),
     )

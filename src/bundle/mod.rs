@@ -7,6 +7,7 @@
 
 mod bands;
 pub mod busy;
+mod changes;
 mod check;
 mod enclosing;
 mod geometry;
@@ -22,6 +23,7 @@ mod strays;
 mod strays_check;
 
 pub use bands::{Bands, Seen};
+pub use changes::Changes;
 pub use check::check;
 pub use enclosing::{destination, enclosing, named_like_bundle};
 pub use info::{Info, InfoSource};
@@ -197,6 +199,15 @@ impl std::fmt::Display for FileError {
 
 /// Open a regular file in the bundle; its size is given with it.
 pub(crate) fn open_file(dir: &OwnedFd, name: &Path) -> std::result::Result<(File, u64), FileError> {
+    let (file, stat) = open_seen(dir, name)?;
+    Ok((file, u64::try_from(stat.st_size).unwrap_or(0)))
+}
+
+/// Open a regular file in the bundle, with what the file system says of it.
+fn open_seen(
+    dir: &OwnedFd,
+    name: &Path,
+) -> std::result::Result<(File, rustix::fs::Stat), FileError> {
     let file = match open_untrusted(dir, name) {
         Ok(file) => file,
         Err(rustix::io::Errno::NOENT) => return Err(FileError::Missing),
@@ -209,7 +220,7 @@ pub(crate) fn open_file(dir: &OwnedFd, name: &Path) -> std::result::Result<(File
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(FileError::Other(std::io::Error::other("it is not a regular file")));
     }
-    Ok((file, u64::try_from(stat.st_size).unwrap_or(0)))
+    Ok((file, stat))
 }
 
 /// Read a regular file in the bundle, whole, if it is at most `max` bytes.

@@ -46,6 +46,18 @@ pub fn tell(disk: &Disk) {
     }
 }
 
+/// Say what became of the source while it was read that makes what was read doubtful; whether
+/// there is such.
+pub fn unsteady(disk: &Disk) -> bool {
+    let doubts = disk.doubts();
+    for doubt in &doubts {
+        let hint = "what was read last may be zeros that nobody wrote, or of something else: do it \
+                    again when the source is at rest";
+        output::error(doubt, Some(hint));
+    }
+    !doubts.is_empty()
+}
+
 /// Look whether the source is in use and do as told.
 ///
 /// # Errors

@@ -57,7 +57,7 @@ pub fn run(args: &CatArgs) -> anyhow::Result<Exit> {
         output::note(&format!("{}: {wrong}", args.address));
         exit = Exit::Findings;
     }
-    Ok(exit)
+    Ok(if super::busy::unsteady(layout.disk()) { Exit::Findings } else { exit })
 }
 
 /// What is wrong with the bytes that were written, by what Time Machine recorded.

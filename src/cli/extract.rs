@@ -145,11 +145,14 @@ pub fn run(args: &ExtractArgs) -> anyhow::Result<Exit> {
     let options = select::options(args, &places)?;
     let request = Request { parts: select::parts(&places, &readings, &versions)?, options };
     let bars = Bars::new(false);
-    match &args.target.to {
-        _ if args.dry_run => dry_run(args, &archive, &request, &bars),
+    let exit = match &args.target.to {
+        _ if args.dry_run => return dry_run(args, &archive, &request, &bars),
         Some(to) => restore(args, &archive, &request, to, &bars),
         None => write_tar(args, &archive, &request, &bars),
-    }
+    }?;
+    // Of what was taken away meanwhile zeros may have been read that nobody wrote.
+    let doubtful = super::busy::unsteady(layout.disk());
+    Ok(if doubtful && exit == Exit::Ok { Exit::Findings } else { exit })
 }
 
 fn write_tar(

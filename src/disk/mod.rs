@@ -19,7 +19,8 @@ pub use encrcdsa::image_uuid;
 use crate::bundle::{Bundle, Token};
 use crate::error::{Error, Result};
 use crate::io::{
-    Access, Anchor, FailedRead, Given, Meter, RawFile, ReadAt, Slice, Source, read_up_to,
+    Access, Anchor, Change, FailedRead, Given, Meter, RawFile, ReadAt, Slice, Source, Watch,
+    read_up_to,
 };
 use crate::partition::{self, PartitionMap};
 use crate::report::Reporter;
@@ -60,6 +61,7 @@ pub struct Disk {
     asker: Option<Asker>,
     given: Given,
     meter: Arc<Meter>,
+    watch: Option<Watch>,
     /// What could not be read while it was looked at for what it is.
     unread: Vec<String>,
 }
@@ -163,6 +165,7 @@ impl Disk {
             asker: None,
             given: access.given,
             meter: access.meter.clone(),
+            watch: anchor.watch().ok(),
             unread: Vec::new(),
         };
         disk.fill(ask)?;
@@ -383,6 +386,35 @@ impl Disk {
     /// What it is kept in, in words.
     pub fn kind(&self) -> &'static str {
         self.kind
+    }
+
+    /// What became of the name it was opened by, if that does not lead to it any more.
+    pub fn moved(&self) -> Option<&'static str> {
+        self.watch.as_ref()?.moved()
+    }
+
+    /// What became of the file that holds it; of a bundle nothing is told here.
+    pub fn change(&self) -> Option<Change> {
+        self.watch.as_ref()?.change()
+    }
+
+    /// What became of it since it was opened that makes what was read of it doubtful: a
+    /// sentence each.
+    pub fn doubts(&self) -> Vec<String> {
+        let mut doubts = Vec::new();
+        let changed = match &self.container {
+            Container::Bundle(bundle) => match bundle.bands().changes() {
+                Ok(changes) => changes.loss(),
+                Err(e) => Some(e.to_string()),
+            },
+            Container::Raw(_) => {
+                let lost = self.change().filter(|change| change.is_loss());
+                lost.map(|change| format!("the file {} while it was read", change.words()))
+            }
+        };
+        doubts.extend(changed);
+        doubts.extend(self.moved().map(|why| format!("{}: {why}", self.path.display())));
+        doubts
     }
 
     /// Whether something that holds a disk was recognised, not just a file or device.

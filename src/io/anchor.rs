@@ -5,7 +5,7 @@
 //! by part; from then on everything is opened below the descriptor that was got, and
 //! whether the name still leads there is asked without following anything.
 
-use super::{open_untrusted, open_untrusted_dir};
+use super::{Watch, open_untrusted, open_untrusted_dir};
 use crate::error::{Error, Result};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat, statat};
 use serde::{Deserialize, Serialize};
@@ -123,6 +123,17 @@ impl Anchor {
             Ok(_) => Some("something else was put in its place"),
             Err(_) => Some("it is not there any more"),
         }
+    }
+
+    /// Something that tells at the end what became of the source, without the anchor.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn watch(&self) -> Result<Watch> {
+        let failed = |e| Error::io(format!("cannot watch {}", self.path.display()), e);
+        let held = self.held.try_clone().map_err(failed)?;
+        let parent = self.parent.try_clone().map_err(failed)?;
+        Watch::new(held, parent, &self.name).map_err(|e| failed(e.into()))
     }
 
     /// Look at it again.

@@ -16,6 +16,7 @@ mod meter;
 mod ranges;
 mod raw;
 mod slice;
+mod steady;
 
 pub use anchor::{Anchor, Links, still_below};
 pub use below::open_below;
@@ -29,6 +30,7 @@ pub use meter::{Access, FailedRead, Given, Meter, threads};
 pub use ranges::{RangeSums, Ranges};
 pub use raw::{RawFile, open_untrusted, open_untrusted_dir, visit_holes};
 pub use slice::Slice;
+pub use steady::{Change, Standing, Watch};
 
 use crate::error::{Locus, Result};
 use std::ops::Range;
@@ -68,6 +70,12 @@ pub trait ReadAt: Send + Sync {
         Ok(())
     }
 
+    /// Take note that `range` is taken for zeros without being read, since nothing is stored
+    /// there; an error where reading it would be one.
+    fn skip(&self, _range: Range<u64>) -> Result<()> {
+        Ok(())
+    }
+
     /// Where on the disk, and in which band file, the byte at `offset` lies.
     fn locate(&self, offset: u64) -> Option<Locus> {
         Some(Locus { offset, band: None })
@@ -91,6 +99,9 @@ impl<T: ReadAt + ?Sized> ReadAt for Arc<T> {
     }
     fn presence(&self, range: Range<u64>, visit: PresenceVisitor<'_>) -> Result<()> {
         (**self).presence(range, visit)
+    }
+    fn skip(&self, range: Range<u64>) -> Result<()> {
+        (**self).skip(range)
     }
     fn locate(&self, offset: u64) -> Option<Locus> {
         (**self).locate(offset)

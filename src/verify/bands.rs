@@ -51,16 +51,6 @@ impl Written {
     pub fn stored(&self) -> u64 {
         self.stored
     }
-
-    /// Whether a band was written since.
-    pub fn since(&self, bands: &Bands, listing: &BandListing) -> bool {
-        listing.present.iter().any(|index| {
-            statat(bands.dir(), Bands::name(*index), AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| {
-                FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
-                    && Some(modified(&stat)) > self.newest
-            })
-        })
-    }
 }
 
 /// Look at each band once. Nothing is read from it.

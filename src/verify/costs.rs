@@ -2,6 +2,7 @@
 //! snapshots they appear in.
 
 use super::SnapshotSets;
+use super::room::letters;
 use super::sets::SetsOf;
 use crate::bundle::Bands;
 use crate::error::Result;
@@ -18,8 +19,8 @@ use std::ops::Range;
 
 /// Files and folders that are listed in all findings together; more are counted.
 const MAX_LISTED: usize = 1_000_000;
-/// Bytes of their addresses, in all findings together.
-const MAX_LETTERS: usize = 64 << 20;
+/// Bytes of their addresses as JSON, in all findings together.
+const MAX_LETTERS: usize = 48 << 20;
 /// Files for which other versions are looked for.
 const MAX_COMPARED: usize = 20_000;
 /// CNIDs below belong to the volume itself, not to a user's files.
@@ -337,13 +338,13 @@ impl Pricing<'_> {
             intact = at.other_version(node, &seen, &damaged);
             *cost.intact_elsewhere.get_or_insert(0) += u64::from(intact.is_some());
         }
-        let letters = seen.address.len() + intact.as_ref().map_or(0, String::len);
-        if self.listed >= MAX_LISTED || self.letters + letters > MAX_LETTERS {
+        let wanted = letters(&seen.address) + intact.as_deref().map_or(0, letters);
+        if self.listed >= MAX_LISTED || self.letters + wanted > MAX_LETTERS {
             cost.not_listed += 1;
             return;
         }
         self.listed += 1;
-        self.letters += letters;
+        self.letters += wanted;
         let set = self.sets.number(&seen.snapshots);
         let own = seen.address.contains(":/.");
         let newest = std::cmp::Reverse(seen.snapshots.last().copied());

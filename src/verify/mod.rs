@@ -11,6 +11,7 @@ mod lost_places;
 pub mod manifest;
 mod opened;
 mod outcome;
+mod room;
 mod sets;
 mod subset;
 mod volumes;
@@ -105,7 +106,10 @@ pub fn verify(
     outcome.describe(disk);
     outcome.begin(&options, &collector);
     let before = disk.bundle().map(busy::stamp);
-    let mut signs = disk.bundle().map(busy::signs).unwrap_or_default();
+    let (mut signs, gaps) = disk.bundle().map(busy::signs_and_gaps).unwrap_or_default();
+    for why in gaps {
+        outcome.skip("whether a Mac has it locked", &why);
+    }
     let quick = options.quick || options.leave.is_some();
     let mut how = Circumstances {
         busy: false,
@@ -148,6 +152,7 @@ pub fn verify(
         finish_manifest(run, &mut outcome)?;
     }
     crate::disk::check::check_chunks(disk, &collector);
+    let rewritten = job.changes(disk, quick, !signs.is_empty(), &mut outcome)?;
     let (mut findings, more) = collector.into_findings();
     if let Some(archive) = &archive {
         let gone = outcome.manifest.as_ref().map(|m| m.gone_bands.as_slice()).unwrap_or_default();
@@ -163,10 +168,6 @@ pub fn verify(
     lost_places::add(disk, &mut findings);
     alternates::name(disk, &mut findings);
     cut::follow(&mut findings, disk.size());
-    let rewritten = match (disk.bundle(), &listing) {
-        (Some(bundle), Some(listing)) if !quick => written.since(&bundle.bands(), listing),
-        _ => false,
-    };
     if disk.bundle().map(busy::stamp) != before || rewritten {
         signs.push("it changed while it was checked".into());
     }
@@ -174,6 +175,7 @@ pub fn verify(
     if let Some(bundle) = disk.bundle() {
         bundle.bands().in_place()?;
     }
+    still_here(disk)?;
     if !signs.is_empty() && !outcome.skipped {
         let text = format!("a Mac is using the bundle: {}", signs.join("; "));
         findings.push(Finding::new(Code::BundleBusy, Where::of(Structure::Bundle), text));
@@ -195,6 +197,22 @@ fn first_lost(disk: &Disk, bundle: &Bundle, listing: &BandListing) -> Option<Fin
     let beside = beside.map_or_else(String::new, |a| format!(" ('{}' {STANDS_IN})", a.path));
     let text = format!("band 0 is missing, with which every disk begins{beside}");
     Some(Finding::new(Code::BandLost, bundle.bands().place(0), text))
+}
+
+/// What was found is told of what lies at the path: that must still be what was checked, and
+/// a file as long and as full as it was.
+fn still_here(disk: &Disk) -> Result<()> {
+    let changed = || {
+        let change = disk.change().filter(|change| change.is_loss())?;
+        Some(format!("the file {}", change.words()))
+    };
+    match disk.moved().map(str::to_owned).or_else(changed) {
+        None => Ok(()),
+        Some(why) => {
+            let what = format!("cannot check {} to its end", disk.path().display());
+            Err(Error::io(what, std::io::Error::other(format!("{why} while it was checked"))))
+        }
+    }
 }
 
 /// Of a bundle that cannot be opened, report what is lost.
@@ -266,6 +284,31 @@ impl Job<'_> {
             Ok(bands_text(bundle, listing))
         })?;
         Ok(written)
+    }
+
+    /// Report the bands that were taken away, cut or emptied while they were checked. Returns
+    /// whether others were written to.
+    fn changes(
+        &self,
+        disk: &Disk,
+        quick: bool,
+        in_use: bool,
+        outcome: &mut Outcome,
+    ) -> Result<bool> {
+        let Some(bundle) = disk.bundle() else { return Ok(false) };
+        let bands = bundle.bands();
+        let changes = if quick { bands.vanished()? } else { bands.changes()? };
+        for (index, change) in &changes.lost {
+            let text = format!("band {index:x} {} while it was checked", change.words());
+            let finding = Finding::new(Code::BandUnreadable, bands.place(*index), text);
+            // A Mac at work gives bands back.
+            let severity = if in_use { Severity::Warning } else { finding.severity };
+            self.reporter.report(Finding { severity, ..finding });
+        }
+        if let Some(loss) = changes.loss() {
+            outcome.skip("the bands as they are now", &loss);
+        }
+        Ok(changes.written > 0 || !changes.lost.is_empty())
     }
 
     /// Open the manifest of the bands, if one is to be kept, and choose what to read.

@@ -354,6 +354,10 @@ impl Outcome {
             add(usual(*code, how), *n);
         }
         self.counts = counts;
+        let mut more: BTreeMap<Code, u64> = more.into_iter().collect();
+        for (code, n) in super::room::fit(&mut findings) {
+            *more.entry(code).or_insert(0) += n;
+        }
         self.more = more.into_iter().map(|(code, count)| More { code, count }).collect();
         self.stale = findings.iter().any(|f| is_stale(f.code, how.aged));
         self.unchecked = !self.is_complete();

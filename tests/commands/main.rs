@@ -11,6 +11,7 @@ mod bad_sector;
 mod band_manifest;
 mod bounds;
 mod broken_bundles;
+mod changing;
 mod cli;
 #[path = "../common/mod.rs"]
 mod common;
