@@ -19,6 +19,10 @@ const MAX_RING: u64 = 1 << 18;
 const MAX_DESCRIPTORS: u64 = 1 << 14;
 /// Most blocks of what one checkpoint keeps of memory.
 const MAX_EPHEMERAL: u64 = 1 << 13;
+/// Most pieces of a ring; macOS makes a handful where a container was made smaller.
+const MAX_PIECES: usize = 1 << 10;
+/// Most blocks of memory that are proved of all checkpoints together.
+const MAX_PROVED: u64 = 4 * MAX_EPHEMERAL;
 /// Most checkpoints that are tried, from the newest on.
 const MAX_TRIED: usize = 32;
 /// The bit of a ring's length that says that a tree lists its pieces.
@@ -62,7 +66,12 @@ pub struct Checkpoint {
 
 /// The blocks of a ring, in its order.
 #[derive(Debug, Clone, Default)]
-pub struct Ring(Vec<(u64, u64)>);
+pub struct Ring {
+    /// Place in the ring, first block and number of blocks of each piece, in the ring's order.
+    pieces: Vec<(u64, u64, u64)>,
+    /// The same pieces in the order of their blocks.
+    by_block: Vec<(u64, u64, u64)>,
+}
 
 impl Ring {
     fn open(store: &Arc<Store>, base: u64, count: u32) -> Result<Self> {
@@ -74,7 +83,7 @@ impl Ring {
             ));
         }
         if count & IN_PIECES == 0 {
-            return Ok(Self(vec![(base, blocks)]));
+            return Self::of(vec![(0, base, blocks)]);
         }
         let tree = Tree::new(store.clone(), PIECES, Children::Physical, base);
         let (mut pieces, mut at) = (Vec::new(), 0);
@@ -90,45 +99,54 @@ impl Ring {
                     "its pieces do not follow each other",
                 ));
             }
+            if pieces.len() >= MAX_PIECES {
+                let text = format!("it lies in more than {MAX_PIECES} pieces, which is impossible");
+                return Err(Error::corrupt("checkpoint area", text));
+            }
+            pieces.push((at, start, len));
             at += len;
-            pieces.push((start, len));
             Ok(if at < blocks { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
         })?;
-        Ok(Self(pieces))
+        Self::of(pieces)
+    }
+
+    fn of(pieces: Vec<(u64, u64, u64)>) -> Result<Self> {
+        let mut by_block = pieces.clone();
+        by_block.sort_unstable_by_key(|(_, start, _)| *start);
+        let next = by_block.iter().skip(1);
+        let overlap = |((_, a, len), (_, b, _)): (&(u64, u64, u64), &(u64, u64, u64))| {
+            a.saturating_add(*len) > *b
+        };
+        if by_block.iter().zip(next).any(overlap) {
+            return Err(Error::corrupt("checkpoint area", "its pieces overlap"));
+        }
+        Ok(Self { pieces, by_block })
     }
 
     /// Number of blocks.
     pub fn len(&self) -> u64 {
-        self.0.iter().map(|p| p.1).sum()
+        self.pieces.last().map_or(0, |(at, _, len)| at + len)
     }
 
     /// Block of the container at a place of the ring.
     pub fn block(&self, index: u64) -> Option<u64> {
-        let mut left = index;
-        for (start, len) in &self.0 {
-            if left < *len {
-                return start.checked_add(left);
-            }
-            left -= len;
-        }
-        None
+        let behind = self.pieces.partition_point(|(at, ..)| *at <= index);
+        let (at, start, len) = self.pieces.get(behind.checked_sub(1)?)?;
+        let inside = index - at;
+        if inside < *len { start.checked_add(inside) } else { None }
     }
 
     /// Place in the ring of a block of the container.
     fn index_of(&self, block: u64) -> Option<u64> {
-        let mut before = 0;
-        for (start, len) in &self.0 {
-            if let Some(inside) = block.checked_sub(*start).filter(|n| n < len) {
-                return Some(before + inside);
-            }
-            before += len;
-        }
-        None
+        let behind = self.by_block.partition_point(|(_, start, _)| *start <= block);
+        let (at, start, len) = self.by_block.get(behind.checked_sub(1)?)?;
+        let inside = block - start;
+        (inside < *len).then(|| at + inside)
     }
 
     /// Its blocks as ranges.
     pub fn ranges(&self) -> impl Iterator<Item = std::ops::Range<u64>> + '_ {
-        self.0.iter().map(|(start, len)| *start..start.saturating_add(*len))
+        self.pieces.iter().map(|(_, start, len)| *start..start.saturating_add(*len))
     }
 }
 
@@ -208,9 +226,10 @@ pub fn newest(store: &Arc<Store>, first: &NxSuperblock, notes: &mut Vec<Note>) -
     found.sort_by_key(|(_, nx)| std::cmp::Reverse(nx.xid));
     let newest = found.first().map_or(0, |(_, nx)| nx.xid);
     let mut trouble: Option<Error> = None;
+    let mut proved = MAX_PROVED;
     for (block, nx) in found.into_iter().take(MAX_TRIED) {
         store.set_max_xid(nx.xid);
-        match examine(store, nx, block, &ring) {
+        match examine(store, nx, block, &ring, &mut proved) {
             Ok(Examined { memory: Some(_), .. }) if trouble.is_some() => {}
             Ok(Examined { checkpoint, omap, memory }) => {
                 let at = block.saturating_mul(blocks.size());
@@ -319,8 +338,14 @@ struct Examined {
     memory: Option<Error>,
 }
 
-/// Prove everything that a checkpoint consists of.
-fn examine(store: &Arc<Store>, nx: NxSuperblock, block: u64, ring: &Ring) -> Result<Examined> {
+/// Prove everything that a checkpoint consists of; `proved`: blocks of memory that may still be.
+fn examine(
+    store: &Arc<Store>,
+    nx: NxSuperblock,
+    block: u64,
+    ring: &Ring,
+    proved: &mut u64,
+) -> Result<Examined> {
     let bad = |text: String| store.blocks().corrupt("container superblock", block, text);
     let (len, index) = (u64::from(nx.descriptor_len), u64::from(nx.descriptor_index));
     if len < 2 || len > ring.len() || index >= ring.len() {
@@ -337,12 +362,12 @@ fn examine(store: &Arc<Store>, nx: NxSuperblock, block: u64, ring: &Ring) -> Res
         ephemeral: Vec::new(),
         rings: (ring.clone(), Ring::default()),
     };
-    let memory = memory(store, &mut checkpoint).err();
+    let memory = memory(store, &mut checkpoint, proved).err();
     Ok(Examined { checkpoint, omap, memory })
 }
 
 /// Read and prove what a checkpoint keeps of memory.
-fn memory(store: &Arc<Store>, checkpoint: &mut Checkpoint) -> Result<()> {
+fn memory(store: &Arc<Store>, checkpoint: &mut Checkpoint, proved: &mut u64) -> Result<()> {
     let (blocks, nx) = (store.blocks(), &checkpoint.superblock);
     checkpoint.rings.1 = Ring::open(store, nx.data_base, nx.data_blocks)?;
     let (ring, data) = &checkpoint.rings;
@@ -358,6 +383,12 @@ fn memory(store: &Arc<Store>, checkpoint: &mut Checkpoint) -> Result<()> {
         checkpoint.ephemeral.clear();
         return Err(blocks.corrupt("container superblock", checkpoint.block, text));
     }
+    let Some(left) = proved.checked_sub(size) else {
+        let text = "too much memory of other checkpoints was proved before it";
+        checkpoint.ephemeral.clear();
+        return Err(blocks.corrupt("container superblock", checkpoint.block, text));
+    };
+    *proved = left;
     for e in &checkpoint.ephemeral {
         read_ephemeral(blocks, data, "object of the checkpoint", e, nx.xid)?;
     }
@@ -394,4 +425,26 @@ fn mappings(blocks: &Blocks, block: u64, xid: u64, into: &mut Vec<Ephemeral>) ->
         into.push(entry.ok_or_else(|| blocks.corrupt(what, block, "is cut off"))?);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_and_blocks_of_a_ring_in_pieces() {
+        let ring = Ring::of(vec![(0, 900, 3), (3, 100, 2), (5, 500, 1)]).unwrap();
+        let blocks: Vec<u64> = ring.ranges().flatten().collect();
+        assert_eq!((ring.len(), &*blocks), (6, &[900, 901, 902, 100, 101, 500][..]));
+        for (place, block) in (0..).zip(blocks) {
+            assert_eq!((ring.block(place), ring.index_of(block)), (Some(block), Some(place)));
+        }
+        assert_eq!(ring.block(6), None);
+        for other in [0, 99, 102, 499, 501, 899, 903, u64::MAX] {
+            assert_eq!(ring.index_of(other), None, "{other}");
+        }
+        assert!(Ring::of(vec![(0, 10, 3), (3, 12, 2)]).is_err(), "one block has one place");
+        assert_eq!(Ring::default().len(), 0);
+        assert_eq!(Ring::default().block(0), None);
+    }
 }

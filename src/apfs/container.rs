@@ -11,6 +11,7 @@ use super::superblock::Superblock;
 use crate::error::{Error, Result};
 use crate::io::Source;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// Where a superblock is looked for if block 0 is lost: the ring follows it.
 const SEARCHED: u64 = 4 << 20;
@@ -22,6 +23,7 @@ pub struct Container {
     omap: Omap,
     notes: Vec<Note>,
     older: Option<Note>,
+    rounds: AtomicU64,
 }
 
 impl Container {
@@ -49,9 +51,15 @@ impl Container {
         let opened = checkpoint::newest(&store, &first, &mut notes)?;
         let Opened { checkpoint, omap, older } = opened;
         refuse_unsupported(&checkpoint.superblock)?;
-        let mut container = Self { store, checkpoint, omap, notes, older: None };
+        let rounds = AtomicU64::new(super::unlock::MAX_IN_ALL);
+        let mut container = Self { store, checkpoint, omap, notes, older: None, rounds };
         container.older = older.map(|older| container.say_older(&older));
         Ok(container)
+    }
+
+    /// Rounds of the password function that may still be done for its volumes.
+    pub(super) fn rounds(&self) -> &AtomicU64 {
+        &self.rounds
     }
 
     /// The superblock of the checkpoint that is read.

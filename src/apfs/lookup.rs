@@ -9,6 +9,7 @@ use super::volume::Apfs;
 use crate::error::Result;
 use crate::fs::xattr::RESOURCE_FORK;
 use crate::fs::{NodeId, Stream, ViewId, Views};
+use crate::io::Ranges;
 use crate::report::{Progress, Unit};
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -106,12 +107,8 @@ impl<'a> Lookup<'a> {
         views: &Views,
     ) -> Result<Vec<(Found, Views)>> {
         let size = self.volume.container.store().blocks().size();
-        let mut streams: Vec<u64> =
-            index.hits.iter().filter(|(e, _)| meets(e, blocks, size)).map(|h| h.1).collect();
-        streams.sort_unstable();
-        streams.dedup();
         let mut found = Vec::new();
-        for stream in streams {
+        for stream in index.streams_in(blocks, size) {
             for whose in index.whose(stream) {
                 let (parts, seen) = self.look(stream, &whose, blocks, views)?;
                 if !seen.is_empty() {
@@ -157,6 +154,7 @@ impl<'a> Lookup<'a> {
     /// One pass over the leaves of the views, each read once.
     fn index(&self, wanted: &[Range<u64>]) -> Result<Index> {
         let size = self.volume.container.store().blocks().size();
+        let wanted = &Ranges::new(wanted.to_vec());
         let mut index = Index::default();
         let mut seen = HashSet::new();
         self.progress.phase("looking for files", 0, Unit::Items);
@@ -171,6 +169,7 @@ impl<'a> Lookup<'a> {
                 Ok(())
             })?;
         }
+        index.sort(size);
         Ok(index)
     }
 }
@@ -178,17 +177,44 @@ impl<'a> Lookup<'a> {
 /// What a pass over the records brings.
 #[derive(Default)]
 struct Index {
-    /// Extents that meet the blocks, with their streams.
+    /// Extents that meet the blocks, with their streams, by their first block.
     hits: Vec<(Extent, u64)>,
+    /// Of each, the furthest end of those up to it.
+    ends: Vec<u64>,
     /// Files whose stream has another number than themselves.
     cloned: HashMap<u64, Vec<Whose>>,
+    /// Which of these are known: stream and file.
+    known: HashSet<(u64, u64)>,
     /// Sizes of the streams that have the number of their file.
     own: HashMap<u64, u64>,
     attributes: HashMap<u64, Whose>,
 }
 
 impl Index {
-    fn leaf(&mut self, node: &Node, wanted: &[Range<u64>], size: u64) {
+    /// Put the extents into the order in which they are looked up.
+    fn sort(&mut self, size: u64) {
+        self.hits.sort_by_key(|(e, _)| e.block);
+        let mut furthest = 0;
+        let ends = self.hits.iter().map(|(e, _)| {
+            furthest = furthest.max(blocks_of(e, size).end);
+            furthest
+        });
+        self.ends = ends.collect();
+    }
+
+    /// The streams that have extents in these blocks, ascending.
+    fn streams_in(&self, blocks: &Range<u64>, size: u64) -> Vec<u64> {
+        let last = self.hits.partition_point(|(e, _)| blocks_of(e, size).start < blocks.end);
+        let first = self.ends.partition_point(|end| *end <= blocks.start).min(last);
+        let between = self.hits.get(first..last).unwrap_or_default();
+        let met = between.iter().filter(|(e, _)| blocks_of(e, size).end > blocks.start);
+        let mut streams: Vec<u64> = met.map(|(_, stream)| *stream).collect();
+        streams.sort_unstable();
+        streams.dedup();
+        streams
+    }
+
+    fn leaf(&mut self, node: &Node, wanted: &Ranges, size: u64) {
         for entry in (0..node.count).filter_map(|i| node.entry(i)) {
             let value = entry.value.unwrap_or_default();
             match split(entry.key) {
@@ -213,7 +239,7 @@ impl Index {
                 }
                 Some((stream, record::FILE_EXTENT)) => {
                     if let Some(extent) = Extent::parse(entry.key, value)
-                        && wanted.iter().any(|w| meets(&extent, w, size))
+                        && wanted.meet(blocks_of(&extent, size)).next().is_some()
                     {
                         self.hits.push((extent, stream));
                     }
@@ -229,8 +255,8 @@ impl Index {
             self.own.insert(id, stream.size);
             return;
         }
-        let owners = self.cloned.entry(inode.stream_id).or_default();
-        if !owners.iter().any(|w| w.node == id) {
+        if self.known.insert((inode.stream_id, id)) {
+            let owners = self.cloned.entry(inode.stream_id).or_default();
             owners.push(Whose { node: id, stream: Stream::Data, size: stream.size });
         }
     }
@@ -246,8 +272,10 @@ impl Index {
     }
 }
 
-fn meets(e: &Extent, blocks: &Range<u64>, size: u64) -> bool {
-    e.block.is_some_and(|b| b < blocks.end && b.saturating_add(e.len / size.max(1)) > blocks.start)
+/// The blocks of an extent; none of a hole.
+fn blocks_of(e: &Extent, size: u64) -> Range<u64> {
+    let len = e.len / size.max(1);
+    e.block.map_or(0..0, |first| first..first.saturating_add(len))
 }
 
 /// The parts of a stream that lie in some blocks; what lies past its end is slack.

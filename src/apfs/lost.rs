@@ -7,6 +7,7 @@ use super::node::Node;
 use super::records::{Link, entry_name, split};
 use super::view::State;
 use crate::error::Result;
+use crate::io::Ranges;
 use crate::io::bytes::le64;
 use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
@@ -46,6 +47,8 @@ impl State {
 
     fn name_lost(&self, lost: &mut Lost) {
         let Lost { nodes, names } = lost;
+        let ranges = nodes.iter().map(|n| *n.objects.start()..n.objects.end().saturating_add(1));
+        let objects = Ranges::new(ranges.collect());
         let mut left = MAX_NAMES;
         let _ = self.tree.walk(&mut HashSet::new(), &mut |node| {
             let entries = (0..node.count).filter_map(|i| node.entry(i)).filter(|_| node.level == 0);
@@ -55,7 +58,7 @@ impl State {
                 let name = entry_name(entry.key, self.rules.hashed);
                 if let (Some(link), Some(name)) = (link, name)
                     && left > 0
-                    && nodes.iter().any(|n| n.objects.contains(&link.inode))
+                    && objects.meet(link.inode..link.inode.saturating_add(1)).next().is_some()
                 {
                     left -= 1;
                     names.entry(link.inode).or_default().push((folder, name.to_vec()));

@@ -10,10 +10,14 @@ use crate::io::bytes::le64;
 use aes_kw::cipher::KeyInit;
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
+use std::sync::atomic::{AtomicU64, Ordering};
 use zeroize::Zeroizing;
 
-/// Most iterations of the derivation that are carried out: 100 times macOS's own.
+/// Most iterations of the derivation that are carried out for all keys of a volume together: a
+/// single one of macOS's takes a hundredth.
 const MAX_ITERATIONS: u64 = 10_000_000;
+/// Most of them for all volumes of a container and all passwords together.
+pub const MAX_IN_ALL: u64 = 5 * MAX_ITERATIONS;
 /// Most keys that a password is tried on; each costs a derivation.
 const MAX_TRIED: usize = 64;
 /// What the salt of an HMAC stands behind.
@@ -61,8 +65,18 @@ impl Lock {
         let volume_key = Wrapped::parse(&key.data, "volume key")?;
         let keys = bag.iter().filter(|e| e.tag == UNLOCK);
         // One key that is damaged must not keep the others from opening.
-        let keys: Vec<Wrapped> =
-            keys.filter_map(|e| Wrapped::parse(&e.data, "key").ok()).take(MAX_TRIED).collect();
+        let possible = |key: &Wrapped| key.rounds() <= MAX_ITERATIONS;
+        let keys = keys.filter_map(|e| Wrapped::parse(&e.data, "key").ok()).filter(possible);
+        let keys: Vec<Wrapped> = keys.take(MAX_TRIED).collect();
+        let rounds = keys.iter().map(Wrapped::rounds).fold(0, u64::saturating_add);
+        if rounds > MAX_ITERATIONS {
+            let text = format!(
+                "the volume '{}' asks for {rounds} rounds of the password function for each \
+                 password (at most {MAX_ITERATIONS} are done)",
+                volume.name
+            );
+            return Err(Error::Unsupported(text));
+        }
         if keys.is_empty() {
             return Err(Error::corrupt("volume keybag", "has no sound key that a password opens"));
         }
@@ -70,11 +84,20 @@ impl Lock {
     }
 
     /// Try a password, or a personal recovery key, on every key; `None` if it opens none.
+    /// `left`: how many rounds of the password function may still be done.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when it is right, but the volume's key is damaged.
-    pub fn open(&self, password: &[u8]) -> Result<Option<Xts>> {
+    /// [`Error::Corrupt`] when it is right, but the volume's key is damaged;
+    /// [`Error::Unsupported`] when too many rounds were done before.
+    pub fn open(&self, password: &[u8], left: &AtomicU64) -> Result<Option<Xts>> {
         for key in &self.keys {
+            let rounds = key.rounds();
+            let less = |n: u64| n.checked_sub(rounds);
+            if left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_err() {
+                let text = "its keys and the passwords that were given are so many that no more \
+                            were tried";
+                return Err(Error::Unsupported(text.into()));
+            }
             let Some(kek) = open_key(key, password) else { continue };
             let bad =
                 || Error::corrupt("volume key", "the password is right, but the key is damaged");
@@ -85,6 +108,13 @@ impl Lock {
     }
 }
 
+impl Wrapped {
+    /// Rounds of the password function that trying a password on it costs.
+    fn rounds(&self) -> u64 {
+        self.password.as_ref().map_or(0, |(rounds, _)| *rounds)
+    }
+}
+
 fn hint(e: &Entry) -> String {
     String::from_utf8_lossy(&e.data).trim_end_matches('\0').to_owned()
 }
@@ -92,7 +122,7 @@ fn hint(e: &Entry) -> String {
 /// The key that a password opens.
 fn open_key(key: &Wrapped, password: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let (iterations, salt) = key.password.as_ref()?;
-    let iterations = Some(*iterations).filter(|n| (1..=MAX_ITERATIONS).contains(n))?;
+    let iterations = Some(*iterations).filter(|n| *n > 0)?;
     let mut derived = Zeroizing::new([0; 32]);
     pbkdf2::pbkdf2_hmac::<Sha256>(password, salt, u32::try_from(iterations).ok()?, &mut *derived);
     unwrap(&*derived, key)
@@ -128,4 +158,26 @@ pub fn is_mac_of(salt: &[u8], text: &[u8], mac: &[u8]) -> bool {
     let Ok(mut hmac) = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(&key) else { return false };
     hmac.update(text);
     hmac.verify_slice(mac).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_rounds_are_done_than_are_left() {
+        let key = |rounds: u64| Wrapped {
+            uuid: [0; 16],
+            info: 0,
+            key: vec![0; 40],
+            password: Some((rounds, vec![1; 16])),
+        };
+        let lock = Lock { volume_key: key(1), keys: vec![key(100), key(50)], hint: None };
+        let left = AtomicU64::new(400);
+        for still in [250, 100] {
+            assert!(lock.open(b"wrong", &left).unwrap().is_none());
+            assert_eq!(left.load(Ordering::Relaxed), still);
+        }
+        assert!(matches!(lock.open(b"wrong", &left), Err(Error::Unsupported(_))));
+    }
 }

@@ -11,6 +11,7 @@ use crate::crypt::xts::Xts;
 use crate::crypt::{AskAgain, Secret};
 use crate::error::{Error, Result};
 use crate::fs::About;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
 /// Forms of a password that are tried: as given, composed, decomposed.
@@ -141,7 +142,7 @@ fn unlock(container: &Container, volume: &Superblock, ask: AskAgain<'_>) -> Resu
             true => break,
             false => {}
         }
-        if let Some(key) = open_with(&lock, &passwords)? {
+        if let Some(key) = open_with(&lock, &passwords, container.rounds())? {
             return Ok(key);
         }
     }
@@ -150,11 +151,11 @@ fn unlock(container: &Container, volume: &Superblock, ask: AskAgain<'_>) -> Resu
 
 /// Try passwords as they are first: the other forms are for what a dialogue may have made of
 /// them.
-fn open_with(lock: &Lock, passwords: &[Secret]) -> Result<Option<Xts>> {
+fn open_with(lock: &Lock, passwords: &[Secret], left: &AtomicU64) -> Result<Option<Xts>> {
     for form in 0..FORMS {
         for password in passwords {
             if let Some(text) = password.forms().get(form)
-                && let Some(key) = lock.open(text)?
+                && let Some(key) = lock.open(text, left)?
             {
                 return Ok(Some(key));
             }

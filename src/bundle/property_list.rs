@@ -41,6 +41,9 @@ pub(crate) fn parse_plist(bytes: &[u8]) -> Result<Value, String> {
     if nesting(body) > MAX_NESTING {
         return Err("its property list is nested too deeply".into());
     }
+    if elements(body) > MAX_OBJECTS {
+        return Err("its property list has too many objects".into());
+    }
     value(body)
 }
 
@@ -66,6 +69,12 @@ fn utf8(bytes: &[u8]) -> Option<Vec<u8>> {
         }
         _ => text.into_bytes(),
     })
+}
+
+/// At least as many elements as XML text has.
+fn elements(xml: &[u8]) -> usize {
+    let next = xml.iter().skip(1);
+    xml.iter().zip(next).filter(|(c, next)| **c == b'<' && next.is_ascii_alphabetic()).count()
 }
 
 /// Depth of elements in XML text.
@@ -239,8 +248,9 @@ mod tests {
             let text = format!("<plist>{deep}");
             assert!(parse_plist(text.as_bytes()).unwrap_err().contains("nested"));
         }
-        let flat = format!("<plist><array>{}</array></plist>", "<true/>".repeat(1000));
-        assert!(parse_plist(flat.as_bytes()).is_ok());
+        let flat = |n| format!("<plist><array>{}</array></plist>", "<true/>".repeat(n));
+        assert!(parse_plist(flat(1000).as_bytes()).is_ok());
+        assert!(parse_plist(flat(200_000).as_bytes()).unwrap_err().contains("too many"));
     }
 
     #[test]

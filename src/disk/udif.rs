@@ -18,12 +18,13 @@ use std::sync::Arc;
 const SECTOR: u64 = 512;
 /// Largest property list that is read, in bytes.
 const MAX_PLIST: u64 = 64 << 20;
-/// Largest chunk that is decoded, in bytes; hdiutil makes them of 256 KiB to 1 MiB.
-const MAX_CHUNK: u64 = 64 << 20;
+/// Largest chunk that is decoded, in bytes, so that several are kept; hdiutil makes them of
+/// 256 KiB to 1 MiB.
+const MAX_CHUNK: u64 = 16 << 20;
 /// Most chunks of an image.
 const MAX_CHUNKS: usize = 1 << 22;
 /// Bytes of decoded chunks that are kept.
-const KEPT: u64 = 32 << 20;
+const KEPT: u64 = 4 * MAX_CHUNK;
 
 /// How a chunk is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

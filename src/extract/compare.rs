@@ -12,7 +12,6 @@ use crate::fs::{Kind, Stream};
 use crate::report::Progress;
 use crate::timemachine::checksum::Cksum;
 use std::collections::HashSet;
-use std::os::unix::fs::FileExt;
 use std::sync::Mutex;
 
 /// What reading back found.
@@ -109,8 +108,7 @@ impl<'a> Comparer<'a> {
             progress.advance(n);
             progress.check().map_err(Failure::from)
         };
-        let mut read = |buf: &mut [u8], at| file.read_exact_at(buf, at);
-        let same = self.reader.same(&*opened.source, &mut read, &mut passed, Some(&mut sum))?;
+        let same = self.reader.same(&*opened.source, &file, &mut passed, Some(&mut sum))?;
         if !same {
             return Ok(Some("reads back differently".into()));
         }

@@ -6,15 +6,11 @@ use super::chosen::{Choice, Chosen};
 use super::dest::NameRules;
 use super::names::Namer;
 use crate::error::{Error, Result};
-use crate::fs::{Cursor, DirEntry, Kind, Metadata, NodeId};
-use std::collections::HashMap;
+use crate::fs::{Cursor, DirEntry, Kind, Metadata, NodeId, Visits};
 use std::ops::ControlFlow;
 
 /// Deepest nesting that is restored; every level holds a file descriptor.
 const MAX_DEPTH: usize = 512;
-/// So often one folder is entered: as often as a folder that never changed is in the
-/// snapshots of a large backup. Links that double at each level end there.
-const MAX_VISITS: u32 = 4096;
 
 /// An object on the way.
 pub struct Item<'a> {
@@ -70,7 +66,7 @@ pub struct Walk<'a, 't> {
     traveller: &'t mut dyn Traveller,
     path: String,
     stack: Vec<Level>,
-    visits: HashMap<NodeId, u32>,
+    visits: Visits,
 }
 
 /// Lead `traveller` through the parts.
@@ -90,7 +86,7 @@ pub fn walk(
             traveller: &mut *traveller,
             path: String::new(),
             stack: Vec::new(),
-            visits: HashMap::new(),
+            visits: Visits::default(),
         };
         walk.part(number, part)?;
     }
@@ -223,16 +219,13 @@ impl Walk<'_, '_> {
 
     /// Why a folder is not entered.
     fn trap(&mut self, meta: &Metadata) -> Option<Error> {
-        let visits = self.visits.entry(meta.id).or_insert(0);
-        *visits += 1;
+        let visited = self.visits.enter(meta.id);
         let why = if self.stack.iter().any(|l| l.id == meta.id) {
             "it contains itself".to_owned()
         } else if self.stack.len() >= MAX_DEPTH {
             format!("it is nested more than {MAX_DEPTH} deep")
-        } else if *visits > MAX_VISITS {
-            format!("it is in more than {MAX_VISITS} places")
         } else {
-            return None;
+            visited?
         };
         Some(Error::corrupt("folder", why))
     }
@@ -272,6 +265,7 @@ impl Walk<'_, '_> {
         if let Err(e) = read {
             self.traveller.unreachable(&self.path, Some(Kind::Directory), &e);
         }
+        self.visits.listed(self.stack.len(), entries.len());
         let Naming { rules, sidecars } = self.naming;
         let mut namer = Namer::new(entries.iter().map(|e| e.name.as_str()), sidecars, rules);
         let named: Vec<(DirEntry, String)> = entries

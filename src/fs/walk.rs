@@ -28,23 +28,41 @@ pub enum Step {
 /// Times that one folder is entered at most, each through another path: more snapshots
 /// than this no backup has. Folder links within folder links could otherwise make so many
 /// paths of a few kilobytes that no walk ever ends.
-const MAX_VISITS: u16 = 4096;
+const MAX_VISITS: usize = 4096;
+/// Times that any folder may be entered.
+const FEW_VISITS: usize = 4;
 /// Folders whose visits are counted.
 const MAX_COUNTED: usize = 1 << 20;
+/// Levels below the start on which snapshots lie: `Backups.backupdb`, computer, snapshot.
+const SNAPSHOT_LEVEL: usize = 2;
 
-/// Counts how often each folder is entered.
+/// Counts how often each folder is entered. In a backup that is once in each snapshot, so no
+/// more often than some folder near the start has entries.
 #[derive(Debug, Default)]
-pub struct Visits(HashMap<NodeId, u16>);
+pub struct Visits {
+    by_folder: HashMap<NodeId, u16>,
+    widest: usize,
+}
 
 impl Visits {
-    /// Whether a folder may be entered once more.
-    pub fn enter(&mut self, folder: NodeId) -> bool {
-        if self.0.len() >= MAX_COUNTED && !self.0.contains_key(&folder) {
-            return true;
+    /// That a folder so many levels below the start has so many entries.
+    pub fn listed(&mut self, level: usize, entries: usize) {
+        if level <= SNAPSHOT_LEVEL {
+            self.widest = self.widest.max(entries);
         }
-        let visits = self.0.entry(folder).or_insert(0);
+    }
+
+    /// Count a visit of a folder; why it is one too many, if so.
+    pub fn enter(&mut self, folder: NodeId) -> Option<String> {
+        if self.by_folder.len() >= MAX_COUNTED && !self.by_folder.contains_key(&folder) {
+            return None;
+        }
+        let visits = self.by_folder.entry(folder).or_insert(0);
         *visits = visits.saturating_add(1);
-        *visits <= MAX_VISITS
+        let most = self.widest.clamp(FEW_VISITS, MAX_VISITS);
+        (usize::from(*visits) > most).then(|| {
+            format!("it is linked to in more than {most} ways, as in no backup; not entered again")
+        })
     }
 }
 
@@ -90,6 +108,7 @@ pub fn walk(
     let mut stack = Vec::new();
     let mut visits = Visits::default();
     open_level(fs, start.id, &path, &mut stack, failed)?;
+    visits.listed(0, stack.last().map_or(0, |l| l.entries.len()));
     while let Some(level) = stack.last_mut() {
         path.truncate(level.path_len);
         let Some(entry) = level.entries.next() else {
@@ -109,11 +128,11 @@ pub fn walk(
             failed(&path, Error::corrupt("folder", "it contains itself; not entered again"))?;
         } else if stack.len() >= MAX_DEPTH {
             failed(&path, Error::corrupt("folder", format!("nested deeper than {MAX_DEPTH}")))?;
-        } else if !visits.enter(meta.id) {
-            let text = format!("it is linked to in more than {MAX_VISITS} ways; not entered again");
+        } else if let Some(text) = visits.enter(meta.id) {
             failed(&path, Error::corrupt("folder", text))?;
         } else {
             open_level(fs, meta.id, &path, &mut stack, failed)?;
+            visits.listed(stack.len() - 1, stack.last().map_or(0, |l| l.entries.len()));
         }
     }
     Ok(())

@@ -25,7 +25,8 @@ const MAX_BLHDR: u32 = 1 << 20;
 /// Largest block of a transaction that is believed; the kernel's whole transactions are
 /// smaller.
 const MAX_BLOCK: u64 = 16 << 20;
-/// Bytes that are read for checksums in all; Apple's journals are smaller.
+/// Bytes whose checksums are taken in all, and no more than the journal has; Apple's journals
+/// are smaller.
 const MAX_READ: u64 = 2 << 30;
 /// Bytes that are read at a time for a checksum.
 const PIECE: u64 = 64 << 10;
@@ -43,6 +44,14 @@ pub fn checksum(bytes: impl IntoIterator<Item = u8>) -> u32 {
 /// One more stretch of bytes under a checksum that is not complemented yet.
 fn fold(sum: u32, bytes: impl IntoIterator<Item = u8>) -> u32 {
     bytes.into_iter().fold(sum, |c, b| c.wrapping_shl(8) ^ c.wrapping_add(u32::from(b)))
+}
+
+/// So many zeros more. A zero makes of a sum its product with 1 + x^8 (no carry is ever added);
+/// of the powers of that, the eighths of a sum's 32 bits leave four terms, each there if its
+/// binomial coefficient is odd.
+fn fold_zeros(sum: u32, n: u64) -> u32 {
+    let term = |odd: bool, shift: u32| if odd { sum << shift } else { 0 };
+    sum ^ term(n & 1 == 1, 8) ^ term(n & 2 == 2, 16) ^ term(n & 3 == 3, 24)
 }
 
 /// `bytes` with the four at `at` as zeros.
@@ -201,18 +210,20 @@ impl Ring<'_> {
         let mut sum = 0;
         for (start, len) in self.pieces(g, pos, len) {
             let (mut at, end) = (start, start + len);
-            if sum == 0 {
-                at = self.first_stored(at..end);
-            }
-            while at < end {
-                let n = PIECE.min(end - at);
-                let bytes = read_vec(self.volume, at, to_usize(n))?;
-                // Zeros in front change nothing.
-                if sum != 0 || !all_zero(&bytes) {
-                    sum = fold(sum, bytes);
+            for run in self.stored_runs(start..end) {
+                sum = fold_zeros(sum, run.start.saturating_sub(at));
+                at = run.start;
+                while at < run.end {
+                    let n = PIECE.min(run.end - at);
+                    let bytes = read_vec(self.volume, at, to_usize(n))?;
+                    // Zeros in front change nothing.
+                    if sum != 0 || !all_zero(&bytes) {
+                        sum = fold(sum, bytes);
+                    }
+                    at += n;
                 }
-                at += n;
             }
+            sum = fold_zeros(sum, end.saturating_sub(at));
         }
         Ok(!sum)
     }
@@ -242,16 +253,16 @@ impl Ring<'_> {
         }
     }
 
-    /// The first byte of a range that is stored, as far as that can be told: those before
-    /// it are zeros that nobody need read.
-    fn first_stored(&self, range: Range<u64>) -> u64 {
-        let mut first = None;
-        let told = self.volume.presence(range.clone(), &mut |r, p| {
-            if p == Presence::Stored {
-                first.get_or_insert(r.start);
+    /// The parts of a range that are stored, as far as that can be told: the others are zeros
+    /// that nobody need read.
+    fn stored_runs(&self, range: Range<u64>) -> Vec<Range<u64>> {
+        let mut stored = Vec::new();
+        let told = self.volume.presence(range.clone(), &mut |run, how| {
+            if how == Presence::Stored {
+                stored.push(run);
             }
         });
-        if told.is_ok() { first.unwrap_or(range.end) } else { range.start }
+        if told.is_ok() { stored } else { vec![range] }
     }
 
     /// Volume offsets and lengths of `len` bytes of the ring from `pos` on.
@@ -269,7 +280,7 @@ impl Ring<'_> {
     fn collect(&self, g: &Geometry, start: u64, end: u64, journal: &mut Journal) {
         let (mut pos, mut travelled, mut past_end) = (start, 0u64, false);
         let mut open = Open::default();
-        let mut budget = MAX_READ;
+        let mut budget = MAX_READ.min(g.size);
         let mut transactions = 0u32;
         loop {
             past_end |= pos == end;
@@ -413,5 +424,15 @@ mod tests {
         assert_eq!(checksum([]), !0);
         assert_eq!(checksum([1]), !1);
         assert_eq!(checksum([1, 2]), !((1 << 8) ^ 3));
+    }
+
+    #[test]
+    fn zeros_are_folded_in_no_time() {
+        for sum in [0, 1, 0xFF, 0x8000_0001, 0xDEAD_BEEF, u32::MAX] {
+            for n in (0..70).chain([255, 256, 1000, 65_537]) {
+                let slow = fold(sum, std::iter::repeat_n(0, n as usize));
+                assert_eq!(fold_zeros(sum, n), slow, "{n} zeros behind {sum:#x}");
+            }
+        }
     }
 }

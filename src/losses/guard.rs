@@ -506,6 +506,10 @@ impl ReadAt for Guarded {
         self.inner.presence(range, visit)
     }
 
+    fn skip(&self, range: Range<u64>) -> Result<()> {
+        if self.compressed { Ok(()) } else { self.judge_zeros(range) }
+    }
+
     fn locate(&self, offset: u64) -> Option<Locus> {
         self.inner.locate(offset)
     }

@@ -2,8 +2,10 @@
 
 use super::{Partition, PartitionMap, Purpose};
 use crate::io::bytes::{array, be16, be32, le32, le64, to_u64, to_usize};
-use crate::io::{ReadAt, read_up_to};
+use crate::io::{Presence, ReadAt, read_up_to};
 use crate::report::{Code, Finding, Reporter, Structure, Where};
+use std::collections::BTreeSet;
+use std::ops::Range;
 
 /// How far from the beginning a volume is searched for, sector by sector and page by page.
 const CLOSE: u64 = 2 << 20;
@@ -219,12 +221,11 @@ fn by_alternate(disk: &dyn ReadAt) -> Option<Hit> {
 
 fn scan(
     disk: &dyn ReadAt,
-    range: std::ops::Range<u64>,
+    range: Range<u64>,
     step: u64,
     look: &mut dyn FnMut(u64, &[u8]) -> Option<Hit>,
 ) -> Option<Hit> {
-    let mut from = range.start;
-    while from < range.end.min(disk.len()) {
+    for from in stored_pieces(disk, range.start..range.end.min(disk.len())) {
         // What cannot be read, or is not stored, begins no volume.
         let piece = read_up_to(disk, from, to_usize(PIECE + 4096)).unwrap_or_default();
         if !crate::io::bytes::all_zero(&piece) {
@@ -237,9 +238,30 @@ fn scan(
                 return found;
             }
         }
-        from += PIECE;
     }
     None
+}
+
+/// The first bytes of the pieces of a range in which something is stored, as far as that can
+/// be told.
+fn stored_pieces(disk: &dyn ReadAt, range: Range<u64>) -> BTreeSet<u64> {
+    let pieces = |run: Range<u64>| {
+        let first = run.start - (run.start - range.start) % PIECE;
+        (first..run.end).step_by(to_usize(PIECE))
+    };
+    let mut all = BTreeSet::new();
+    if range.is_empty() {
+        return all;
+    }
+    let told = disk.presence(range.clone(), &mut |run, how| {
+        if how == Presence::Stored && !run.is_empty() {
+            all.extend(pieces(run));
+        }
+    });
+    if told.is_err() {
+        all.extend(pieces(range.clone()));
+    }
+    all
 }
 
 /// The unit of a map's addresses, by which most of its partitions begin with a volume: the

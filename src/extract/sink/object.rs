@@ -10,7 +10,6 @@ use crate::extract::mac::{self, MacData};
 use crate::extract::options::{MacMetadata, OnConflict};
 use crate::extract::xsym;
 use crate::fs::{Kind, Metadata, Stream};
-use std::os::unix::fs::FileExt;
 use std::sync::PoisonError;
 
 /// How to go on where something may be there.
@@ -151,8 +150,7 @@ impl Job<'_> {
         let Some(part) = self.part(task.part) else { return Ok(false) };
         let opened = part.from.open(task.meta.id, &Stream::Data)?;
         let file = task.folder.folder.open_file(&task.name)?;
-        let mut read = |buf: &mut [u8], at: u64| file.read_exact_at(buf, at);
-        worker.reader.same(&*opened.source, &mut read, &mut |_| self.check(), None)
+        worker.reader.same(&*opened.source, &file, &mut |_| self.check(), None)
     }
 
     fn symlink<'t>(&self, task: &'t Task) -> Outcome<Object<'t>> {

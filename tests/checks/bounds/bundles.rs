@@ -8,7 +8,7 @@ use tools::Image;
 use tools::hfs::{ForkKind, Meta, Volume, VolumeBuilder, VolumeOptions};
 
 /// A bundle of an image of which little is stored.
-fn bundle(image: &Image, dir: &Path, band_size: u64) -> PathBuf {
+pub(super) fn bundle(image: &Image, dir: &Path, band_size: u64) -> PathBuf {
     let path = dir.join("Mac.sparsebundle");
     empty_bundle(&path, band_size, image.len());
     for (at, len) in image.stored_ranges() {

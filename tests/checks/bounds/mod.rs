@@ -5,6 +5,7 @@
 
 mod archives;
 mod bundles;
+mod claims;
 mod volumes;
 
 use std::process::Command;
