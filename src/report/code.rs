@@ -250,7 +250,7 @@ codes! {
         => "What it leads to cannot be read; if a band is lost or rotten, restore that band from elsewhere.";
     ApfsCheckpoint "APFS-CHECKPOINT" Damage Nothing + Contents []
         "The newest state of an APFS container is lost or cut off: an older checkpoint was read, the superblock in block 0 replaced, or the container is longer than what there is of it."
-        => "What is shown may be old, and parts of it overwritten since. Look for what is lost (a band that the finding names) in another copy first; copy out what you need, and let a Mac check the original only then.";
+        => "What is shown may be old, and parts of it overwritten since. Look for what is lost, where the finding says that it lies, in another copy first; copy out what you need, and let a Mac check the original only then.";
     ApfsState "APFS-VOLUME-STATE" Info Nothing + Contents []
         "An APFS volume was left in the middle of something: a restore, a return to a snapshot, its encryption; or a snapshot has given up its data."
         => "Nothing to do here; a Mac goes on with it when it next mounts the volume.";
