@@ -289,7 +289,9 @@ fn lost_bands_and_holes_of_contents_cost_the_files_in_them_and_are_told() {
     });
     ran.expect(1, &["lost"]);
     let ran = all.survives("blocks that ddrescue left as holes", false, |b| {
-        let blocks = all.files.values().step_by(40).map(|f| f.bytes[0].start);
+        // Files of a block: a hole in a larger one may be zeros that a sparse copy left out.
+        let small = all.files.values().filter(|f| f.bytes[0].end - f.bytes[0].start == 4096);
+        let blocks = small.step_by(40).map(|f| f.bytes[0].start);
         let lost: Lost = blocks.map(|at| at..at + 4096).collect();
         for hole in &lost {
             let band =
