@@ -69,7 +69,7 @@ fn keys_do_not_help(bundle: &Path, code: &str, words: &[&str]) {
 }
 
 #[test]
-fn keys_that_are_lost_or_anothers_are_told_by_every_command() {
+fn keys_that_are_lost_or_of_other_bands_are_told_by_every_command() {
     let dir = tempfile::tempdir().unwrap();
     let (one, other) = (encrypted(dir.path(), 1), encrypted(dir.path(), 2));
     std::fs::rename(one.join("token"), one.join("token.bkp")).unwrap();
