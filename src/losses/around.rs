@@ -11,8 +11,8 @@ use crate::io::bytes::{all_zero, to_usize};
 use crate::io::{Presence, ReadAt};
 use std::ops::Range;
 
-/// Bytes that are looked at on either side: a block of HFS+ and APFS.
-const BLOCK: u64 = 4096;
+/// Bytes that are looked at on either side: no zeros may lie right beside what is absent.
+const BLOCK: u64 = 512;
 /// First and largest window in which the next stored byte is looked for.
 const WINDOW: u64 = 64 << 10;
 const MAX_WINDOW: u64 = 1 << 40;

@@ -12,6 +12,10 @@ use std::sync::{Arc, OnceLock};
 /// Of a source that is no bundle, holes are looked at in windows of this size.
 const WINDOW: u64 = 8 << 20;
 
+/// Bands from this size on have borders where zeros hardly begin by chance; macOS makes none
+/// that are smaller.
+const LARGE: u64 = 1 << 20;
+
 /// The bands of a bundle and what is known about them; of another source, nothing.
 pub struct Evidence {
     bands: Option<Arc<Bands>>,
@@ -99,6 +103,7 @@ impl Evidence {
         facts.encrypted = self.encrypted;
         let Some(bands) = &self.bands else { return facts };
         facts.banded = true;
+        facts.large = bands.band_size() >= LARGE;
         let index = run.start / bands.band_size();
         let start = bands.range(index).start;
         let within = run.start - start..run.end.saturating_sub(start);

@@ -63,6 +63,8 @@ pub struct Facts {
     pub surrounded: bool,
     /// How many ends of what is absent there lie between two bands.
     pub borders: Borders,
+    /// The bands are so large that this is no chance.
+    pub large: bool,
     streams: BTreeMap<(NodeId, Stream), Held>,
     /// A record of the volume's own that lies in it and was certainly written.
     record: Option<String>,
@@ -175,16 +177,15 @@ impl Facts {
                 lost(format!("{n} files lie in a hole with all that they have"))
             }
             // A server's file system keeps zeros as holes wherever they begin and end: hardly
-            // ever just between two bands.
-            (1, 0) if hole && self.surrounded && self.borders == Borders::All => lost(
-                "the hole is whole bands, and the file has data right up to both ends of it".into(),
-            ),
-            (1, 0) if hole && self.surrounded && self.borders == Borders::One => Judged {
-                standing: Standing::Doubtful,
-                why: "the file has data right up to both ends of the hole, of which one lies \
-                      between two bands: zeros that were not stored, or lost"
-                    .into(),
-            },
+            // ever just between two bands, unless these are small.
+            (1, 0) if hole && self.surrounded && self.borders != Borders::None && self.large => {
+                Judged {
+                    standing: Standing::Doubtful,
+                    why: "the file has data right up to both ends of the hole, which begins or \
+                          ends between two bands: zeros that were not stored, or lost"
+                        .into(),
+                }
+            }
             (1, 0) if hole && !written => Judged {
                 standing: Standing::Free,
                 why: "a stretch of one larger file, kept as a hole".into(),
@@ -284,10 +285,13 @@ mod tests {
         assert_eq!(surrounded(&[(20, false)]).judge(Hole).standing, Free);
         // As of a band that is there in its length, but of which nothing was ever written out.
         let bands = |borders, surrounded| {
-            let facts = Facts { banded: true, borders, surrounded, ..facts(&[(20, false)]) };
+            let file = facts(&[(20, false)]);
+            let facts = Facts { banded: true, large: true, borders, surrounded, ..file };
+            let small = Facts { large: false, ..facts.clone() };
+            assert_eq!(small.judge(Hole).standing, Free);
             facts.judge(Hole).standing
         };
-        assert_eq!(bands(Borders::All, true), Lost);
+        assert_eq!(bands(Borders::All, true), Doubtful);
         assert_eq!(bands(Borders::One, true), Doubtful);
         assert_eq!(bands(Borders::None, true), Free);
         assert_eq!(bands(Borders::All, false), Free);
