@@ -285,7 +285,10 @@ impl Bands {
             return Ok(cached);
         }
         let opened = self.open_band(index).inspect_err(|e| {
-            if !e.is_out_of_descriptors() {
+            // What is no file has a finding of its own.
+            let of_the_disk =
+                matches!(e, Error::Io { source, .. } if source.raw_os_error().is_some());
+            if of_the_disk && !e.is_out_of_descriptors() {
                 self.note(index, 0, e);
             }
         })?;

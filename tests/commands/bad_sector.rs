@@ -92,7 +92,9 @@ impl Bad {
         assert_eq!(code, Some(0), "{what}: {told}");
         assert!(told.contains("file 39"), "{what}: {told}");
         let (code, told) = self.run(file, &bad, &["info", source]);
-        assert_eq!(code, Some(0), "{what}: {told}");
+        // It says so where something may be missing in what it tells.
+        assert!(matches!(code, Some(0 | 1)), "{what}: {code:?} {told}");
+        assert!(code == Some(0) || told.contains("warning: cannot read"), "{what}: {told}");
         let (code, told) = self.run(file, &bad, &["verify", source]);
         assert!(matches!(code, Some(0 | 1)), "{what}: {told}");
         assert!(told.contains("annot be read") || told.contains("annot read"), "{what}: {told}");

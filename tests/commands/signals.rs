@@ -65,18 +65,21 @@ fn demo(dir: &Path) -> PathBuf {
     bundle
 }
 
+/// As an earlier run left it.
+const OLD: &str = "# HELP tmbundle_up old\n";
+
 #[test]
 fn while_a_structure_is_read() {
     let dir = tempfile::tempdir().unwrap();
     let bundle = demo(dir.path());
     let metrics = dir.path().join("tm.prom");
-    fs::write(&metrics, "old\n").unwrap();
+    fs::write(&metrics, OLD).unwrap();
     for (signal, rate) in [(Signal::INT, "100"), (Signal::TERM, "8K"), (Signal::HUP, "1K")] {
         let args = ["verify", "--json", "--limit-rate", rate, "--metrics"];
         let mut args = args.to_vec();
         args.extend([metrics.to_str().unwrap(), bundle.to_str().unwrap()]);
         assert_eq!(stop(start(&args), signal, after(SOON)), "");
-        assert_eq!(fs::read_to_string(&metrics).unwrap(), "old\n");
+        assert_eq!(fs::read_to_string(&metrics).unwrap(), OLD);
     }
 }
 
