@@ -40,6 +40,7 @@ pub enum Command {
     Umount(UmountArgs),
     Locate(LocateArgs),
     Doctor(DoctorArgs),
+    Watch(WatchArgs),
     Explain(ExplainArgs),
     #[command(hide = true)]
     Debug(DebugArgs),
@@ -216,6 +217,35 @@ pub struct DoctorArgs {
     /// Print what was looked at even if nothing is wrong and the output is no terminal
     #[arg(short, long, conflicts_with = "quiet")]
     pub verbose: bool,
+}
+
+/// Show whose backups lie in a share, how they grow, and the day its disk is full
+///
+/// One table: each Mac with its bundles, also those that were left over; format, last
+/// backup and typical interval, what the last verification came to, size, limit, and
+/// growth a week. Goes by what needs no password. Each run, and each run of verify,
+/// remembers the sizes; the day is told once enough of them are known.
+/// Exit code 1: a disk is full within --warn-full; 3: a bundle could not be looked at.
+#[derive(Args)]
+pub struct WatchArgs {
+    /// Folder of bundles
+    pub share: PathBuf,
+    /// Exit with 1 if a disk will be full within this time, such as 30d
+    #[arg(long, value_name = "TIME", value_parser = tmbundle::verify::duration)]
+    pub warn_full: Option<std::time::Duration>,
+    /// Print one JSON document (schema tmbundle/watch/1)
+    #[arg(long)]
+    pub json: bool,
+    /// Write sizes and days to FILE for node_exporter's textfile collector; `-` is standard
+    /// output
+    #[arg(long, value_name = "FILE")]
+    pub metrics: Option<PathBuf>,
+    /// Print only disks that will be full within --warn-full, and errors
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Where sizes are remembered, as for verify
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
 }
 
 /// List what Time Machine kept, newest last

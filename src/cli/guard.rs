@@ -34,6 +34,10 @@ pub fn check(command: &Command) -> Result<()> {
             let file = args.metrics.iter().filter(|path| path.as_os_str() != "-");
             places.extend(file.map(|path| ("--metrics", path.as_path())));
         }
+        Command::Watch(args) => {
+            let file = args.metrics.iter().filter(|path| path.as_os_str() != "-");
+            places.extend(file.map(|path| ("--metrics", path.as_path())));
+        }
         Command::Man(args) => places.push(("DIR", &args.dir)),
         #[cfg(feature = "mount")]
         Command::Mount(args) => {

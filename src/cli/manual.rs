@@ -144,6 +144,27 @@ const PAGES: &[Page] = &[
         ],
     },
     Page {
+        name: "watch",
+        examples: &[
+            ("All Macs of a share", "tmbundle watch /srv/tm"),
+            (
+                "From cron: silent unless the disk is full within a month",
+                "tmbundle watch -q --warn-full 30d /srv/tm",
+            ),
+        ],
+        exit: &[
+            ("0", "No disk is full within --warn-full."),
+            ("1", "One is."),
+            ("3", "A bundle could not be looked at, or there is none."),
+        ],
+        password: false,
+        state: true,
+        files: &[
+            ("/var/lib/tmbundle", "Sizes that were seen, when run by root without --state-dir."),
+            ("~/.local/state/tmbundle", "The same for other users."),
+        ],
+    },
+    Page {
         name: "explain",
         examples: &[
             ("A finding", "tmbundle explain BAND-LOST"),

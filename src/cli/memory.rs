@@ -3,9 +3,9 @@
 use super::clock::now;
 use super::worker::Task;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tmbundle::report::{Code, Finding};
-use tmbundle::state::{Environment, Session, find_dir, unwritten};
+use tmbundle::state::{Environment, Session, Size, find_dir, unwritten};
 use tmbundle::verify::{Last, Outcome, Subset, Verdict, manifest};
 use tmbundle::volume::Layout;
 use tmbundle::{Error, Result};
@@ -24,6 +24,16 @@ pub struct Remembered<'a> {
     lost: Option<Finding>,
 }
 
+/// Where the state lies: what the user said, or what the environment says.
+///
+/// # Errors
+/// [`Error::Invalid`] where nothing says so, or it would lie in a bundle.
+pub fn state_dir(said: Option<&Path>) -> Result<PathBuf> {
+    // A home folder may lie anywhere, too.
+    find_dir(said, &environment())
+        .and_then(|dir| super::guard::refuse("state directory", &dir, &[]).map(|()| dir))
+}
+
 fn environment() -> Environment {
     Environment {
         state_directory: std::env::var_os("STATE_DIRECTORY"),
@@ -36,10 +46,7 @@ fn environment() -> Environment {
 impl<'a> Memory<'a> {
     /// For one source.
     pub fn new(task: &'a Task) -> Self {
-        // A home folder may lie anywhere, too.
-        let dir = find_dir(task.state_dir().as_deref(), &environment())
-            .and_then(|dir| super::guard::refuse("state directory", &dir, &[]).map(|()| dir));
-        Self { task, dir }
+        Self { task, dir: state_dir(task.state_dir().as_deref()) }
     }
 
     /// What is remembered of a source. That nothing can be is no reason not to verify: it
@@ -145,6 +152,14 @@ impl Remembered<'_> {
         let noted = session.verified(now(), outcome.found().as_str(), &outcome.damage());
         let known = !session.problems().is_empty();
         noted.err().map(|e| unwritten(&e)).filter(|_| asked && !known)
+    }
+
+    /// Note how much room the bundle takes, for the forecast of `watch`. That it cannot be noted
+    /// matters to nobody here.
+    pub fn weighed(&mut self, stored: Option<u64>, free: Option<u64>) {
+        if let Some((session, stored)) = self.session.as_mut().zip(stored) {
+            let _ = session.weighed(Size { at: now(), stored, free });
+        }
     }
 
     /// Whether the last verification found worse where this one could not look.

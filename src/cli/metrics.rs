@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt::{Display, Write};
 use std::io::Read;
 use std::path::Path;
+use tmbundle::query::watch::{Bundle, Disk, Watch};
 use tmbundle::report::present;
 use tmbundle::state::{folder_of, write_atomically};
 use tmbundle::verify::{Outcome, Verdict};
@@ -266,6 +267,60 @@ pub fn doctor(counts: Counts, codes: &BTreeMap<&str, u64>, exit: u8, now: i64) -
     page.text
 }
 
+/// The text for a run of `watch`.
+pub fn watch(watch: &Watch, exit: u8, now: i64) -> String {
+    let mut page = Page::default();
+    page.family("tmbundle_watch_run_timestamp_seconds", "When the run ended.");
+    page.sample("tmbundle_watch_run_timestamp_seconds", &[], &now);
+    page.family("tmbundle_watch_run_exit_code", "The exit code of the run.");
+    page.sample("tmbundle_watch_run_exit_code", &[], &exit);
+    page.each(&DISKS, &watch.disks, |disk| {
+        // A disk is told by the first bundle on it: a device's number changes.
+        vec![("bundle", disk.bundles.first().map(|name| shown(name)).unwrap_or_default())]
+    });
+    let bundles: Vec<&Bundle> = watch.macs.iter().flat_map(|mac| &mac.bundles).collect();
+    let paths = distinct(bundles.iter().map(|b| Path::new(&b.path)));
+    let rows: Vec<(&Bundle, String)> = bundles.into_iter().zip(paths).collect();
+    page.each(&of_bundles(), &rows, |(bundle, path)| {
+        vec![("bundle", shown(&bundle.name)), ("path", path.clone())]
+    });
+    page.text
+}
+
+/// A metric of something: name, help, value.
+type Gauge<T> = (&'static str, &'static str, fn(&T) -> Option<i128>);
+
+const DISKS: [Gauge<Disk>; 4] = [
+    ("tmbundle_watch_disk_size_bytes", "Bytes of the disk.", |d| d.total.map(i128::from)),
+    ("tmbundle_watch_disk_free_bytes", "Bytes that are free.", |d| d.free.map(i128::from)),
+    ("tmbundle_watch_disk_growth_bytes_per_week", "How its use grows, where that is known.", |d| {
+        d.growth_per_week.map(i128::from)
+    }),
+    ("tmbundle_watch_disk_full_timestamp_seconds", "When it is full, where that is known.", |d| {
+        d.full_at.map(i128::from)
+    }),
+];
+
+fn of_bundles<'a>() -> [Gauge<(&'a Bundle, String)>; 5] {
+    [
+        ("tmbundle_watch_stored_bytes", "Bytes that the bundle takes on its disk.", |(b, _)| {
+            b.stored.map(i128::from)
+        }),
+        ("tmbundle_watch_limit_bytes", "Bytes that the bundle may hold.", |(b, _)| {
+            Some(i128::from(b.limit))
+        }),
+        ("tmbundle_watch_growth_bytes_per_week", "How it grows, where that is known.", |(b, _)| {
+            b.growth_per_week.map(i128::from)
+        }),
+        ("tmbundle_watch_last_backup_timestamp_seconds", "Its last completed backup.", |(b, _)| {
+            b.last_completed.map(i128::from)
+        }),
+        ("tmbundle_watch_leftover", "Whether no Mac goes on with it.", |(b, _)| {
+            Some(i128::from(b.leftover.is_some()))
+        }),
+    ]
+}
+
 /// The paths as label values. A series that stands twice makes the whole file
 /// worthless, so names that are equal once made UTF-8 are told apart.
 fn distinct<'a>(all: impl Iterator<Item = &'a Path>) -> Vec<String> {
@@ -295,6 +350,26 @@ struct Page {
 impl Page {
     fn family(&mut self, name: &str, help: &str) {
         let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} gauge");
+    }
+
+    /// All metrics of several things.
+    fn each<T>(
+        &mut self,
+        gauges: &[Gauge<T>],
+        all: &[T],
+        labels: impl Fn(&T) -> Vec<(&'static str, String)>,
+    ) {
+        for (name, help, value) in gauges {
+            self.family(name, help);
+            for one in all {
+                let labels = labels(one);
+                let labels: Vec<(&str, &str)> =
+                    labels.iter().map(|(key, value)| (*key, value.as_str())).collect();
+                if let Some(value) = value(one) {
+                    self.sample(name, &labels, &value);
+                }
+            }
+        }
     }
 
     fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: &dyn Display) {

@@ -39,6 +39,7 @@ mod text;
 mod usage;
 mod verdict;
 mod verify;
+mod watch;
 mod worker;
 
 use args::Command;
@@ -78,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Umount(args) => mount::unmount(args),
         Command::Locate(args) => locate::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Watch(args) => watch::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Debug(args) => debug::run(args),
         Command::Completions(args) => docs::completions(args),

@@ -91,6 +91,14 @@ pub fn find(args: &VerifyArgs) -> Targets {
     found
 }
 
+/// What a share holds beside its bundles.
+pub fn beside(share: &Share, quiet: bool) -> Vec<Note> {
+    let mut found = Targets::default();
+    found.note_all(share, true, quiet);
+    found.notes.retain(|note| note.why != Why::NamedUnfinished);
+    found.notes
+}
+
 impl Targets {
     /// Note what of a share is not verified, or is not what it is called.
     fn note_all(&mut self, share: &Share, watched: bool, quiet: bool) {

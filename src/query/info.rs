@@ -344,7 +344,7 @@ fn machine_info(plists: &TimeMachinePlists) -> Option<MachineInfo> {
 
 /// Bytes that the bands take on the server's disk, and whether that is exact. Of
 /// many bands an even sample is asked, since each question may cost a seek.
-fn bytes_on_disk(bundle: &Bundle, present: &[u64]) -> (Option<u64>, bool) {
+pub fn bytes_on_disk(bundle: &Bundle, present: &[u64]) -> (Option<u64>, bool) {
     let bands = bundle.bands();
     let size = |index: &u64| {
         let name = crate::bundle::Bands::name(*index);

@@ -10,10 +10,12 @@ mod atomic;
 mod identity;
 mod place;
 mod record;
+mod sizes;
 mod spot;
 
 pub use atomic::{folder as folder_of, write_atomically};
 pub use identity::{Identity, Mark};
 pub use place::{Environment, find_dir, refuse_inside};
 pub use record::{Record, Session, held_lock, unwritten};
+pub use sizes::Size;
 pub use spot::Spot;

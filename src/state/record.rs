@@ -1,7 +1,8 @@
 //! The record of one bundle, and the lock that lets one run at a time have it.
 
 use super::place::{make_private, refuse_inside};
-use super::{Identity, Spot, write_atomically};
+use super::sizes::note;
+use super::{Identity, Size, Spot, write_atomically};
 use crate::error::{Error, Result};
 use crate::report::words::span;
 use crate::report::{Code, Finding, Structure, Where};
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 const RECORD: &str = "record.json";
 const LOCK: &str = "lock";
 const MANIFEST: &str = "bands";
-/// Largest record that is read, in bytes; ours have less than a thousand.
+/// Largest record that is read, in bytes; ours have less than twenty thousand.
 const MAX_RECORD: u64 = 64 << 10;
 
 /// What is known of a bundle from earlier runs. Times are seconds since 1970.
@@ -40,6 +41,9 @@ pub struct Record {
     /// Codes of the damage to contents that it found, which is no half-written state.
     #[serde(default)]
     pub damage: Vec<String>,
+    /// Sizes that runs saw, in the order they were noted; not too many.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sizes: Vec<Size>,
 }
 
 /// The state of one bundle during one run.
@@ -78,6 +82,10 @@ impl Session {
                 Record { first_seen: now, ..Record::default() }
             }
         };
+        // What was free on the disk it lay on before says nothing of this one.
+        if record.spot.zip(spot).is_some_and(|(before, now)| !before.is_same_bundle(now)) {
+            record.sizes.iter_mut().for_each(|size| size.free = None);
+        }
         record.identity = identity.with(&record.identity);
         record.path = path.display().to_string();
         record.spot = spot;
@@ -178,9 +186,22 @@ impl Session {
     /// Note that the bundle was verified: what that came to, and the damage to contents that
     /// was found.
     pub fn verified(&mut self, now: i64, verdict: &str, damage: &BTreeSet<Code>) -> Result<()> {
+        // Others may have noted sizes meanwhile.
+        if let Ok(record) = read(&self.folder.join(RECORD)) {
+            self.record.sizes = record.sizes;
+        }
         self.record.verified = Some(now);
         self.record.verdict = Some(verdict.to_owned());
         self.record.damage = damage.iter().map(|code| code.name().to_owned()).collect();
+        self.save()
+    }
+
+    /// Note how much room the bundle takes now.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the record cannot be written.
+    pub fn weighed(&mut self, size: Size) -> Result<()> {
+        note(&mut self.record.sizes, size);
         self.save()
     }
 

@@ -1,5 +1,5 @@
 //! What is damaged is found, named and graded; page, codes and layers agree.
-#![allow(clippy::print_stderr)]
+#![allow(clippy::print_stderr, clippy::print_stdout)]
 
 mod as_apple;
 mod bounds;
@@ -9,6 +9,7 @@ mod campaign_volumes;
 mod common;
 mod damage;
 mod findings;
+mod forecast;
 mod fsck_agreement;
 mod layering;
 mod losses;

@@ -191,5 +191,6 @@ golden!(
     explain,
     errors,
     share,
-    dump
+    dump,
+    watch
 );

@@ -1,5 +1,5 @@
 //! The command as its users meet it.
-#![allow(clippy::print_stderr)]
+#![allow(clippy::print_stderr, clippy::print_stdout)]
 
 mod access;
 mod addressing;
@@ -56,3 +56,4 @@ mod spelling;
 mod state;
 mod timemachine_state;
 mod verdicts;
+mod watch;

@@ -13,11 +13,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// A sample: metric, labels, value.
-type Sample = (String, BTreeMap<String, String>, f64);
+pub(super) type Sample = (String, BTreeMap<String, String>, f64);
 
 /// Parse the text format 0.0.4, and no more of it than a good file needs: every family
 /// has HELP, TYPE, then its samples; no series stands twice.
-fn parse(text: &str) -> Vec<Sample> {
+pub(super) fn parse(text: &str) -> Vec<Sample> {
     assert!(text.ends_with('\n'), "the last line must end");
     let mut samples: Vec<Sample> = Vec::new();
     let (mut families, mut series) = (BTreeSet::new(), BTreeSet::new());

@@ -76,6 +76,7 @@ impl Hand {
         };
         self.teller.tell(&Message::Begun);
         let skipped = leave.is_some();
+        let free = opened.as_ref().ok().and_then(|o| o.disk().bundle()?.free_space());
         // One that was given is tried also where nothing is to be read; nobody is asked to
         // type it for that.
         let bad_password = match &mut opened {
@@ -103,6 +104,7 @@ impl Hand {
         let mut outcome = verify(path, opened, options, &*self.teller)?;
         // What was cut short by a signal is not a verification.
         self.teller.check()?;
+        remembered.weighed(limits::stored(), free);
         if !outcome.skipped()
             && let Some(problem) = remembered.verified(&outcome)
         {

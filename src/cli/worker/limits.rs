@@ -3,6 +3,7 @@
 use super::task::Task;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Address space that any examination may take: threads' stacks and the allocator's
@@ -36,8 +37,16 @@ pub fn begin(task: &Task) {
 
 /// Widen the limits for a source whose bytes take so much on the server's disk.
 pub fn weighed(stored: u64) {
+    STORED.store(stored, Ordering::Relaxed);
     apply(stored);
 }
+
+/// What [`weighed`] was told of the one source of this process; `None` if nothing.
+pub fn stored() -> Option<u64> {
+    Some(STORED.load(Ordering::Relaxed)).filter(|stored| *stored > 0)
+}
+
+static STORED: AtomicU64 = AtomicU64::new(0);
 
 /// Memory and swap space of the machine in bytes, as far as the kernel tells.
 fn machine() -> Option<u64> {

@@ -1,0 +1,260 @@
+//! `watch`: whose bundles lie in a share, and the day its disk is full.
+
+use super::metrics::parse;
+use crate::common::schema::validate;
+use crate::common::{Ran, copy, copy_demo, demo, tmbundle_with, zero_volume_header};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+use tools::bundle::{BundleOptions, Encryption};
+
+const HOST: &str = "3B2A9C1E-7D44-5E0B-9F1A-0C8D5A6E4F21";
+const OTHER: &str = "00000000-1111-2222-3333-444444444444";
+/// The evening after the last backup of the HFS+ demonstration.
+const NOW: &str = "2019-11-14T20:00:00Z";
+
+struct Fixture {
+    dir: tempfile::TempDir,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("share/b")).unwrap();
+        Self { dir }
+    }
+
+    fn share(&self) -> PathBuf {
+        self.dir.path().join("share")
+    }
+
+    fn demo(&self, name: &str) -> PathBuf {
+        let path = self.share().join(name);
+        copy_demo(&path);
+        path
+    }
+
+    /// A bundle of another Mac.
+    fn other(&self, name: &str) {
+        let plist = self.demo(name).join("com.apple.TimeMachine.MachineID.plist");
+        let text = fs::read_to_string(&plist).unwrap();
+        fs::write(&plist, text.replace(HOST, OTHER)).unwrap();
+    }
+
+    fn run(&self, now: &str, command: &str, more: &[&str]) -> Ran {
+        let state = self.dir.path().join("state");
+        let share = self.share();
+        let args = [&[command], more, &[share.to_str().unwrap()]].concat();
+        let state = state.to_str().unwrap();
+        tmbundle_with(&[("XDG_STATE_HOME", state), ("TMBUNDLE_NOW", now)], &args)
+    }
+
+    fn watch(&self, more: &[&str]) -> Ran {
+        self.run(NOW, "watch", more)
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.watch(&["--json"]).out).unwrap()
+    }
+
+    /// Change every record.
+    fn records(&self, change: impl Fn(&mut Value)) {
+        let mut changed = 0;
+        for entry in fs::read_dir(self.dir.path().join("state/tmbundle")).unwrap() {
+            let file = entry.unwrap().path().join("record.json");
+            let mut record: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+            change(&mut record);
+            fs::write(&file, record.to_string()).unwrap();
+            changed += 1;
+        }
+        assert!(changed > 0, "nothing is remembered");
+    }
+
+    /// As if a run each day for so many days had seen less room, `rate` bytes a day.
+    fn remember(&self, days: i64, rate: impl Fn(i64) -> i64) {
+        let ran = self.json();
+        let free = ran["disks"][0]["free"].as_i64().unwrap();
+        self.records(|record| {
+            let (at, stored) = (now(), record["sizes"][0]["stored"].clone());
+            let size = |day: i64| {
+                json!({"at": at - day * 86_400, "stored": stored, "free": free + rate(day)})
+            };
+            record["sizes"] = (1..=days).rev().map(size).collect();
+        });
+    }
+}
+
+fn now() -> i64 {
+    NOW.parse::<jiff::Timestamp>().unwrap().as_second()
+}
+
+fn of<'a>(json: &'a Value, name: &str) -> &'a Value {
+    let all =
+        json["macs"].as_array().unwrap().iter().flat_map(|m| m["bundles"].as_array().unwrap());
+    all.into_iter().find(|b| b["name"] == name).unwrap()
+}
+
+#[test]
+fn each_mac_has_its_bundles_and_what_is_left_over() {
+    let f = Fixture::new();
+    f.demo("Anna.sparsebundle");
+    f.demo("Anna 1.sparsebundle");
+    f.demo("Anna_2018-01-02-030405.sparsebundle");
+    f.demo("Anna.purgeable.sparsebundle");
+    f.other("b/Bert.sparsebundle");
+    fs::create_dir(f.share().join("Cleo 2019-11-14-101010.incomplete")).unwrap();
+    let path = f.share().join("Dora.sparsebundle");
+    let encryption = Some(Encryption::with_password("geheim"));
+    let image = tools::samples::sample("basic").unwrap().build().image;
+    tools::bundle::write(&image, &path, &BundleOptions { encryption, ..Default::default() })
+        .unwrap();
+    let words = [
+        "Anna   MacBookPro14,1 · 3B2A9C1E",
+        "Bert   MacBookPro14,1 · 00000000",
+        "left over: a second bundle",
+        "left over: put aside",
+        "left over: given up",
+        "Cleo 2019-11-14-101010.incomplete is still being made",
+        "no forecast (too little to go by: 1 size was seen over 0 days",
+    ];
+    f.watch(&["--warn-full", "1000d"]).expect(0, &words);
+    let json = f.json();
+    let names: Vec<&str> =
+        json["macs"].as_array().unwrap().iter().map(|m| m["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["Anna", "Bert", "Dora"]);
+    let anna = of(&json, "Anna.sparsebundle");
+    assert_eq!((&anna["leftover"], &anna["format"]), (&Value::Null, &json!("HFSX")));
+    // 2019-11-02, -03, -06, -13: a day, three and seven.
+    assert_eq!(anna["interval"], 3 * 86_400 + 61);
+    assert_eq!(anna["last_completed"], 1_573_637_023);
+    assert_eq!(anna["limit"], 1_073_782_784);
+    assert_eq!(of(&json, "Anna 1.sparsebundle")["leftover"], "numbered");
+    let dora = of(&json, "Dora.sparsebundle");
+    assert_eq!((&dora["format"], &dora["encrypted"]), (&Value::Null, &json!(true)));
+    assert_eq!(json["disks"].as_array().unwrap().len(), 1);
+    // A number stays where nothing else is called so.
+    let g = Fixture::new();
+    g.demo("iMac 27.sparsebundle");
+    assert_eq!(g.json()["macs"][0]["name"], "iMac 27");
+    assert_eq!(g.json()["macs"][0]["bundles"][0]["leftover"], Value::Null);
+}
+
+#[test]
+fn the_day_the_disk_is_full_and_who_stops_then() {
+    let f = Fixture::new();
+    f.demo("Anna.sparsebundle");
+    f.other("Bert.sparsebundle");
+    let free = f.json()["disks"][0]["free"].as_i64().unwrap();
+    // What other tests write meanwhile is little beside it.
+    let rate = free / 40;
+    f.remember(20, |day| day * rate);
+    let json = f.json();
+    let disk = &json["disks"][0];
+    let days = (disk["full_at"].as_i64().unwrap() - now()) / 86_400;
+    println!("forecast {days} days, true 40");
+    assert!((36..=44).contains(&days), "{json:#}");
+    assert_eq!(disk["stops"], json!(["Anna", "Bert"]));
+    assert!(disk["no_day"].is_null());
+    assert_eq!(of(&json, "Anna.sparsebundle")["growth_per_week"], 0);
+    f.watch(&["--warn-full", "60d"]).expect(1, &["full about 2019-12-2", "stop of Anna, Bert"]);
+    f.watch(&["--warn-full", "20d"]).expect(0, &["full about"]);
+    f.watch(&[]).expect(0, &["full about"]);
+    let quiet = f.watch(&["-q", "--warn-full", "60d"]);
+    assert_eq!(quiet.expect(1, &["full about"]).out.lines().count(), 1);
+    assert_eq!(f.watch(&["-q", "--warn-full", "20d"]).expect(0, &[]).out, "");
+    // Half a year later both Macs are gone, and nobody would stop; what is known is too old.
+    let later = f.run("2020-05-14T20:00:00Z", "watch", &[]);
+    later.expect(0, &["makes no backups any more", "too little to go by"]);
+}
+
+#[test]
+fn a_disk_that_does_not_grow_has_no_day() {
+    let f = Fixture::new();
+    f.demo("Anna.sparsebundle");
+    f.remember(20, |day| -day * (1 << 26));
+    f.watch(&["--warn-full", "1000d"]).expect(0, &["no forecast (it does not grow)"]);
+    f.remember(3, |day| day << 30);
+    f.watch(&["--warn-full", "1000d"]).expect(0, &["no forecast (too little to go by"]);
+}
+
+#[test]
+fn verify_remembers_sizes_and_older_records_are_read() {
+    let f = Fixture::new();
+    f.demo("Anna.sparsebundle");
+    f.run(NOW, "verify", &[]).expect(0, &[]);
+    f.records(|record| {
+        let size = &record["sizes"][0];
+        assert_eq!(size["at"], now());
+        assert!(size["stored"].as_u64().unwrap() > 0 && size["free"].is_u64(), "{record:#}");
+        record.as_object_mut().unwrap().remove("sizes");
+    });
+    f.watch(&[]).expect(0, &["ok, now"]);
+    f.records(|record| {
+        assert_eq!(record["verdict"], "ok");
+        assert_eq!(record["sizes"].as_array().unwrap().len(), 1);
+        // Nonsense of a clock or a hand is no forecast and no end.
+        record["sizes"] = json!([
+            {"at": i64::MIN, "stored": u64::MAX, "free": u64::MAX},
+            {"at": i64::MAX, "stored": 0, "free": null},
+            {"at": now() - 9, "stored": 1, "free": 1},
+        ]);
+    });
+    f.watch(&["--warn-full", "1d"]).expect(0, &["too little to go by"]);
+}
+
+#[test]
+fn json_is_as_its_schema_says_and_metrics_as_their_format() {
+    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/schema/watch-1.json");
+    let schema: Value = serde_json::from_str(&fs::read_to_string(schema).unwrap()).unwrap();
+    let f = Fixture::new();
+    let evil = "E\u{1b}[31m\"vil\n\u{202e}.sparsebundle";
+    f.demo(evil);
+    f.demo("Anna 1.sparsebundle");
+    copy(&demo().with_file_name("DemoAPFS.backupbundle"), &f.share().join("New.backupbundle"));
+    fs::create_dir(f.share().join("Empty.sparsebundle")).unwrap();
+    f.remember(20, |day| day << 30);
+    let ran = f.watch(&["--json"]);
+    ran.expect(3, &[]);
+    let json: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(validate(&schema, &json), [""; 0], "{json:#}");
+    assert_eq!(json["errors"].as_array().unwrap().len(), 1);
+    let mut bad = json.clone();
+    bad["disks"][0]["more"] = json!(1);
+    assert!(!validate(&schema, &bad).is_empty());
+    let file = f.dir.path().join("watch.prom");
+    let shown = f.watch(&["--metrics", file.to_str().unwrap()]);
+    for c in (shown.out.clone() + &shown.err).chars() {
+        assert!(c == '\n' || !c.is_control() && c != '\u{202e}', "{shown:#?}");
+    }
+    assert!(!shown.out.lines().any(|line| line.starts_with('\u{fffd}')), "{shown:#?}");
+    let samples = parse(&fs::read_to_string(&file).unwrap());
+    let value = |name: &str| samples.iter().find(|s| s.0 == name).unwrap().2;
+    assert!(value("tmbundle_watch_run_exit_code") > 2.9);
+    assert!(value("tmbundle_watch_disk_full_timestamp_seconds") > 1.5e9);
+    assert_eq!(samples.iter().filter(|s| s.0 == "tmbundle_watch_stored_bytes").count(), 3);
+}
+
+#[test]
+fn what_cannot_be_looked_at_or_written() {
+    let f = Fixture::new();
+    f.watch(&[]).expect(3, &["no *.sparsebundle or *.backupbundle"]);
+    let anna = f.demo("Anna.sparsebundle");
+    // Damage is for verify to tell.
+    zero_volume_header(&f.demo("Bad.sparsebundle"));
+    f.watch(&[]).expect(0, &["Bad.sparsebundle"]);
+    let inside = anna.join("state");
+    f.watch(&["--state-dir", inside.to_str().unwrap()]).expect(2, &["lies in the bundle"]);
+    f.watch(&["--metrics", anna.join("m.prom").to_str().unwrap()]).expect(2, &["lies in the"]);
+    f.watch(&["--json", "--metrics", "-"]).expect(2, &["both for standard output"]);
+    f.watch(&["--warn-full", "soon"]).expect(2, &["not a duration"]);
+    assert!(!inside.exists());
+    let ran = f.watch(&["--metrics", "-"]);
+    assert!(!parse(&ran.out).is_empty() && ran.err.contains("Anna.sparsebundle"));
+    let none = f.dir.path().join("none");
+    tmbundle_with(&[], &["watch", none.to_str().unwrap()]).expect(3, &["none"]);
+    // A single bundle is a share of one, and a file is none.
+    tmbundle_with(&[], &["watch", anna.to_str().unwrap()]).expect(0, &["Anna.sparsebundle"]);
+    let file = anna.join("Info.plist");
+    let ran = tmbundle_with(&[], &["watch", file.to_str().unwrap()]);
+    assert_eq!(ran.code, Some(3), "{ran:#?}");
+}
