@@ -9,7 +9,7 @@ use super::omap::Omap;
 use super::store::Store;
 use crate::error::{Error, Locus, Result};
 use crate::io::bytes::{array, le32, le64, to_u64, usize32};
-use crate::io::{Presence, ReadAt};
+use crate::io::cut_off;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -297,10 +297,7 @@ fn next_unseen(
 /// An error if the band is not there that a block of the ring lies in.
 fn not_there(blocks: &Blocks, block: u64) -> Option<Error> {
     let start = block.saturating_mul(blocks.size());
-    let mut gone = false;
-    let visit = &mut |_, how| gone |= matches!(how, Presence::Missing | Presence::Short);
-    let asked = blocks.source().presence(start..start.saturating_add(blocks.size()), visit);
-    (asked.is_ok() && gone).then(|| {
+    cut_off(&**blocks.source(), start..start.saturating_add(blocks.size())).map(|_| {
         blocks.corrupt("checkpoint", block, "is not stored, and a newer state may be in it")
     })
 }

@@ -2,6 +2,7 @@
 
 use super::changes::Opened;
 use super::kept::Kept;
+use super::listing::band_index;
 use super::memory_map::Maps;
 use super::{BandListing, FileError, Info, open_seen};
 use crate::error::{BandLocus, Error, Locus, Result};
@@ -145,6 +146,13 @@ impl Bands {
         let place =
             Where::of(Structure::Band).band(Self::name(index)).length(range.end - range.start);
         Where { offset: Some(range.start), ..place }
+    }
+
+    /// The band that a place is in, and the byte of the disk it begins at; `None` for a place
+    /// in no band, or in another one than it says.
+    pub fn placed(&self, place: &Where) -> Option<(u64, u64)> {
+        let index = band_index(place.band.as_ref()?.as_bytes())?;
+        place.offset.filter(|at| self.range(index).contains(at)).map(|at| (index, at))
     }
 
     /// List the directory.

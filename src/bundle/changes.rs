@@ -3,7 +3,7 @@
 use super::Bands;
 use crate::error::Result;
 use crate::io::bytes::to_u64;
-use crate::io::{Change, Standing};
+use crate::io::{Change, FileState};
 use crate::report::words::plural;
 use rustix::fs::{AtFlags, Stat, statat};
 use std::collections::HashMap;
@@ -11,12 +11,12 @@ use std::sync::{Mutex, PoisonError};
 
 /// How each band stood that was opened, when that was done first.
 #[derive(Default)]
-pub(super) struct Opened(Mutex<HashMap<u64, Standing>>);
+pub(super) struct Opened(Mutex<HashMap<u64, FileState>>);
 
 impl Opened {
     pub(super) fn note(&self, index: u64, stat: &Stat) {
         let mut bands = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        bands.entry(index).or_insert_with(|| Standing::of(stat));
+        bands.entry(index).or_insert_with(|| FileState::of(stat));
     }
 }
 

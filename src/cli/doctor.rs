@@ -4,7 +4,7 @@ use super::args::{DoctorArgs, FailOn};
 use super::metrics;
 use super::output::{self, Exit};
 use super::page::{self, Page, Tone, hanging};
-use super::{clock, text};
+use super::{clock, text, textfile};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -49,15 +49,11 @@ pub struct Counts {
 }
 
 pub fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
-    let to_stdout = args.metrics.as_deref().is_some_and(|file| file == Path::new("-"));
-    if to_stdout && (args.json || args.fix) {
-        let text =
-            "--metrics - is for standard output, and so is --json or --fix: give --metrics a file";
-        return Err(Error::Invalid(text.into()).into());
-    }
-    page::divert(to_stdout);
-    if let Some(file) = args.metrics.as_ref().filter(|_| !to_stdout) {
-        metrics::check(file)?;
+    let taken =
+        "--metrics - is for standard output, and so is --json or --fix: give --metrics a file";
+    textfile::divert(args.metrics.as_deref(), (args.json || args.fix).then_some(taken))?;
+    if let Some(file) = args.metrics.as_ref().filter(|file| !textfile::is_stdout(file)) {
+        textfile::check(file)?;
     }
     let root = Root::new(args.root.as_deref().unwrap_or(Path::new("/")));
     let files = configs(args)?;
@@ -97,30 +93,11 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
         out.flush()?;
     }
     if let Some(file) = &args.metrics {
-        write_metrics(file, to_stdout, counts, &told, exit)?;
+        let mut codes = BTreeMap::new();
+        told.iter().for_each(|t| *codes.entry(t.finding.code.name()).or_insert(0u64) += 1);
+        textfile::put(file, &metrics::doctor(counts, &codes, exit.code(), clock::now()))?;
     }
     Ok(exit)
-}
-
-/// The file of `--metrics`, or standard output.
-fn write_metrics(
-    file: &Path,
-    to_stdout: bool,
-    counts: Counts,
-    told: &[Told],
-    exit: Exit,
-) -> anyhow::Result<()> {
-    let mut codes = BTreeMap::new();
-    told.iter().for_each(|t| *codes.entry(t.finding.code.name()).or_insert(0u64) += 1);
-    let page = metrics::doctor(counts, &codes, exit.code(), clock::now());
-    if to_stdout {
-        let mut out = output::stdout();
-        out.write_all(page.as_bytes())?;
-        out.flush()?;
-    } else {
-        tmbundle::state::write_atomically(file, page.as_bytes(), 0o644)?;
-    }
-    Ok(())
 }
 
 /// The files of `--config`: with `--root` as the system there knows them, else as here.

@@ -19,8 +19,7 @@ pub fn check(command: &Command) -> Result<()> {
         Command::Verify(args) => {
             sources.extend(args.sources.iter().map(PathBuf::as_path));
             let memory = &args.memory;
-            let metrics = args.metrics.iter().filter(|file| file.as_os_str() != "-");
-            places.extend(metrics.map(|path| ("--metrics", path.as_path())));
+            places.extend(metrics(&args.metrics));
             places.extend(memory.state_dir.iter().map(|path| ("--state-dir", path.as_path())));
             let manifest = memory.manifest.iter().flatten();
             places.extend(manifest.map(|path| ("--manifest", path.as_path())));
@@ -30,13 +29,10 @@ pub fn check(command: &Command) -> Result<()> {
             places.extend(args.target.to.iter().map(|path| ("--to", path.as_path())));
             places.extend(args.report.iter().map(|path| ("--report", path.as_path())));
         }
-        Command::Doctor(args) => {
-            let file = args.metrics.iter().filter(|path| path.as_os_str() != "-");
-            places.extend(file.map(|path| ("--metrics", path.as_path())));
-        }
+        Command::Doctor(args) => places.extend(metrics(&args.metrics)),
         Command::Watch(args) => {
-            let file = args.metrics.iter().filter(|path| path.as_os_str() != "-");
-            places.extend(file.map(|path| ("--metrics", path.as_path())));
+            places.extend(metrics(&args.metrics));
+            places.extend(args.state_dir.iter().map(|path| ("--state-dir", path.as_path())));
         }
         Command::Man(args) => places.push(("DIR", &args.dir)),
         #[cfg(feature = "mount")]
@@ -50,13 +46,19 @@ pub fn check(command: &Command) -> Result<()> {
     for (what, place) in places {
         refuse(what, place, &sources)?;
         if what == "--metrics" {
-            super::metrics::refuse_foreign(place)?;
+            super::textfile::refuse_foreign(place)?;
         }
         if what == "--to" {
             refuse_name(place)?;
         }
     }
     redirected()
+}
+
+/// The file of `--metrics`, if it is one.
+fn metrics(file: &Option<PathBuf>) -> Option<(&'static str, &Path)> {
+    let file = file.as_deref().filter(|file| !super::textfile::is_stdout(file))?;
+    Some(("--metrics", file))
 }
 
 /// An error if `place`, given by `what`, lies in a bundle, or is one of the sources.

@@ -7,13 +7,10 @@ use super::doctor::Counts;
 use super::targets::Note;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::{Display, Write};
-use std::io::Read;
 use std::path::Path;
 use tmbundle::query::watch::{Bundle, Disk, Watch};
 use tmbundle::report::present;
-use tmbundle::state::{folder_of, write_atomically};
 use tmbundle::verify::{Outcome, Verdict};
-use tmbundle::{Error, Result};
 
 /// Further labels of a sample, and its value.
 type Emit<'a> = &'a mut dyn FnMut(&[(&str, &str)], &dyn Display);
@@ -147,78 +144,7 @@ fn when_verified(checked: &Checked, f: &mut dyn FnMut(&Outcome)) {
     }
 }
 
-/// Check that the file can be written: that it gets its name by a rename in a folder, and takes
-/// the place of no device and no pipe.
-///
-/// # Errors
-/// [`Error::Io`] if not.
-pub fn check(file: &Path) -> Result<()> {
-    let failed = |e| Error::io(format!("--metrics {}", file.display()), e);
-    let other = |why: &str| failed(std::io::Error::other(why.to_owned()));
-    let folder = std::fs::canonicalize(folder_of(file)).map_err(failed)?;
-    let Some(name) = file.file_name().filter(|_| folder.is_dir() && !file.is_dir()) else {
-        return Err(other("not a file in a folder"));
-    };
-    if std::fs::metadata(folder.join(name)).is_ok_and(|m| !m.is_file()) {
-        return Err(other("not a regular file; --metrics - prints to standard output"));
-    }
-    Ok(())
-}
-
-/// How every file of ours begins.
-const OURS: &[u8] = b"# HELP tmbundle";
-
-/// Refuse to take the place of a file that is not empty and not ours: a slip must not cost
-/// anybody a backup.
-///
-/// # Errors
-/// [`Error::Invalid`].
-pub fn refuse_foreign(file: &Path) -> Result<()> {
-    let Some(mut found) = std::fs::metadata(file)
-        .ok()
-        .filter(std::fs::Metadata::is_file)
-        .and_then(|_| std::fs::File::open(file).ok())
-    else {
-        return Ok(());
-    };
-    let (mut head, want) = (Vec::new(), u64::try_from(OURS.len()).unwrap_or(0));
-    let read = found.by_ref().take(want).read_to_end(&mut head);
-    if read.is_err() || head.is_empty() || head == OURS {
-        return Ok(());
-    }
-    let why = "there is a file that is none of tmbundle's metrics: it would be replaced";
-    Err(Error::Invalid(format!("--metrics {}: {why}", file.display())))
-}
-
-/// Refuse a file that would lie in one of the sources.
-///
-/// # Errors
-/// [`Error::Invalid`].
-pub fn refuse_inside<'a>(file: &Path, sources: impl Iterator<Item = &'a Path>) -> Result<()> {
-    let folder = std::fs::canonicalize(folder_of(file));
-    let Some(place) = folder.ok().zip(file.file_name()).map(|(dir, name)| dir.join(name)) else {
-        return Ok(());
-    };
-    let inside = |source: &Path| std::fs::canonicalize(source).is_ok_and(|s| place.starts_with(s));
-    match sources.into_iter().find(|source| inside(source)) {
-        Some(source) => Err(Error::Invalid(format!(
-            "--metrics {}: it would be written into {}",
-            file.display(),
-            source.display()
-        ))),
-        None => Ok(()),
-    }
-}
-
-/// Write the file.
-///
-/// # Errors
-/// [`Error::Io`].
-pub fn write(file: &Path, page: &str) -> Result<()> {
-    write_atomically(file, page.as_bytes(), 0o644)
-}
-
-/// The file's text.
+/// The text of a run of `verify`.
 pub fn page(all: &[Checked], notes: &[Note], exit: u8, now: i64) -> String {
     let mut page = Page::default();
     page.family("tmbundle_build_info", "The version that wrote this file.");

@@ -36,6 +36,7 @@ mod snapshots;
 mod stop;
 mod targets;
 mod text;
+mod textfile;
 mod usage;
 mod verdict;
 mod verify;

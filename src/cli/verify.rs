@@ -11,9 +11,9 @@ use super::password::{Keyring, Prompt};
 use super::progress::Bars;
 use super::stop;
 use super::targets::{self, Note, Target, Why};
+use super::textfile;
 use super::verdict::Printer;
 use super::worker::{Ended, Failure, Task, examine};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,12 +23,7 @@ use tmbundle::report::{Progress, Severity};
 use tmbundle::verify::{Outcome, Verdict, manifest};
 
 pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
-    let metrics_out = args.metrics.as_deref().is_some_and(is_stdout);
-    if metrics_out && args.json {
-        let text = "--metrics - and --json are both for standard output: give --metrics a file";
-        return Err(Error::Invalid(text.into()).into());
-    }
-    page::divert(metrics_out);
+    textfile::divert(args.metrics.as_deref(), args.json.then_some(textfile::JSON_TOO))?;
     let targets = targets::find(args);
     if targets.all.len() > 1 && matches!(args.memory.manifest, Some(Some(_))) {
         let text = "--manifest=FILE is for one bundle; without FILE each has its own";
@@ -36,10 +31,10 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
     }
     stop::listen();
     stop::enforce();
-    if let Some(file) = args.metrics.as_ref().filter(|file| !is_stdout(file)) {
-        metrics::refuse_inside(file, targets.all.iter().map(|t| t.path.as_path()))?;
+    if let Some(file) = args.metrics.as_ref().filter(|file| !textfile::is_stdout(file)) {
+        textfile::refuse_inside(file, targets.all.iter().map(|t| t.path.as_path()))?;
         // Who watches can stop and try again; else the backups come first.
-        if let Err(e) = metrics::check(file).map_err(|e| e.to_string())
+        if let Err(e) = textfile::check(file).map_err(|e| e.to_string())
             && output::is_terminal()
         {
             output::warn(&e);
@@ -270,13 +265,7 @@ impl Run<'_> {
     fn write_metrics(&self) -> anyhow::Result<()> {
         let Some(file) = &self.args.metrics else { return Ok(()) };
         let page = metrics::page(&self.checked, &self.notes, self.worst.code(), clock::now());
-        if !is_stdout(file) {
-            metrics::check(file)?;
-            return Ok(metrics::write(file, &page)?);
-        }
-        let mut out = output::stdout();
-        out.write_all(page.as_bytes())?;
-        Ok(out.flush()?)
+        textfile::put(file, &page)
     }
 }
 
@@ -296,9 +285,4 @@ fn exit(outcome: &Outcome, from: FailOn) -> Exit {
     let kept = outcome.keeps_last() && outcome.verdict == Verdict::Damage;
     let told = found || kept || outcome.overdue() || outcome.unwritten();
     if told { Exit::Findings } else { Exit::Ok }
-}
-
-/// `--metrics -`
-fn is_stdout(file: &Path) -> bool {
-    file.as_os_str() == "-"
 }

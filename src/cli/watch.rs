@@ -4,7 +4,7 @@ use super::args::WatchArgs;
 use super::output::{self, Exit};
 use super::page::{self, Page, Tone, hanging};
 use super::targets::{self, Note};
-use super::{clock, memory, metrics, text};
+use super::{clock, memory, metrics, text, textfile};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -51,14 +51,9 @@ struct Seen {
 }
 
 pub fn run(args: &WatchArgs) -> anyhow::Result<Exit> {
-    let to_stdout = args.metrics.as_deref().is_some_and(|file| file == Path::new("-"));
-    if to_stdout && args.json {
-        let text = "--metrics - and --json are both for standard output: give --metrics a file";
-        return Err(Error::Invalid(text.into()).into());
-    }
-    page::divert(to_stdout);
-    if let Some(file) = args.metrics.as_ref().filter(|_| !to_stdout) {
-        metrics::check(file)?;
+    textfile::divert(args.metrics.as_deref(), args.json.then_some(textfile::JSON_TOO))?;
+    if let Some(file) = args.metrics.as_ref().filter(|file| !textfile::is_stdout(file)) {
+        textfile::check(file)?;
     }
     let now = clock::now();
     let seen = see(args, now)?;
@@ -81,14 +76,7 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<Exit> {
         }
     }
     if let Some(file) = &args.metrics {
-        let page = metrics::watch(&watch, exit.code(), now);
-        if to_stdout {
-            let mut out = output::stdout();
-            out.write_all(page.as_bytes())?;
-            out.flush()?;
-        } else {
-            metrics::write(file, &page)?;
-        }
+        textfile::put(file, &metrics::watch(&watch, exit.code(), now))?;
     }
     Ok(exit)
 }

@@ -19,7 +19,7 @@ pub use encrcdsa::image_uuid;
 use crate::bundle::{Bundle, Token};
 use crate::error::{Error, Result};
 use crate::io::{
-    Access, Anchor, Change, FailedRead, Given, Meter, RawFile, ReadAt, Slice, Source, Watch,
+    Access, Anchor, Change, FailedRead, Given, Meter, RawFile, ReadAt, Slice, Source, SourceWatch,
     read_up_to,
 };
 use crate::partition::{self, PartitionMap};
@@ -61,7 +61,7 @@ pub struct Disk {
     asker: Option<Asker>,
     given: Given,
     meter: Arc<Meter>,
-    watch: Option<Watch>,
+    watch: Option<SourceWatch>,
     /// What could not be read while it was looked at for what it is.
     unread: Vec<String>,
 }

@@ -5,7 +5,7 @@
 //! by part; from then on everything is opened below the descriptor that was got, and
 //! whether the name still leads there is asked without following anything.
 
-use super::{Watch, open_untrusted, open_untrusted_dir};
+use super::{SourceWatch, open_untrusted, open_untrusted_dir};
 use crate::error::{Error, Result};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat, statat};
 use serde::{Deserialize, Serialize};
@@ -129,11 +129,11 @@ impl Anchor {
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn watch(&self) -> Result<Watch> {
+    pub fn watch(&self) -> Result<SourceWatch> {
         let failed = |e| Error::io(format!("cannot watch {}", self.path.display()), e);
         let held = self.held.try_clone().map_err(failed)?;
         let parent = self.parent.try_clone().map_err(failed)?;
-        Watch::new(held, parent, &self.name).map_err(|e| failed(e.into()))
+        SourceWatch::new(held, parent, &self.name).map_err(|e| failed(e.into()))
     }
 
     /// Look at it again.

@@ -50,7 +50,7 @@ fn find(
 ) -> Option<Gone> {
     let mut first = None;
     let told = source.presence(range, &mut |part, how| {
-        let absent = !matches!(how, Presence::Stored | Presence::Unwritten);
+        let absent = how.is_absent();
         if first.is_none() && absent && counts(&part, how) {
             first = Some((part.start, how));
         }

@@ -30,7 +30,7 @@ pub use meter::{Access, FailedRead, Given, Meter, threads};
 pub use ranges::{RangeSums, Ranges};
 pub use raw::{RawFile, open_untrusted, open_untrusted_dir, visit_holes};
 pub use slice::Slice;
-pub use steady::{Change, Standing, Watch};
+pub use steady::{Change, FileState, SourceWatch};
 
 use crate::error::{Locus, Result};
 use std::ops::Range;
@@ -50,6 +50,13 @@ pub enum Presence {
     /// A hole in a file of the volume, which its own records say was never written: reads
     /// as zeros and is meant to. Only streams of a file system know of it.
     Unwritten,
+}
+
+impl Presence {
+    /// Whether it reads as zeros though no server stores them and no record says that they are.
+    pub fn is_absent(self) -> bool {
+        !matches!(self, Self::Stored | Self::Unwritten)
+    }
 }
 
 /// Called with each run of equal presence, in order and without gaps.

@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 
 /// How a file stood when it was first looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
+pub struct FileState {
     identity: (u64, u64),
     size: i64,
     blocks: i64,
@@ -57,7 +57,7 @@ impl Change {
     }
 }
 
-impl Standing {
+impl FileState {
     /// Of what the file system says.
     pub fn of(stat: &Stat) -> Self {
         let nanos = |n| i64::try_from(n).unwrap_or(0);
@@ -96,19 +96,19 @@ impl Standing {
 }
 
 /// Watches the name a source was opened by, and of a file what is in it.
-pub struct Watch {
+pub struct SourceWatch {
     held: OwnedFd,
     parent: OwnedFd,
     name: OsString,
-    standing: Standing,
+    standing: FileState,
     file: bool,
 }
 
-impl Watch {
+impl SourceWatch {
     pub(super) fn new(held: OwnedFd, parent: OwnedFd, name: &OsStr) -> rustix::io::Result<Self> {
         let stat = fstat(&held)?;
         let file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-        let standing = Standing::of(&stat);
+        let standing = FileState::of(&stat);
         Ok(Self { held, parent, name: name.to_owned(), standing, file })
     }
 
@@ -116,7 +116,7 @@ impl Watch {
     /// opens nothing.
     pub fn moved(&self) -> Option<&'static str> {
         match statat(&self.parent, &*self.name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) if Standing::of(&stat).identity == self.standing.identity => None,
+            Ok(stat) if FileState::of(&stat).identity == self.standing.identity => None,
             Ok(_) => Some("something else was put in its place"),
             Err(_) => Some("it is not there any more"),
         }
@@ -145,7 +145,7 @@ mod tests {
             std::fs::write(&path, vec![7; 1 << 20]).unwrap();
             let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
             file.sync_all().unwrap();
-            let standing = Standing::of(&stat(&path).unwrap());
+            let standing = FileState::of(&stat(&path).unwrap());
             // Times of files may be as coarse as the clock's tick.
             std::thread::sleep(std::time::Duration::from_millis(20));
             (file, standing)

@@ -56,7 +56,7 @@ pub fn find(
         progress.advance(piece.end.saturating_sub(told));
         told = piece.end;
         let visit = &mut |range: Range<u64>, how: Presence| {
-            if matches!(how, Presence::Stored | Presence::Unwritten) {
+            if !how.is_absent() {
                 return;
             }
             let mut at = range.start;

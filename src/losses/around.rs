@@ -7,8 +7,8 @@
 use super::rule::{Facts, OpenView};
 use crate::error::Result;
 use crate::fs::{Extent, FileSystem, NodeId, Stream};
+use crate::io::ReadAt;
 use crate::io::bytes::{all_zero, to_usize};
-use crate::io::{Presence, ReadAt};
 use std::ops::Range;
 
 /// Bytes that are looked at on either side: no zeros may lie right beside what is absent.
@@ -30,20 +30,9 @@ pub struct Around {
 #[derive(Debug, Clone, Copy, Default)]
 struct Answer {
     surrounded: bool,
-    borders: Borders,
-}
-
-/// How many ends of what is absent of a file, all bands in a row taken together, lie between
-/// two bands.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Borders {
-    /// None, as of zeros that are kept as a hole.
-    #[default]
-    None,
-    /// One; the other lies within a band.
-    One,
-    /// All: whole bands are absent.
-    All,
+    /// Whether what is absent of the file, all bands in a row taken together, begins or ends
+    /// between two bands.
+    between_bands: bool,
 }
 
 /// What lies next to absent bytes of a file.
@@ -69,7 +58,7 @@ impl Around {
         let Some(fs) = view(at) else { return };
         // What cannot be read decides nothing.
         let answer = self.asked(&*fs, volume, node, &stream, absent).unwrap_or_default();
-        (facts.surrounded, facts.borders) = (answer.surrounded, answer.borders);
+        (facts.surrounded, facts.between_bands) = (answer.surrounded, answer.between_bands);
     }
 
     fn asked(
@@ -94,8 +83,7 @@ impl Around {
         let (end, behind) = file.behind(first)?;
         let whole = before == Beside::End && behind == Beside::End;
         let surrounded = !whole && before != Beside::Zeros && behind != Beside::Zeros;
-        let borders = file.borders(start..end, (before, behind));
-        let answer = Answer { surrounded, borders };
+        let answer = Answer { surrounded, between_bands: file.between_bands(start..end) };
         self.last = Some((node, stream.clone(), start..end, answer));
         Ok(answer)
     }
@@ -120,21 +108,14 @@ impl File<'_> {
         self.extents.iter().filter_map(within).min().filter(|at| *at < self.len)
     }
 
-    /// Where the absent bytes lie between the bands.
-    fn borders(&self, absent: Range<u64>, beside: (Beside, Beside)) -> Borders {
-        let between = |at: Option<u64>| {
+    /// Whether absent bytes of the stream begin or end where a band does.
+    fn between_bands(&self, absent: Range<u64>) -> bool {
+        let begins_band = |at: Option<u64>| {
             let band = at.and_then(|at| self.volume.locate(at)?.band);
             band.is_some_and(|band| band.offset == 0)
         };
         let last = absent.end.checked_sub(1).and_then(|n| self.place(n));
-        let start = between(self.place(absent.start));
-        let end = between(last.and_then(|at| at.checked_add(1)));
-        let of_file = |beside| beside == Beside::End;
-        match (start || of_file(beside.0), end || of_file(beside.1)) {
-            (true, true) if start || end => Borders::All,
-            _ if start || end => Borders::One,
-            _ => Borders::None,
-        }
+        begins_band(self.place(absent.start)) || begins_band(last.and_then(|at| at.checked_add(1)))
     }
 
     /// Where a byte of the stream lies on the volume.
@@ -160,7 +141,7 @@ impl File<'_> {
                 let place = |n: u64| first.saturating_add(n - e.offset);
                 let mut stored = None;
                 self.volume.presence(place(start)..place(end), &mut |part, how| {
-                    if matches!(how, Presence::Stored | Presence::Unwritten) {
+                    if !how.is_absent() {
                         stored = Some(part);
                     }
                 })?;
@@ -191,7 +172,7 @@ impl File<'_> {
                 let place = |n: u64| first.saturating_add(n - e.offset);
                 let mut stored: Option<Range<u64>> = None;
                 self.volume.presence(place(start)..place(end), &mut |part, how| {
-                    if matches!(how, Presence::Stored | Presence::Unwritten) {
+                    if !how.is_absent() {
                         stored.get_or_insert(part);
                     }
                 })?;

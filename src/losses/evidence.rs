@@ -81,7 +81,7 @@ impl Evidence {
         let end = first.saturating_add(size).saturating_sub(start).min(volume.len());
         let (mut run, mut found): (Option<Run>, Option<Run>) = (None, None);
         volume.presence(first.saturating_sub(start)..end, &mut |part, how| {
-            if matches!(how, Presence::Stored | Presence::Unwritten) {
+            if !how.is_absent() {
                 run = None;
                 return;
             }

@@ -7,7 +7,7 @@ use super::rule::{Judged, Standing};
 use crate::error::{BandLocus, Error, Locus, Lost, Result};
 use crate::fs::{Extent, FileSystem, NodeId, Owned, Stream, ViewId, Views, Volume};
 use crate::io::bytes::{all_zero, to_u64};
-use crate::io::{Presence, PresenceVisitor, Ranges, ReadAt, Source};
+use crate::io::{PresenceVisitor, Ranges, ReadAt, Source};
 use crate::report::NoProgress;
 use crate::timemachine::OpenVolume;
 use std::collections::BTreeMap;
@@ -200,7 +200,7 @@ impl Guard {
         if !survey.has(&run.range) {
             // Whoever reads a disk reads all of it.
             self.bytes.presence(0..self.bytes.len(), &mut |part, how| {
-                if !matches!(how, Presence::Stored | Presence::Unwritten) {
+                if how.is_absent() {
                     wanted.push(part);
                 }
             })?;
@@ -247,7 +247,7 @@ impl Guard {
         let mut absent = Vec::new();
         for range in self.volume.allocated(wanted)?.iter() {
             self.bytes.presence(range.clone(), &mut |part, how| {
-                if !matches!(how, Presence::Stored | Presence::Unwritten) {
+                if how.is_absent() {
                     absent.push(part);
                 }
             })?;
@@ -402,7 +402,7 @@ impl Guarded {
             };
             let mut absent = Vec::new();
             self.guard.bytes.presence(at..at + (end - from), &mut |part, how| {
-                if !matches!(how, Presence::Stored | Presence::Unwritten) {
+                if how.is_absent() {
                     absent.push(part);
                 }
             })?;

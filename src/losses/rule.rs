@@ -1,6 +1,5 @@
 //! The rule: what to think of a run of bytes that no band stores.
 
-use super::around::Borders;
 use crate::fs::{FileSystem, Kind, NodeId, Owned, Owner, Stream, ViewId, Views, Zeros};
 use crate::io::{Presence, RangeSums, ReadAt};
 use crate::report::STANDS_IN;
@@ -61,8 +60,8 @@ pub struct Facts {
     /// The one file that has bytes in it has data up to both of its ends
     /// ([`Around`](super::Around)).
     pub surrounded: bool,
-    /// How many ends of what is absent there lie between two bands.
-    pub borders: Borders,
+    /// What is absent there begins or ends between two bands.
+    pub between_bands: bool,
     /// The bands are so large that this is no chance.
     pub large: bool,
     streams: BTreeMap<(NodeId, Stream), Held>,
@@ -147,7 +146,7 @@ impl Facts {
         let cipher = self.encrypted || self.zeros == Zeros::Ciphertext;
         let hole = how == Presence::Hole && !cipher;
         let written = self.zeros == Zeros::Written;
-        if matches!(how, Presence::Stored | Presence::Unwritten) || self.streams.is_empty() {
+        if !how.is_absent() || self.streams.is_empty() {
             return Judged { standing: Standing::Free, why: "nothing in use lies there".into() };
         }
         if self.known && how == Presence::Missing {
@@ -178,14 +177,12 @@ impl Facts {
             }
             // A server's file system keeps zeros as holes wherever they begin and end: hardly
             // ever just between two bands, unless these are small.
-            (1, 0) if hole && self.surrounded && self.borders != Borders::None && self.large => {
-                Judged {
-                    standing: Standing::Doubtful,
-                    why: "the file has data right up to both ends of the hole, which begins or \
+            (1, 0) if hole && self.surrounded && self.between_bands && self.large => Judged {
+                standing: Standing::Doubtful,
+                why: "the file has data right up to both ends of the hole, which begins or \
                           ends between two bands: zeros that were not stored, or lost"
-                        .into(),
-                }
-            }
+                    .into(),
+            },
             (1, 0) if hole && !written => Judged {
                 standing: Standing::Free,
                 why: "a stretch of one larger file, kept as a hole".into(),
@@ -284,17 +281,16 @@ mod tests {
         assert_eq!(surrounded(&[(20, false)]).judge(Missing).standing, Lost);
         assert_eq!(surrounded(&[(20, false)]).judge(Hole).standing, Free);
         // As of a band that is there in its length, but of which nothing was ever written out.
-        let bands = |borders, surrounded| {
+        let bands = |between_bands, surrounded| {
             let file = facts(&[(20, false)]);
-            let facts = Facts { banded: true, large: true, borders, surrounded, ..file };
+            let facts = Facts { banded: true, large: true, between_bands, surrounded, ..file };
             let small = Facts { large: false, ..facts.clone() };
             assert_eq!(small.judge(Hole).standing, Free);
             facts.judge(Hole).standing
         };
-        assert_eq!(bands(Borders::All, true), Doubtful);
-        assert_eq!(bands(Borders::One, true), Doubtful);
-        assert_eq!(bands(Borders::None, true), Free);
-        assert_eq!(bands(Borders::All, false), Free);
+        assert_eq!(bands(true, true), Doubtful);
+        assert_eq!(bands(false, true), Free);
+        assert_eq!(bands(true, false), Free);
         // In a raw image a hole may be whole files of zeros; in a band that is no chance.
         let banded = |n: &[(u64, bool)]| Facts { banded: true, ..facts(n) };
         assert_eq!(banded(&[(20, true), (21, true)]).judge(Hole).standing, Lost);

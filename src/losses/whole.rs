@@ -8,14 +8,14 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A volume that could be opened, by the bytes of the disk that it takes.
-pub type Watch = (Range<u64>, Arc<Guard>);
+pub type Guarding = (Range<u64>, Arc<Guard>);
 
 /// The bytes of a disk. What was lost of its volumes is not given as zeros; what was never
 /// written is, and where nobody can tell that is told ([`Watched::doubt`]).
 pub struct WholeDisk {
     disk: Source,
     policy: Policy,
-    volumes: Vec<Watch>,
+    volumes: Vec<Guarding>,
     /// Partitions whose volumes could not be opened, so that nothing is known of them.
     unknown: Vec<Range<u64>>,
     doubt: Mutex<Option<Doubt>>,
@@ -26,7 +26,7 @@ impl WholeDisk {
     pub fn new(
         disk: Source,
         policy: Policy,
-        volumes: Vec<Watch>,
+        volumes: Vec<Guarding>,
         unknown: Vec<Range<u64>>,
     ) -> Arc<Self> {
         Arc::new(Self { disk, policy, volumes, unknown, doubt: Mutex::default() })
@@ -40,7 +40,7 @@ impl WholeDisk {
     fn judge_zeros(&self, zeros: Range<u64>) -> Result<()> {
         let mut absent = Vec::new();
         self.disk.presence(zeros, &mut |part, how| {
-            if !matches!(how, Presence::Stored | Presence::Unwritten) {
+            if how.is_absent() {
                 absent.push((part, how));
             }
         })?;

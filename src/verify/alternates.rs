@@ -15,12 +15,8 @@ pub(super) fn name(disk: &Disk, findings: &mut [Finding]) {
     let evidence = Evidence::of(disk, Vec::new());
     let telling = |f: &&mut Finding| f.severity >= Severity::Warning && f.place.band.is_some();
     for f in findings.iter_mut().filter(telling).take(FINDINGS) {
-        let (Some(offset), Some(band)) = (f.place.offset, &f.place.band) else { continue };
-        let Ok(index) = u64::from_str_radix(band, 16) else { continue };
+        let Some((index, offset)) = bands.placed(&f.place) else { continue };
         let whole = bands.range(index);
-        if !whole.contains(&offset) {
-            continue;
-        }
         let end = offset.saturating_add(f.place.length.unwrap_or(512)).min(whole.end);
         let within = offset - whole.start..end - whole.start;
         let fits = evidence.alternates(index).iter().filter(|a| a.has_data(within.clone()));

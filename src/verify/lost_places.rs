@@ -1,6 +1,7 @@
 //! What is damaged because the band is gone that it lies in: then the band is lost, whatever
 //! else says so.
 
+use crate::bundle::Bands;
 use crate::disk::Disk;
 use crate::io::cut_off;
 use crate::report::{Code, Finding, Severity};
@@ -17,14 +18,14 @@ pub(super) fn add(disk: &Disk, findings: &mut Vec<Finding>) {
     let mut told: BTreeSet<String> = missing.filter_map(|f| f.place.band.clone()).collect();
     let mut lost = Vec::new();
     for f in findings.iter().filter(|f| f.severity == Severity::Damage) {
-        let (Some(band), Some(at)) = (&f.place.band, f.place.offset) else { continue };
-        let Ok(index) = u64::from_str_radix(band, 16) else { continue };
-        if told.contains(band) || !bands.range(index).contains(&at) {
+        let Some((index, at)) = bands.placed(&f.place) else { continue };
+        let band = Bands::name(index);
+        if told.contains(&band) {
             continue;
         }
         let end = at.saturating_add(SECTOR).min(disk.size());
         if let Some(gone) = cut_off(&*bytes, at..end) {
-            told.insert(band.clone());
+            told.insert(band);
             let text = format!("{}, where the {} lies", gone.why, f.place.structure);
             lost.push(Finding::new(Code::BandLost, bands.place(index), text));
         }

@@ -69,6 +69,9 @@ fn no_command_writes_into_any_bundle() {
             &["verify", source, "--state-dir", place],
             &["verify", source, &manifest],
             &["verify", source, "--manifest", "--state-dir", place],
+            &["watch", source, "--state-dir", place],
+            &["watch", source, "--metrics", place],
+            &["doctor", "--metrics", place],
             &["man", place],
             #[cfg(feature = "mount")]
             &["mount", source, "/mnt", "--log-file", place],

@@ -10,7 +10,7 @@ use crate::decmpfs;
 use crate::error::{Error, Locus, Result};
 use crate::fs::{FileSystem, Stream, ViewId};
 use crate::io::bytes::{to_u64, to_usize};
-use crate::io::{Presence, ReadAt};
+use crate::io::{Presence, ReadAt, cut_off};
 use crate::report::{Code, Finding, Progress, Reporter, Severity};
 use crate::timemachine::checksum::{self, Cksum};
 use std::ops::Range;
@@ -238,7 +238,8 @@ impl Reader<'_> {
                 return Ok(Compared::Agrees);
             }
         }
-        let lost = is_lost(fork.as_deref().unwrap_or(source));
+        let stored = fork.as_deref().unwrap_or(source);
+        let lost = cut_off(stored, 0..stored.len()).is_some();
         if lost {
             let more = "; part of it lies in bands that are missing or cut off";
             let place = self.names.place(item.view, item.node());
@@ -471,13 +472,4 @@ fn first_bad(source: &dyn ReadAt, range: Range<u64>) -> u64 {
 fn scale(bytes: u64, part: u64, of: u64) -> u64 {
     let share = u128::from(bytes) * u128::from(part) / u128::from(of.max(1));
     u64::try_from(share).unwrap_or(bytes).min(bytes)
-}
-
-/// Whether some of it lies in bands that are missing or cut off.
-fn is_lost(source: &dyn ReadAt) -> bool {
-    let mut lost = false;
-    let told = source.presence(0..source.len(), &mut |_, presence| {
-        lost |= matches!(presence, Presence::Missing | Presence::Short);
-    });
-    told.is_ok() && lost
 }
