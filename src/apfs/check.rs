@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// What was looked at.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
-    /// What was seen, in a line for people; empty if the container cannot be opened.
+    /// What was seen, in a line for people.
     pub text: String,
     /// What was not checked, and why.
     pub not_checked: Vec<(String, String)>,
@@ -42,6 +42,7 @@ pub fn check(
         Ok(container) => Arc::new(container),
         Err(e) => {
             say_unreadable(source, "the container", e, reporter, &mut seen)?;
+            seen.text = "APFS, which cannot be opened".into();
             return Ok(seen);
         }
     };

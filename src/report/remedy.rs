@@ -79,6 +79,9 @@ const BANDS_FIRST: &str = "Look for the missing bands first, in another copy of 
 const END_FIRST: &str =
     "Copy it again from where it came; what lies past the end cannot be mended here.";
 
+/// What a finding says whose structure lies in a band that is gone (`io::gone`).
+const IN_LOST_BAND: &str = "is lost: band ";
+
 /// What an error says that comes of that.
 const SHORTER: &str = "the copy is shorter than the volume";
 
@@ -103,7 +106,7 @@ impl Finding {
                 f.remedy = END_FIRST;
                 continue;
             }
-            if kept == KeptIn::Bundle && lacks && mends {
+            if kept == KeptIn::Bundle && mends && (lacks || f.message.contains(IN_LOST_BAND)) {
                 f.remedy = BANDS_FIRST;
             }
         }

@@ -238,10 +238,20 @@ impl Found {
             return Error::io(what, std::io::Error::other("nothing of it can be opened"));
         }
         Error::Unsupported(match self.kind {
-            Kind::Empty => format!(
-                "partition {number} ({type_name}) is not formatted: it holds only zeros where a \
-                 volume begins"
-            ),
+            Kind::Empty => {
+                let begin = 0..self.source.len().min(4096);
+                match crate::io::cut_off(&*self.source, begin) {
+                    Some(gone) => format!(
+                        "partition {number} ({type_name}) was never formatted, or its beginning is \
+                         lost: {}",
+                        gone.why
+                    ),
+                    None => format!(
+                        "partition {number} ({type_name}) is not formatted: it holds only zeros \
+                         where a volume begins"
+                    ),
+                }
+            }
             Kind::Unknown => {
                 format!("partition {number} ({type_name}) holds nothing that tmbundle recognises")
             }

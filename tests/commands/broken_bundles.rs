@@ -94,6 +94,22 @@ fn a_lost_bands_other_names_are_told_with_the_loss() {
 }
 
 #[test]
+fn nobody_is_told_to_repair_what_lies_in_a_lost_band() {
+    // The last band has the backup of the partition map, and nothing else.
+    let demo = Demo::new();
+    std::fs::remove_file(demo.at("bands/400")).unwrap();
+    let found = demo.one("PART-GPT-BACKUP");
+    let (message, remedy) = (found["message"].as_str().unwrap(), found["remedy"].as_str().unwrap());
+    assert!(message.contains("band 400 is missing"), "{found:#}");
+    assert!(remedy.starts_with("Look for the missing bands first"), "{found:#}");
+    // The first one has the beginning of everything.
+    for band in ["0", "8", "9"] {
+        std::fs::remove_file(demo.at(&format!("bands/{band}"))).unwrap();
+    }
+    tmbundle(&["ls", demo.str(), FILE]).expect(3, &["its beginning is lost: band 0 is missing"]);
+}
+
+#[test]
 fn two_versions_of_a_band_are_a_warning() {
     let demo = Demo::new();
     std::fs::copy(demo.at("bands/9"), demo.at("bands/9.sync-conflict-20240101")).unwrap();
