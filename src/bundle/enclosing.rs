@@ -1,8 +1,7 @@
 //! Whether a place lies in a bundle: nothing is ever written there.
 
-use super::share::{ENDINGS, PARTS, ends_with};
+use super::share::{PARTS, is_bundle_name};
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 /// Links on the way to a place that are followed, as Linux does.
@@ -62,7 +61,7 @@ pub fn named_like_bundle(path: &Path) -> io::Result<Option<PathBuf>> {
 }
 
 fn is_named(folder: &Path) -> bool {
-    folder.file_name().is_some_and(|name| ends_with(name.as_bytes(), &ENDINGS))
+    folder.file_name().is_some_and(is_bundle_name)
 }
 
 /// By its name, or by what is in it: of a bundle that lost some of its files two are

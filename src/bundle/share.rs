@@ -6,6 +6,7 @@ use super::plists::HISTORY;
 use crate::error::{Error, Result};
 use crate::report::words::span;
 use std::collections::VecDeque;
+use std::ffi::OsStr;
 use std::fs::{self, FileType};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 /// Endings of the names that macOS gives to bundles (`formats/sparsebundle.md`
 /// section 7).
-pub(super) const ENDINGS: [&[u8]; 2] = [b".sparsebundle", b".backupbundle"];
+const ENDINGS: [&[u8]; 2] = [b".sparsebundle", b".backupbundle"];
 /// What a bundle is called while a Mac makes it, before its first backup.
 const UNFINISHED: [&[u8]; 3] = [b".incomplete", b".tmp.sparsebundle", b".tmp.backupbundle"];
 /// A first backup that was not finished in this time never will be.
@@ -112,7 +113,7 @@ impl Share {
                     }
                     false => self.unfinished.push((path, age)),
                 }
-            } else if ends_with(name, &ENDINGS) {
+            } else if is_bundle_name(OsStr::from_bytes(name)) {
                 match why_not(kind) {
                     None => self.bundles.push(path),
                     Some(why) => self.passed.push((path, why)),
@@ -161,13 +162,18 @@ fn holds_backup(path: &Path, age: Duration) -> bool {
 /// Whether a folder is a bundle, or what is left of one.
 fn is_bundle(path: &Path) -> bool {
     let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let named = |p: &Path| p.file_name().is_some_and(|n| ends_with(n.as_bytes(), &ENDINGS));
+    let named = |p: &Path| p.file_name().is_some_and(is_bundle_name);
     named(path)
         || named(&real)
         || PARTS.iter().any(|part| fs::symlink_metadata(path.join(part)).is_ok())
 }
 
-pub(super) fn ends_with(name: &[u8], endings: &[&[u8]]) -> bool {
+/// Whether the name of a folder is one that bundles have.
+pub fn is_bundle_name(name: impl AsRef<OsStr>) -> bool {
+    ends_with(name.as_ref().as_bytes(), &ENDINGS)
+}
+
+fn ends_with(name: &[u8], endings: &[&[u8]]) -> bool {
     endings.iter().any(|ending| {
         let tail = name.len().checked_sub(ending.len()).and_then(|at| name.get(at..));
         tail.is_some_and(|tail| tail.eq_ignore_ascii_case(ending))

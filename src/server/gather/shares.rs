@@ -1,6 +1,7 @@
 //! The folders of shares and the bundles in them.
 
 use super::{Gathered, Wanted};
+use crate::bundle::is_bundle_name;
 use crate::server::host::{BundleFacts, PathFacts};
 use crate::server::text::{Files, Root, Unread};
 use rustix::fs::{OFlags, fstat, fstatvfs};
@@ -93,7 +94,7 @@ fn entries(wanted: &Wanted<'_>, path: &str, facts: &mut PathFacts) {
     for name in names.into_iter().take(MOST) {
         let own = format!("{}/{name}", path.trim_end_matches('/'));
         let lower = name.to_lowercase();
-        if lower.ends_with(".sparsebundle") || lower.ends_with(".backupbundle") {
+        if is_bundle_name(&name) {
             if root.open(&own, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW).is_ok() {
                 bundles.push(bundle(root, own, &name));
             }
@@ -127,8 +128,7 @@ fn below(root: &Root, folder: &str, bundles: &mut Vec<BundleFacts>) {
         return;
     }
     for name in root.list(folder).unwrap_or_default().into_iter().take(MOST) {
-        let lower = name.to_lowercase();
-        if lower.ends_with(".sparsebundle") || lower.ends_with(".backupbundle") {
+        if is_bundle_name(&name) {
             let mut found = bundle(root, format!("{folder}/{name}"), &name);
             found.uncounted = Some("it lies in a folder of the share");
             bundles.push(found);
