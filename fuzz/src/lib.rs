@@ -71,6 +71,23 @@ fn map(data: &[u8]) {
     }
 }
 
+/// A map of ddrescue.
+pub fn bad_map(data: &[u8]) {
+    let Ok(map) = tmbundle::io::BadMap::parse("map", data) else { return };
+    assert!(map.good_end() <= map.end());
+    let range = map.end() / 3..map.end().saturating_add(4096);
+    let (mut at, mut first) = (range.start, None);
+    for (part, good) in map.parts(range.clone()) {
+        assert!(part.start == at && part.end > at, "parts leave no gap");
+        at = part.end;
+        if !good {
+            first.get_or_insert(part);
+        }
+    }
+    assert!(at == range.end, "parts tell all");
+    assert_eq!(map.first_bad(range), first);
+}
+
 /// A disk image in one file: raw, encrypted with the password `pw`, sparse, compressed.
 pub fn image(data: &[u8]) {
     let name = format!("tmbundle-fuzz-{}-{:?}", std::process::id(), std::thread::current().id());

@@ -18,6 +18,7 @@ impl AccessArgs {
             jobs: self.jobs(),
             links: Links::Follow,
             given: Given::default(),
+            bad_map: None,
         }
     }
 

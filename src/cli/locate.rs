@@ -60,9 +60,12 @@ fn print(out: &mut Page<impl Write>, found: &Located, all: bool) -> io::Result<(
     let last = found.offset + found.length - 1;
     let s = &found.stored;
     let mut stored = vec![format!("{} stored", text::bytes(s.data))];
-    for (n, what) in
-        [(s.missing, "in missing bands"), (s.short, "past the end of bands"), (s.hole, "in holes")]
-    {
+    for (n, what) in [
+        (s.missing, "in missing bands"),
+        (s.short, "past the end of bands"),
+        (s.hole, "in holes"),
+        (s.unreadable, "that ddrescue could not read"),
+    ] {
         if n > 0 {
             stored.push(format!("{} {what}", text::bytes(n)));
         }

@@ -3,6 +3,7 @@
 
 use super::{output, stop};
 use clap::Args;
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -15,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tmbundle::crypt::{Asker, Secret};
 use tmbundle::disk::Disk;
-use tmbundle::io::{Access, Anchor, Given};
+use tmbundle::io::{Access, Anchor, BadMap, Given};
 use tmbundle::report::present;
 use tmbundle::volume::Layout;
 use tmbundle::{Error, Result};
@@ -49,7 +50,7 @@ pub struct PasswordArgs {
 }
 
 /// What is known of a source from elsewhere: for damaged ones.
-#[derive(Debug, Args, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Args, Clone, Default, Serialize, Deserialize)]
 #[command(next_help_heading = "Damaged sources")]
 pub struct GeometryArgs {
     /// Bytes in a band, whatever Info.plist says
@@ -64,18 +65,35 @@ pub struct GeometryArgs {
     /// First byte of the volume; the partition map is left aside
     #[arg(long, value_name = "BYTE", value_parser = super::quantity::bytes, conflicts_with = "partition")]
     pub volume_offset: Option<u64>,
+    /// The map of ddrescue, which made the image: what it could not read is unreadable
+    ///
+    /// Where ddrescue could not read the disk, the image has zeros. With its map, these are
+    /// errors and the files that they hit are told. For a raw image or a device; of a bundle
+    /// on a failing disk, mount the copy of that disk with its bad places as read errors.
+    #[arg(long, value_name = "FILE", value_parser = absolute())]
+    #[serde(skip)]
+    pub bad_map: Option<PathBuf>,
+}
+
+/// A path that is the same for the children of this process, wherever they work.
+fn absolute() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(std::path::absolute)
 }
 
 impl GeometryArgs {
     /// How a source is read, with what is known of it.
-    pub fn access(self, access: &Access) -> Access {
+    ///
+    /// # Errors
+    /// If the map of ddrescue cannot be read.
+    pub fn access(&self, access: &Access) -> Result<Access> {
         let given = Given {
             band_size: self.band_size,
             size: self.size,
             partition: self.partition,
             volume_offset: self.volume_offset,
         };
-        Access { given, ..access.clone() }
+        let bad_map = self.bad_map.as_deref().map(BadMap::open).transpose()?.map(Arc::new);
+        Ok(Access { given, bad_map, ..access.clone() })
     }
 }
 
@@ -167,7 +185,7 @@ impl Keyring {
     }
 
     fn open_held(&self, source: &Anchor, access: &Access) -> Result<Layout> {
-        let access = &self.args.geometry.access(access);
+        let access = &self.args.geometry.access(access)?;
         let mut layout = Layout::from(Disk::open_held(source, &|_| Ok(Vec::new()), access)?);
         self.unlock(source.path(), &mut layout)?;
         Ok(layout)

@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tmbundle::Error;
-use tmbundle::io::{Links, Meter};
+use tmbundle::disk::BAD_MAP;
+use tmbundle::io::{BadMap, Links, Meter};
 use tmbundle::report::{Progress, Severity};
 use tmbundle::verify::{Outcome, Verdict, manifest};
 
@@ -29,6 +30,7 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
         let text = "--manifest=FILE is for one bundle; without FILE each has its own";
         return Err(Error::Invalid(text.into()).into());
     }
+    check_bad_map(args, &targets)?;
     stop::listen();
     stop::enforce();
     if let Some(file) = args.metrics.as_ref().filter(|file| !textfile::is_stdout(file)) {
@@ -63,6 +65,15 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Exit> {
     run.tell_all()?;
     done?;
     run.end()
+}
+
+/// A map of ddrescue is of one raw copy; it is looked at before anything is examined.
+fn check_bad_map(args: &VerifyArgs, targets: &targets::Targets) -> Result<(), Error> {
+    let Some(map) = &args.password.geometry.bad_map else { return Ok(()) };
+    if targets.several || targets.all.iter().any(|t| t.path.is_dir()) {
+        return Err(Error::Invalid(BAD_MAP.into()));
+    }
+    BadMap::open(map).map(|_| ())
 }
 
 fn document_of(notes: &[Note]) -> Document {

@@ -9,18 +9,20 @@ pub mod dump;
 mod encrcdsa;
 pub(crate) mod noise;
 mod numbering;
+mod rescued;
 mod sparseimage;
 mod udif;
 mod xz;
 
 pub use crate::crypt::{Asker, Secret};
 pub use encrcdsa::image_uuid;
+pub use rescued::BAD_MAP;
 
 use crate::bundle::{Bundle, Token};
 use crate::error::{Error, Result};
 use crate::io::{
-    Access, Anchor, Change, FailedRead, Given, Meter, RawFile, ReadAt, Slice, Source, SourceWatch,
-    read_up_to,
+    Access, Anchor, BadMap, Change, FailedRead, Given, Meter, RawFile, ReadAt, Slice, Source,
+    SourceWatch, read_up_to,
 };
 use crate::partition::{self, PartitionMap};
 use crate::report::Reporter;
@@ -62,6 +64,8 @@ pub struct Disk {
     given: Given,
     meter: Arc<Meter>,
     watch: Option<SourceWatch>,
+    /// Of a copy that ddrescue made: what it lacks.
+    bad_map: Option<Arc<BadMap>>,
     /// What could not be read while it was looked at for what it is.
     unread: Vec<String>,
 }
@@ -166,9 +170,11 @@ impl Disk {
             given: access.given,
             meter: access.meter.clone(),
             watch: anchor.watch().ok(),
+            bad_map: access.bad_map.clone(),
             unread: Vec::new(),
         };
         disk.fill(ask)?;
+        disk.check_bad_map()?;
         Ok(disk)
     }
 
@@ -198,7 +204,7 @@ impl Disk {
                 self.kind = BUNDLE;
                 b.bands()
             }
-            Container::Raw(f) => f.clone(),
+            Container::Raw(f) => self.rescued(f.clone()),
         };
         let source = match self.sealed(&plain)? {
             None => plain,

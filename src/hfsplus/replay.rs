@@ -253,12 +253,12 @@ impl Ring<'_> {
         }
     }
 
-    /// The parts of a range that are stored, as far as that can be told: the others are zeros
-    /// that nobody need read.
+    /// The parts of a range that are stored, or cannot be read, as far as that can be told: the
+    /// others are zeros that nobody need read.
     fn stored_runs(&self, range: Range<u64>) -> Vec<Range<u64>> {
         let mut stored = Vec::new();
         let told = self.volume.presence(range.clone(), &mut |run, how| {
-            if how == Presence::Stored {
+            if matches!(how, Presence::Stored | Presence::Unreadable) {
                 stored.push(run);
             }
         });

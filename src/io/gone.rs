@@ -50,7 +50,8 @@ fn find(
 ) -> Option<Gone> {
     let mut first = None;
     let told = source.presence(range, &mut |part, how| {
-        let absent = how.is_absent();
+        // Of what is unreadable nothing was parsed: the read has failed.
+        let absent = how.is_absent() && how != Presence::Unreadable;
         if first.is_none() && absent && counts(&part, how) {
             first = Some((part.start, how));
         }

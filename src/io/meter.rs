@@ -1,5 +1,6 @@
 //! How much is read from a source, and how fast it may be.
 
+use super::BadMap;
 use super::bytes::to_u64;
 use crate::error::{Error, Locus, Result};
 use std::num::NonZeroU64;
@@ -25,6 +26,8 @@ pub struct Access {
     pub links: super::Links,
     /// What the person who asks knows of the source.
     pub given: Given,
+    /// Of a copy that ddrescue made: its map.
+    pub bad_map: Option<Arc<BadMap>>,
 }
 
 /// What is known of a source from elsewhere, and counts before what it says of itself.

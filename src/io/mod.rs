@@ -6,6 +6,7 @@
 //! translates [`ReadAt::presence`] and [`ReadAt::locate`] for the one above.
 
 mod anchor;
+mod bad_map;
 mod below;
 pub mod bytes;
 mod cut;
@@ -15,10 +16,12 @@ mod limits;
 mod meter;
 mod ranges;
 mod raw;
+mod rescued;
 mod slice;
 mod steady;
 
 pub use anchor::{Anchor, Links, still_below};
+pub use bad_map::BadMap;
 pub use below::open_below;
 pub use cut::Cut;
 #[doc(hidden)]
@@ -29,6 +32,7 @@ pub use limits::{descriptors, is_out_of_descriptors};
 pub use meter::{Access, FailedRead, Given, Meter, threads};
 pub use ranges::{RangeSums, Ranges};
 pub use raw::{RawFile, open_untrusted, open_untrusted_dir, visit_holes};
+pub use rescued::Rescued;
 pub use slice::Slice;
 pub use steady::{Change, FileState, SourceWatch};
 
@@ -50,10 +54,13 @@ pub enum Presence {
     /// A hole in a file of the volume, which its own records say was never written: reads
     /// as zeros and is meant to. Only streams of a file system know of it.
     Unwritten,
+    /// The disk was failing, and what was saved of it lacks these bytes: reading them is an
+    /// error, never zeros ([`Rescued`]).
+    Unreadable,
 }
 
 impl Presence {
-    /// Whether it reads as zeros though no server stores them and no record says that they are.
+    /// Whether no one stores these bytes, and no record says that they are zeros.
     pub fn is_absent(self) -> bool {
         !matches!(self, Self::Stored | Self::Unwritten)
     }

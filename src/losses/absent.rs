@@ -23,7 +23,7 @@ const MAX_LOSSES: usize = 1 << 16;
 /// band.
 #[derive(Debug, Clone)]
 pub struct Loss {
-    /// The band.
+    /// The band; 0 of a source that has none.
     pub band: u64,
     /// How they are absent.
     pub how: Presence,
@@ -39,13 +39,7 @@ pub fn find(
     progress: &dyn Progress,
 ) -> Result<Vec<Loss>> {
     let source = &volume.found.source;
-    let all = Ranges::one(0..source.len());
-    let used = match trust_bitmap.then(|| volume.volume.allocated(&all)) {
-        Some(Ok(used)) => used,
-        Some(Err(Error::Interrupted)) => return Err(Error::Interrupted),
-        // What says what is in use cannot be read: whose the bytes are decides alone.
-        Some(Err(_)) | None => all,
-    };
+    let used = used(volume, trust_bitmap)?;
     let start = volume.found.range().start;
     let mut found: Vec<Loss> = Vec::new();
     let mut holes = 0;
@@ -81,6 +75,37 @@ pub fn find(
     }
     found.retain(|l| !l.ranges.is_empty());
     Ok(found)
+}
+
+/// Find what is allocated on a volume and cannot be read ([`Presence::Unreadable`]): at most
+/// one loss with all of it.
+pub fn find_unreadable(
+    volume: &OpenVolume,
+    trust_bitmap: bool,
+    progress: &dyn Progress,
+) -> Result<Vec<Loss>> {
+    let source = &volume.found.source;
+    progress.phase("looking for unreadable data", source.len(), Unit::Bytes);
+    let used = used(volume, trust_bitmap)?;
+    let (how, mut ranges) = (Presence::Unreadable, Vec::new());
+    source.presence(0..source.len(), &mut |range, is| {
+        if is == how {
+            ranges.extend(used.meet(range));
+        }
+    })?;
+    let loss = Loss { band: 0, how, ranges };
+    Ok(std::iter::once(loss).filter(|l| !l.ranges.is_empty()).collect())
+}
+
+/// What is in use on a volume: all of it, if that cannot be told.
+fn used(volume: &OpenVolume, trust_bitmap: bool) -> Result<Ranges> {
+    let all = Ranges::one(0..volume.found.source.len());
+    match trust_bitmap.then(|| volume.volume.allocated(&all)) {
+        Some(Ok(used)) => Ok(used),
+        Some(Err(Error::Interrupted)) => Err(Error::Interrupted),
+        // What says what is in use cannot be read: whose the bytes are decides alone.
+        Some(Err(_)) | None => Ok(all),
+    }
 }
 
 /// What is in use, joined where it lies in one band.

@@ -3,8 +3,8 @@
 use super::rule::{Facts, Judged, OpenView, Standing};
 use crate::error::Result;
 use crate::fs::{FileSystem, NodeId, Stream, ViewId};
-use crate::io::ReadAt;
 use crate::io::bytes::to_usize;
+use crate::io::{Presence, ReadAt};
 use crate::timemachine::checksum::{Cksum, agrees, is_name, parse};
 
 /// Bytes read at a time.
@@ -18,8 +18,9 @@ const MAX_LOST_BYTES: u64 = 64 << 20;
 
 /// Let recorded checksums decide a doubt about a run in which few files lie. Costs reading
 /// these files.
-pub fn decide(view: OpenView<'_>, facts: &Facts, judged: Judged) -> Judged {
-    if judged.standing < Standing::Doubtful {
+pub fn decide(view: OpenView<'_>, facts: &Facts, how: Presence, judged: Judged) -> Judged {
+    // What cannot be read has no checksum.
+    if judged.standing < Standing::Doubtful || how == Presence::Unreadable {
         return judged;
     }
     let files: Vec<(ViewId, NodeId)> = facts.files().collect();

@@ -133,6 +133,9 @@ impl Evidence {
                     _ => format!("band {index:x} has a hole from byte {within} on"),
                 }
             }
+            (None, Presence::Unreadable) => {
+                format!("ddrescue could not read the disk from byte {} on", run.start)
+            }
             (None, _) => format!("the image has a hole from byte {} on", run.start),
         }
     }

@@ -21,7 +21,7 @@ mod guard;
 mod rule;
 mod whole;
 
-pub use absent::{Loss, find};
+pub use absent::{Loss, find, find_unreadable};
 pub use around::Around;
 pub use checksum::{Recorded, decide, recorded};
 pub use evidence::Evidence;

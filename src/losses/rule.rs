@@ -149,6 +149,9 @@ impl Facts {
         if !how.is_absent() || self.streams.is_empty() {
             return Judged { standing: Standing::Free, why: "nothing in use lies there".into() };
         }
+        if how == Presence::Unreadable {
+            return lost("nothing is known of these bytes".into());
+        }
         if self.known && how == Presence::Missing {
             return lost("an earlier run has read it".into());
         }
@@ -259,6 +262,9 @@ mod tests {
             (&[(20, false)], Missing, Doubtful),
             (&[(20, false)], Short, Doubtful),
             (&[(20, false)], Hole, Free),
+            (&[], Presence::Unreadable, Free),
+            (&[(20, false)], Presence::Unreadable, Lost),
+            (&[(20, true)], Presence::Unreadable, Lost),
             (&[(20, true)], Missing, Lost),
             (&[(20, true)], Hole, Doubtful),
             (&[(20, false), (21, false)], Short, Lost),

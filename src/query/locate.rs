@@ -59,6 +59,14 @@ pub struct Stored {
     pub short: u64,
     /// In holes of files.
     pub hole: u64,
+    /// Not read by ddrescue, says its map.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unreadable: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde hands a reference
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// A run of bytes with one owner.
@@ -142,6 +150,7 @@ pub fn locate(layout: &Layout, place: &Place, progress: &dyn Progress) -> Result
             // Only files of a volume have such.
             Presence::Unwritten => return,
             Presence::Hole => &mut stored.hole,
+            Presence::Unreadable => &mut stored.unreadable,
         }) += r.end - r.start;
     });
     let mut job = Job { archive: &archive, disk: &*bytes, pieces: Vec::new() };

@@ -218,6 +218,9 @@ codes! {
     DiskCut "DISK-CUT" Damage Nothing []
         "The file or bundle that holds the disk ends before the disk or a volume on it does. What is there was read."
         => "Copy it again from where it came, or, of a bundle, compare size in Info.plist with another copy's; what lies past the end is lost.";
+    DiskNotRescued "DISK-NOT-RESCUED" Damage Place + Contents []
+        "The disk was copied with ddrescue, and its map (--bad-map) says that it could not read bytes that files have."
+        => "Run ddrescue again with the same map, which tries only what is missing; take the files from another snapshot or copy.";
     DiskImageDamaged "DISK-IMAGE-DAMAGED" Damage Nothing []
         "The tables of a disk image in one file (.dmg, .sparseimage) are broken, so the disk in it cannot be read."
         => "Copy the file again from where it came.";

@@ -150,9 +150,17 @@ fn probe_of(loss: Loss, judged: Judged, start: u64, evidence: &Evidence) -> Prob
     let first = loss.ranges.first().map_or(0, |r| r.start);
     let last = loss.ranges.last().map_or(0, |r| r.end);
     let harmless = loss.how == Presence::Hole && judged.standing == Standing::Free;
-    let code = if harmless { Code::BandHole } else { Code::BandLost };
+    let code = match loss.how {
+        Presence::Unreadable => Code::DiskNotRescued,
+        _ if harmless => Code::BandHole,
+        _ => Code::BandLost,
+    };
     let place = match (loss.how, evidence.bands()) {
         (Presence::Missing, Some(bands)) => bands.place(loss.band),
+        (Presence::Unreadable, _) => Where {
+            offset: Some(start + first),
+            ..Where::of(Structure::DiskImage).length(last - first)
+        },
         _ => {
             let place =
                 Where::of(Structure::Band).band(Bands::name(loss.band)).length(last - first);
@@ -209,7 +217,7 @@ fn judge(
         facts.zeros = zeros;
         facts.own(&view, owned, &loss.ranges);
         around.look(&mut facts, &view, &**bytes, &loss.ranges);
-        let judged = losses::decide(&view, &facts, facts.judge(loss.how));
+        let judged = losses::decide(&view, &facts, loss.how, facts.judge(loss.how));
         let (how, band) = (loss.how, Bands::name(loss.band));
         if judged.standing == Standing::Free && how != Presence::Hole {
             continue;
@@ -371,6 +379,11 @@ fn describe(probe: &mut Probe) {
     if probe.finding.code == Code::BandHole {
         probe.finding.message =
             format!("holes in bands lie under {bytes} of file data, which read as zeros");
+        return;
+    }
+    if *how == Presence::Unreadable {
+        probe.finding.message =
+            format!("{bytes} of file data lie where ddrescue could not read the disk (--bad-map)");
         return;
     }
     let what = match how {

@@ -105,6 +105,10 @@ pub(super) fn costs(
                 let trust = trusts_bitmap(findings, volume.found.partition.number);
                 losses::find(volume, bands, trust, progress)
             }
+            None if disk.is_rescued() => {
+                let trust = trusts_bitmap(findings, volume.found.partition.number);
+                losses::find_unreadable(volume, trust, progress)
+            }
             None => Ok(Vec::new()),
         };
         let losses = match losses {

@@ -17,6 +17,7 @@ const ELSEWHERE: &[(Code, &str)] = &[
     (Code::HeaderEncryption, "formats/containers.rs"),
     (Code::TokenOdd, "formats/containers.rs"),
     (Code::ChunkZero, "formats/containers.rs"),
+    (Code::DiskNotRescued, "commands/bad_map.rs"),
     (Code::DiskCut, "formats/containers.rs"),
     (Code::DiskImageDamaged, "formats/containers.rs"),
     (Code::BundleBusy, "commands/bad_input.rs"),

@@ -62,17 +62,17 @@ fn wrap(built: &Built, options: &BundleOptions) -> (tempfile::TempDir, PathBuf, 
     (dir, path, built.layout.shifted(start))
 }
 
-struct Backups {
+pub struct Backups {
     _dir: tempfile::TempDir,
-    path: PathBuf,
+    pub path: PathBuf,
     layout: Layout,
     /// Each snapshot and what is in it: name below `Docs/` and version.
-    snapshots: Vec<(String, BTreeMap<String, u32>)>,
+    pub snapshots: Vec<(String, BTreeMap<String, u32>)>,
 }
 
 impl Backups {
     /// Four backups: 02 changes twice, 05 goes and comes back changed, `big` stays.
-    fn new(carry: Carry) -> Self {
+    pub fn new(carry: Carry) -> Self {
         let plan = [
             [("02", 1), ("05", 1)].as_slice(),
             &[("02", 2), ("05", 1)],

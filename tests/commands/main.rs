@@ -7,6 +7,7 @@ mod addressing;
 mod apfs;
 mod apfs_losses;
 mod bad_input;
+mod bad_map;
 mod bad_sector;
 mod band_manifest;
 mod bounds;

@@ -99,6 +99,14 @@ fn sample_nodes() -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
 }
 
 #[test]
+fn bad_map() {
+    let map = "# Mapfile. Created by GNU ddrescue version 1.27\n0x00120000     ?     1\n\
+        0x00000000  0x00001000  +\n0x1000 512 -\n011000 01000 /\n0x1400 0x400 *\n0x2000 4096 +\n\
+        0x3000 0x1000 ?\n";
+    drive("bad_map", &[map.as_bytes().to_vec()], 20_000, targets::bad_map);
+}
+
+#[test]
 fn plist() {
     let text = common::info_plist(8 << 20, 1 << 40).into_bytes();
     let mut binary = Vec::new();

@@ -38,17 +38,18 @@ pub fn run() -> ExitCode {
     };
     limits::begin(&task);
     // What a share named leads there without links.
-    let access = Access { links: task.links, ..task.geometry.access(&task.access.access()) };
+    let access = task.access.access();
     let teller = Arc::new(Teller::new(access.meter.clone()));
     teller.tell(&Message::Begun);
     die(task.die.as_deref());
-    let hand = Hand { task, access, teller };
-    let message = match hand.examine() {
+    let access = task.geometry().access(&Access { links: task.links, ..access });
+    let done = access.and_then(|access| Hand { task, access, teller: teller.clone() }.examine());
+    let message = match done {
         Ok((outcome, bundle)) => Message::Outcome(Box::new(outcome), bundle),
         Err(e) => Message::Failed(Failure::of(&e)),
     };
-    hand.teller.flush();
-    hand.teller.tell(&message);
+    teller.flush();
+    teller.tell(&message);
     0.into()
 }
 

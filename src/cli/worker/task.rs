@@ -32,8 +32,8 @@ pub struct Task {
     path: Bytes,
     /// Whether the path may lead through links.
     pub links: Links,
-    /// What the user knows of it.
-    pub geometry: GeometryArgs,
+    geometry: GeometryArgs,
+    bad_map: Option<Bytes>,
     pub quick: bool,
     pub read_data: Option<Subset>,
     pub max_age: Option<Duration>,
@@ -59,7 +59,8 @@ impl Task {
         Self {
             path: Bytes::of(path),
             links,
-            geometry: args.password.geometry,
+            geometry: args.password.geometry.clone(),
+            bad_map: args.password.geometry.bad_map.as_deref().map(Bytes::of),
             quick: args.quick,
             read_data: args.read_data,
             max_age: args.max_age,
@@ -79,6 +80,12 @@ impl Task {
     /// The source.
     pub fn path(&self) -> PathBuf {
         self.path.path()
+    }
+
+    /// What the user knows of it.
+    pub fn geometry(&self) -> GeometryArgs {
+        let bad_map = self.bad_map.as_ref().map(Bytes::path);
+        GeometryArgs { bad_map, ..self.geometry.clone() }
     }
 
     /// Whether a manifest of bands is to be kept, and in which file if the user named one.
