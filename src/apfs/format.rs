@@ -16,16 +16,21 @@ pub mod kind {
     pub const OMAP: u16 = 0xB;
     pub const CHECKPOINT_MAP: u16 = 0xC;
     pub const VOLUME: u16 = 0xD;
+    pub const REAPER: u16 = 0x11;
+    pub const REAP_LIST: u16 = 0x12;
+    pub const EFI: u16 = 0x14;
     pub const INTEGRITY_META: u16 = 0x1E;
 }
 
 /// Subtypes of trees (section 1).
 pub mod tree {
+    pub const QUEUE: u32 = 9;
     pub const EXTENT_LIST: u32 = 0xA;
     pub const OMAP: u32 = 0xB;
     pub const FS: u32 = 0xE;
     pub const EXTENT_REFERENCES: u32 = 0xF;
     pub const SNAPSHOTS: u32 = 0x10;
+    pub const OMAP_SNAPSHOTS: u32 = 0x13;
     pub const FEXT: u32 = 0x1F;
 }
 

@@ -16,6 +16,9 @@ const FLAG_LEAF: u16 = 2;
 const FLAG_FIXED: u16 = 4;
 const FLAG_HASHED: u16 = 8;
 
+/// Offset and length in an area.
+pub type Span = (usize, usize);
+
 /// Order of two keys.
 pub type Order = fn(&[u8], &[u8]) -> Ordering;
 
@@ -45,6 +48,8 @@ pub struct Footer {
     pub key_size: u32,
     /// Bytes of a value, 0 if they vary.
     pub value_size: u32,
+    /// Bytes of the longest key and of the longest value that were ever in it.
+    pub longest: (u32, u32),
     /// Number of keys in all leaves.
     pub keys: u64,
     /// Number of nodes.
@@ -217,9 +222,39 @@ impl Node {
             node_size: le32(&self.bytes, at + 4)?,
             key_size: le32(&self.bytes, at + 8)?,
             value_size: le32(&self.bytes, at + 12)?,
+            longest: (le32(&self.bytes, at + 16)?, le32(&self.bytes, at + 20)?),
             keys: le64(&self.bytes, at + 24)?,
             nodes: le64(&self.bytes, at + 32)?,
         })
+    }
+
+    /// All of it.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Its flags.
+    pub fn flags(&self) -> u16 {
+        self.flags
+    }
+
+    /// Where the area of keys begins, and where that of values ends.
+    pub fn ends(&self) -> (usize, usize) {
+        (self.keys.start, self.values.end)
+    }
+
+    /// Offset and length of the key of entry `i` in the area of keys, and of its value, where
+    /// there is one, in that of values, counted from the end.
+    pub fn spans(&self, i: usize) -> Option<(Span, Option<Span>)> {
+        let at = AREAS + i * if self.fixed.is_some() { 4 } else { 8 };
+        if let Some((key_len, value_len)) = self.fixed {
+            let (k, v) = (le16(&self.bytes, at)?, le16(&self.bytes, at + 2)?);
+            return Some(((k.into(), key_len), (v != NO_VALUE).then_some((v.into(), value_len))));
+        }
+        let word = |n: usize| le16(&self.bytes, at + n);
+        let (k, len, v, value_len) = (word(0)?, word(2)?, word(4)?, word(6)?);
+        let value = (v != NO_VALUE).then_some((v.into(), value_len.into()));
+        Some(((k.into(), len.into()), value))
     }
 
     /// Size of the node in bytes.

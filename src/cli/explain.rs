@@ -5,7 +5,7 @@ use super::output::Exit;
 use super::page::{self, Page, Tone, hanging};
 use std::io::{self, Write};
 use tmbundle::Error;
-use tmbundle::report::{Code, FsckError, Maps, Severity};
+use tmbundle::report::{Code, FsckError, Maps, Rule, Severity};
 
 pub fn run(args: &ExplainArgs) -> anyhow::Result<Exit> {
     let mut out = page::stdout();
@@ -17,6 +17,9 @@ pub fn run(args: &ExplainArgs) -> anyhow::Result<Exit> {
                 counterparts(&mut out, code)?;
             }
             (None, Some(error)) => explain_fsck(&mut out, error)?,
+            (None, None) if Rule::by_name(name).is_some() => {
+                Rule::by_name(name).map_or(Ok(()), |rule| explain_rule(&mut out, rule))?;
+            }
             (None, None) => {
                 let text = format!("there is no code '{name}'; `tmbundle explain` lists them");
                 return Err(Error::NotFound(text).into());
@@ -68,6 +71,16 @@ fn counterparts(out: &mut Page<impl Write>, code: Code) -> io::Result<()> {
         out.put(hanging(4).plain(text))?;
     }
     Ok(())
+}
+
+/// A rule of APFS, and the finding that tells when it is broken.
+fn explain_rule(out: &mut Page<impl Write>, rule: Rule) -> io::Result<()> {
+    let severity = rule.severity();
+    let head = hanging(2).tone(Tone::Strong, rule.name()).plain(" (");
+    out.put(head.tone(tone(severity), severity.as_str()).plain(")"))?;
+    out.put(hanging(2).plain(format!("  On a sound APFS volume: {}.", rule.holds())))?;
+    out.row("  Where it is not so, tmbundle reports:")?;
+    explain(out, rule.code())
 }
 
 /// An error of Apple's fsck, and the findings that stand for it.

@@ -255,8 +255,95 @@ codes! {
         "The newest state of an APFS container is lost or cut off: an older checkpoint was read, the superblock in block 0 replaced, or the container is longer than what there is of it."
         => "What is shown may be old, and parts of it overwritten since. Look for what is lost, where the finding says that it lies, in another copy first; copy out what you need, and let a Mac check the original only then.";
     ApfsState "APFS-VOLUME-STATE" Info Nothing + Contents []
-        "An APFS volume was left in the middle of something: a restore, a return to a snapshot, its encryption; or a snapshot has given up its data."
+        "An APFS container or volume was left in the middle of something: it was not unmounted, is being restored, set back to a snapshot, encrypted or made smaller; or a snapshot has given up its data."
         => "Nothing to do here; a Mac goes on with it when it next mounts the volume.";
+    ApfsContainer "APFS-CONTAINER" Damage Nothing + Contents []
+        "What the superblock of an APFS container says of itself, its size, its features or its numbers is impossible, or block 0 is no copy of it."
+        => "A Mac may refuse the volume, or read it by wrong numbers; look for the band in another copy of the bundle.";
+    ApfsRing "APFS-RING" Damage Nothing + Contents []
+        "A checkpoint of an APFS container, its maps or what it keeps of memory do not fit together. A Mac goes back to an older checkpoint, and loses what came after it."
+        => "Copy out what you need before a Mac writes to the volume again.";
+    ApfsObject "APFS-OBJECT" Damage Place + Contents []
+        "An object of APFS has a sound sum, but is not the one that belongs there: another number, type or transaction, as after a lost or misplaced write."
+        => "Ask the server's disk and file system what happened to the band; restore it from elsewhere.";
+    ApfsNode "APFS-NODE" Damage Place + Contents []
+        "The areas, entries or free pieces of a node of an APFS tree contradict each other. A Mac may refuse to write to the tree, or overwrite records of it."
+        => "Copy out what you need; do not let the Mac back up to this image before it is checked there.";
+    ApfsTree "APFS-TREE" Damage Place + Contents []
+        "The nodes of an APFS tree do not fit together: order, levels, index keys, or what the tree says of itself. A search may miss records that are there."
+        => "Copy out what you need; do not let the Mac back up to this image before it is checked there.";
+    ApfsObjectMap "APFS-OMAP" Damage Nothing + Contents []
+        "An object map of APFS, which tells where nodes lie, contradicts itself or what it leads to; a Mac may read an old node for a new one."
+        => "Copy out what you need; do not let the Mac back up to this image before it is checked there.";
+    ApfsVolume "APFS-VOLUME" Damage Nothing + Contents []
+        "The superblock of an APFS volume, or the copy of it that a snapshot keeps, has an impossible value."
+        => "A Mac may refuse to mount the volume; look for the band in another copy of the bundle.";
+    ApfsCounts "APFS-COUNT" Warning Nothing + Contents []
+        "A count in the superblock of an APFS volume is not what is on the volume."
+        => "Harmless to read; a Mac corrects it (fsck_apfs).";
+    ApfsRecord "APFS-RECORD" Damage Object + Contents []
+        "A record of an APFS volume is too short, too long, or has parts that contradict each other; what it tells of its file cannot be relied on."
+        => "Look for the file in another snapshot.";
+    ApfsName "APFS-NAME" Damage Object + Contents []
+        "The name of a file, folder or attribute is malformed, or stands under the wrong hash: a Mac does not find it by its name."
+        => "Look for the file in another snapshot.";
+    ApfsInode "APFS-INODE" Warning Object + Contents []
+        "A field or flag of a file or folder contradicts what else is stored of it."
+        => "Harmless to read as far as the finding does not say otherwise; look at the file before its other snapshots are deleted.";
+    ApfsEntry "APFS-ENTRY" Damage Object + Contents []
+        "An entry of a folder and its object do not belong together: one of them is missing, or they name different parents or kinds. The object may be out of reach."
+        => "Look for it in another snapshot.";
+    ApfsLinks "APFS-LINKS" Warning Object + Contents []
+        "The names of a file with hard links and what is stored of them contradict each other."
+        => "Harmless to read; a file whose count is too small may be lost when one of its names is deleted.";
+    ApfsAttribute "APFS-ATTRIBUTE" Damage Object + Contents []
+        "An extended attribute is malformed or belongs to no file."
+        => "One extended attribute may be lost; look for it in another snapshot.";
+    ApfsStream "APFS-STREAM" Warning Object + Contents []
+        "What is stored of the contents of a file and of who shares them contradicts itself. A Mac may give back blocks too early, or never."
+        => "Harmless to read; compare the file with another snapshot before snapshots are deleted.";
+    ApfsExtent "APFS-EXTENT" Damage Object + Contents []
+        "The pieces of a file have gaps, lie outside the container or do not make up its size: part of its contents is lost."
+        => "Look for the file in another snapshot.";
+    ApfsCrypto "APFS-CRYPTO" Warning Object + Contents []
+        "What is stored of the key of a file's contents contradicts the volume; a Mac may not be able to decrypt the file."
+        => "Compare the file with another snapshot.";
+    ApfsReference "APFS-EXTENT-REF" Damage Nothing + Contents []
+        "What an APFS volume records of the blocks of files and how often they are referred to is not so. When a snapshot is deleted, blocks in use may be given to others."
+        => "Do not delete snapshots on this image; copy out what you need.";
+    ApfsSnapshot "APFS-SNAPSHOT" Damage Nothing + Contents []
+        "What is stored of a snapshot is incomplete or contradicts itself; a Mac may not list or mount it."
+        => "Restore from it with tmbundle as far as it can be read; look at the snapshots before and after it.";
+    ApfsSpace "APFS-SPACE" Damage Nothing + Contents []
+        "The space manager of an APFS container, which says which blocks are in use, contradicts itself. A Mac may refuse to write, or write over what is in use."
+        => "Copy out what you need; do not let the Mac back up to this image before it is checked there.";
+    ApfsQueue "APFS-FREE-QUEUE" Damage Nothing + Contents []
+        "The queue of blocks that wait to be given back contradicts itself or the space manager."
+        => "Do not let the Mac back up to this image before it is checked there (fsck_apfs).";
+    ApfsBitmapUnder "APFS-BITMAP-UNDER" Damage Nothing + Contents + Bitmap []
+        "Blocks in use are marked free: the next write to the container may overwrite them."
+        => "Do not let the Mac back up to this image before it is checked there (fsck_apfs).";
+    ApfsBitmapOver "APFS-BITMAP-OVER" Warning Nothing + Contents []
+        "Blocks that nothing uses are marked used: space is lost, no data."
+        => "Harmless; a Mac may give them back (fsck_apfs).";
+    ApfsTwice "APFS-BLOCK-TWICE" Damage Nothing + Contents []
+        "A block belongs to two owners at once: at least one of them has the other's bytes, or will lose its own."
+        => "Compare what is named with another snapshot; do not let the Mac back up to this image.";
+    ApfsReaper "APFS-REAPER" Warning Nothing + Contents []
+        "What an APFS container keeps of deletions that go on later contradicts itself."
+        => "Harmless to read; space may not be given back.";
+    ApfsKeybag "APFS-KEYBAG" Damage Nothing + Contents []
+        "The wrapped keys of an encrypted APFS volume are damaged; a right password may not open it."
+        => "Keep another copy of the bundle, if there is one; if the volume still opens, copy out what you need now.";
+    ApfsEfi "APFS-EFI" Warning Nothing + Contents []
+        "The driver for firmware in an APFS container is damaged; a Mac cannot start from it."
+        => "Harmless for backups.";
+    ApfsSeal "APFS-SEAL" Damage Place + Contents []
+        "What seals a system volume does not fit it: it was changed after it was sealed, or is damaged."
+        => "A system volume is no backup; let macOS install it anew.";
+    ApfsCompression "APFS-COMPRESSION" Damage Object + Contents []
+        "What is stored of a compressed file contradicts itself; its contents cannot be told."
+        => "Look for the file in another snapshot.";
     HeaderPrimary "HFS-HEADER" Damage Nothing + Contents [555, 561, 564]
         "The volume header is broken; the alternate was used."
         => "Let a Mac repair the volume (fsck_hfs).";

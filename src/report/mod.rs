@@ -11,6 +11,7 @@ mod fsck;
 mod place;
 mod progress;
 mod remedy;
+mod rules;
 mod server;
 pub mod words;
 
@@ -21,4 +22,5 @@ pub use fsck::{FsckError, Maps};
 pub use place::{Scope, Structure, Where};
 pub use progress::{NoProgress, Progress, Silently, Unit};
 pub use remedy::{DENIED, KeptIn, STANDS_IN};
+pub use rules::Rule;
 pub use server::ServerCode;

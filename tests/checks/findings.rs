@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 use std::path::Path;
-use tmbundle::report::{Code, FsckError, Maps, ServerCode};
+use tmbundle::report::{Code, FsckError, Maps, Rule, ServerCode};
 
 fn page() -> String {
     let mut text = String::from(
@@ -47,6 +47,18 @@ fn page() -> String {
             code.rule(),
             info.remedy
         );
+    }
+    text.push_str(
+        "\n## The rules of APFS\n\n\
+         What holds in a sound APFS container. A finding names the rule it is about by its number;\n\
+         `tmbundle explain A061` prints the same. A grade in brackets is that of the rule where no\n\
+         volume of Apple's was seen that has the structure: a finding is one grade milder then.\n\n\
+         | Rule | Code | Severity | What holds |\n|---|---|---|---|\n",
+    );
+    for rule in Rule::ALL {
+        let full = rule.full_severity().as_str();
+        let grade = if rule.is_unseen() { format!("({full})") } else { full.into() };
+        let _ = writeln!(text, "| {rule} | {} | {grade} | {} |", rule.code(), rule.holds());
     }
     text.push_str(
         "\n## The errors of Apple's fsck_hfs\n\n\
@@ -118,4 +130,34 @@ fn every_error_of_fsck_is_mapped_and_the_lists_agree() {
     for code in Code::all() {
         assert!(code.info().fsck_hfs.iter().all(|n| (500..=618).contains(n)), "{code}");
     }
+}
+
+/// The rules are those of the book, with its grades.
+#[test]
+fn the_rules_of_apfs_are_those_of_the_book() {
+    let Some(data) = crate::common::shared_data("the_rules_of_apfs_are_those_of_the_book") else {
+        return;
+    };
+    let book = std::fs::read_to_string(data.join("../formats/apfs-checks.md")).unwrap();
+    let rows: Vec<(String, &str, bool)> = book
+        .lines()
+        .map(|line| line.split(" | ").collect::<Vec<_>>())
+        .filter(|cells| cells.len() >= 6 && cells[0].starts_with("| A"))
+        .map(|cells| {
+            let grade = match cells[1] {
+                "D" => "damage",
+                "W" => "warning",
+                "I" => "info",
+                other => panic!("{other}"),
+            };
+            let tried = cells[cells.len() - 2];
+            (cells[0].trim_start_matches("| ").to_string(), grade, tried == "–")
+        })
+        .collect();
+    let here: Vec<(String, &str, bool)> = Rule::ALL
+        .iter()
+        .map(|r| (r.name().to_string(), r.full_severity().as_str(), r.is_unseen()))
+        .collect();
+    assert_eq!(rows, here);
+    assert_eq!(here.len(), 282);
 }
