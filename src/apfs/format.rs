@@ -6,6 +6,7 @@
 #![allow(missing_docs)]
 
 /// Types of objects: the low 16 bits of `o_type` (section 1).
+#[allow(dead_code)]
 pub mod kind {
     pub const NX_SUPERBLOCK: u16 = 1;
     pub const BTREE_ROOT: u16 = 2;
