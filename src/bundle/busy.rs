@@ -112,10 +112,15 @@ fn file_server(process: &Path) -> Option<String> {
     known.then(|| command.to_owned())
 }
 
-/// Byte-range locks on the telling files, as `/proc/locks` lists them.
+/// Locks on the telling files, as `/proc/locks` lists them.
 fn locks(bundle: &Bundle, gaps: &mut Vec<String>) -> Vec<String> {
-    let Ok(table) = std::fs::read_to_string("/proc/locks") else { return Vec::new() };
-    let held = locked_inodes(&table);
+    let held = match super::locks::held() {
+        Ok(held) => held,
+        Err(e) => {
+            gaps.push(format!("/proc/locks cannot be read: {e}"));
+            return Vec::new();
+        }
+    };
     let mut signs = Vec::new();
     for name in TELLING {
         let stat = match statat(bundle.dir(), *name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -132,18 +137,6 @@ fn locks(bundle: &Bundle, gaps: &mut Vec<String>) -> Vec<String> {
         }
     }
     signs
-}
-
-/// Device and inode of every locked file in the text of `/proc/locks`.
-fn locked_inodes(table: &str) -> Vec<(u32, u32, u64)> {
-    let parse = |line: &str| {
-        let place = line.split_whitespace().find(|w| w.matches(':').count() == 2)?;
-        let mut parts = place.split(':');
-        let major = u32::from_str_radix(parts.next()?, 16).ok()?;
-        let minor = u32::from_str_radix(parts.next()?, 16).ok()?;
-        Some((major, minor, parts.next()?.parse().ok()?))
-    };
-    table.lines().filter_map(parse).collect()
 }
 
 /// Sizes and dates of the files that change with every backup.
@@ -166,17 +159,4 @@ pub fn stamp(bundle: &Bundle) -> Stamp {
             })
             .collect(),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::locked_inodes;
-
-    #[test]
-    fn lines_of_proc_locks() {
-        let table = "1: POSIX  ADVISORY  WRITE 12 fe:00:1835 0 EOF\n\
-                     2: FLOCK  ADVISORY  READ  -1 00:1b:77 9223372036854775798 9223372036854775798\n\
-                     2: -> POSIX  ADVISORY  WRITE 13 fe:00:1835 0 EOF\nnonsense\n";
-        assert_eq!(locked_inodes(table), [(0xfe, 0, 1835), (0, 0x1b, 77), (0xfe, 0, 1835)]);
-    }
 }

@@ -14,6 +14,7 @@ mod geometry;
 mod info;
 mod kept;
 mod listing;
+mod locks;
 pub mod mapped;
 mod memory_map;
 mod plists;
