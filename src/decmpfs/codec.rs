@@ -1,6 +1,6 @@
 //! One block: which algorithm, whether it is merely stored, and the decoder.
 
-use super::{Algorithm, XATTR, copy_exact, lzvn};
+use super::{Algorithm, XATTR, copy_exact, lzbitmap, lzvn};
 use crate::error::{Error, Result};
 use std::cell::RefCell;
 use std::io::Read;
@@ -12,7 +12,7 @@ thread_local! {
 
 /// Decode one block into exactly `out`. A block may be stored as it is behind a
 /// marker byte that the algorithm cannot begin with (zlib: low nibble 15; LZVN:
-/// its end-of-stream opcode; LZFSE: 0xFF; type 9 and 10: 0xCC).
+/// its end-of-stream opcode; LZFSE and LZBITMAP: 0xFF; type 9 and 10: 0xCC).
 pub fn decode_block(algorithm: Algorithm, block: &[u8], out: &mut [u8]) -> Result<()> {
     if out.is_empty() {
         return Ok(());
@@ -29,6 +29,10 @@ pub fn decode_block(algorithm: Algorithm, block: &[u8], out: &mut [u8]) -> Resul
         Algorithm::Lzvn => lzvn::decode(block, out).map_err(|e| Error::corrupt("LZVN block", e)),
         Algorithm::Lzfse if first == 0xFF => copy_exact(rest, out),
         Algorithm::Lzfse => lzfse(block, out),
+        Algorithm::Lzbitmap if first == 0xFF => copy_exact(rest, out),
+        Algorithm::Lzbitmap => {
+            lzbitmap::decode(block, out).map_err(|e| Error::corrupt("LZBITMAP block", e))
+        }
     }
 }
 

@@ -15,7 +15,7 @@ enum Table {
     /// Type 4: a Macintosh resource; `base` is where its table begins and
     /// the block offsets count from. Entries are offset and size.
     Resource { base: u64 },
-    /// Types 8, 12: offsets from the start of the fork, one more than blocks.
+    /// Types 8, 12, 14: offsets from the start of the fork, one more than blocks.
     Offsets,
 }
 
@@ -37,7 +37,7 @@ impl ForkReader {
         let blocks = header.size.div_ceil(BLOCK);
         let table = match header.kind {
             4 => resource_table(&*fork, blocks)?,
-            8 | 12 => offset_table(&*fork, blocks)?,
+            8 | 12 | 14 => offset_table(&*fork, blocks)?,
             // Sources conflict on type 10: take the layout that fits.
             _ => resource_table(&*fork, blocks).or_else(|_| offset_table(&*fork, blocks))?,
         };

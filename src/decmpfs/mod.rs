@@ -7,6 +7,7 @@
 
 mod codec;
 mod fork;
+mod lzbitmap;
 mod lzvn;
 
 use crate::error::{Error, Result};
@@ -34,6 +35,7 @@ pub enum Algorithm {
     Zlib,
     Lzvn,
     Lzfse,
+    Lzbitmap,
 }
 
 /// Where the compressed bytes are.
@@ -88,10 +90,8 @@ impl Header {
             10 => (Stored, ResourceFork),
             11 => (Lzfse, Attribute),
             12 => (Lzfse, ResourceFork),
-            13 | 14 => {
-                let text = format!("compression type {} (LZBITMAP) cannot be decoded", self.kind);
-                return Err(Error::Unsupported(text));
-            }
+            13 => (Lzbitmap, Attribute),
+            14 => (Lzbitmap, ResourceFork),
             k if k & 0xFF00_0000 == 0x8000_0000 => {
                 let text = "the file's contents were only in iCloud when it was backed up; \
                             the backup holds its name but no data";
@@ -178,6 +178,7 @@ mod tests {
             (7, stored(6)),
             (9, stored(0xCC)),
             (11, stored(0xFF)),
+            (13, stored(0xFF)),
         ] {
             let source = open(&attribute(kind, 19, &payload), none).unwrap();
             assert_eq!(crate::io::read_vec(&*source, 0, 19).unwrap(), text, "type {kind}");
@@ -193,6 +194,6 @@ mod tests {
         assert!(is_corrupt(&attribute(3, 10, b"\x78\x01garbage")));
         let is_unsupported =
             |k| matches!(open(&attribute(k, 5, b""), none), Err(Error::Unsupported(_)));
-        assert!(is_unsupported(13) && is_unsupported(0x8000_0001) && is_unsupported(77));
+        assert!(is_unsupported(0x8000_0001) && is_unsupported(77));
     }
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 use flate2::{Compression, write::ZlibEncoder};
 
 use crate::bytes::{Put, put};
-use crate::lzvn;
+use crate::{lzbitmap, lzvn};
 
 /// The attribute that holds the header and, if it fits, the data.
 pub const XATTR: &str = "com.apple.decmpfs";
@@ -37,9 +37,9 @@ pub enum DecmpfsType {
     Lzfse11,
     /// 12: LZFSE in the resource fork.
     Lzfse12,
-    /// 13: LZBITMAP in the attribute, stored.
+    /// 13: LZBITMAP in the attribute.
     Lzbitmap13,
-    /// 14: LZBITMAP in the resource fork, stored.
+    /// 14: LZBITMAP in the resource fork.
     Lzbitmap14,
     /// 0x80000001: the data is elsewhere (iCloud).
     Dataless,
@@ -117,6 +117,7 @@ fn block(data: &[u8], how: DecmpfsType) -> Vec<u8> {
         Zlib3 | Zlib4 => (0xFF, Some(zlib(data))),
         Lzvn7 | Lzvn8 => (0x06, Some(lzvn::encode(data))),
         Lzfse11 | Lzfse12 => (0xFF, Some(lzfse(data))),
+        Lzbitmap13 | Lzbitmap14 => (0xFF, Some(lzbitmap::encode(data))),
         Stored9 | Stored10 => (0xCC, None),
         _ => (0xFF, None),
     };

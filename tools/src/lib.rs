@@ -15,6 +15,7 @@ pub mod hfs;
 pub mod hostile;
 pub mod image;
 pub mod journal;
+pub mod lzbitmap;
 pub mod lzvn;
 pub mod partition;
 pub mod restore;

@@ -21,6 +21,7 @@ tools hostile SEED OUT.img       a volume as an enemy would write it; what was d
 tools big FILES OUT.img          a volume of so many files in linked folders
 tools noise small|large OUT.img  a volume for bench-extract: 100,000 files, or 2 GiB in four
 tools floor small|large DIR      the least that a restore of it can take
+tools lzbitmap FILE OUT          its bytes as LZBITMAP, for a foreign decoder
 tools bundle-of-one-file BYTES OUT.sparsebundle [128|256]
                                  a bundle whose volume holds big.bin, for measurements; encrypted
                                  with AES of so many bits and the password \"password\"";
@@ -47,6 +48,9 @@ fn main() -> Result<()> {
             Ok(())
         }
         ["floor", what, to] => Ok(tools::restore::floor(what == "small", Path::new(to))?),
+        ["lzbitmap", file, out] => {
+            Ok(std::fs::write(out, tools::lzbitmap::encode(&std::fs::read(file)?))?)
+        }
         ["big", files, out] => big(files.parse()?, Path::new(out)),
         ["bundle-of-one-file", bytes, out] => one_file(bytes.parse()?, Path::new(out), None),
         ["bundle-of-one-file", bytes, out, bits] => {
