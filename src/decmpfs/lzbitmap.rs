@@ -127,7 +127,7 @@ impl<'a> Chunk<'a> {
     /// The next half byte, the lower one first.
     fn token(&mut self) -> Option<u8> {
         let byte = self.tokens.get(self.token / 2)?;
-        let token = if self.token % 2 == 0 { byte & 15 } else { byte >> 4 };
+        let token = if self.token.is_multiple_of(2) { byte & 15 } else { byte >> 4 };
         self.token += 1;
         Some(token)
     }
