@@ -46,6 +46,7 @@ pub enum Command {
     Debug(DebugArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
+    Setup(SetupArgs),
 }
 
 /// What this is: geometry, encryption, volumes, Mac, last backup
@@ -373,6 +374,28 @@ pub struct CompletionsArgs {
 #[derive(Args)]
 pub struct ManArgs {
     pub dir: PathBuf,
+}
+
+/// Install manual pages, completions, units and the mount helper, or print them
+///
+/// For who has only the program. Without --install it lists what there is, and writes nothing.
+#[derive(Args)]
+pub struct SetupArgs {
+    /// Write all of it, and the program itself
+    #[arg(long)]
+    pub install: bool,
+    /// Print one of the files, by its name
+    #[arg(long, value_name = "NAME", conflicts_with = "install")]
+    pub print: Option<String>,
+    /// Where to install; units and completions are found below /usr/local and /usr
+    #[arg(long, value_name = "DIR", default_value = "/usr/local")]
+    pub prefix: PathBuf,
+    /// Write into the system whose root is at DIR, as for a package or a chroot
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
+    /// All but the program
+    #[arg(long)]
+    pub no_program: bool,
 }
 
 /// Browse a backup as folders, with ordinary tools

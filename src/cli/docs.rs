@@ -15,9 +15,23 @@ use tmbundle::Error;
 /// Asks the program itself while one types: only it knows the snapshots of a backup.
 const BASH: &str = include_str!("complete.bash");
 
+/// zsh reads the file only when a line is completed first, as a function of its name: that
+/// time, too, something is to be offered.
+const AUTOLOADED: &[u8] =
+    b"[[ $funcstack[1] != _tmbundle ]] || _clap_dynamic_completer_tmbundle \"$@\"\n";
+
 pub fn completions(args: &CompletionsArgs) -> anyhow::Result<Exit> {
+    let script = script(args.shell)?;
+    let mut out = stdout();
+    out.write_all(&script)?;
+    out.flush()?;
+    Ok(Exit::Ok)
+}
+
+/// The script that completes in a shell.
+pub fn script(shell: Shell) -> io::Result<Vec<u8>> {
     let mut script = Vec::new();
-    let shell: Option<&dyn EnvCompleter> = match args.shell {
+    let shell: Option<&dyn EnvCompleter> = match shell {
         Shell::Zsh => Some(&Zsh),
         Shell::Fish => Some(&Fish),
         Shell::Elvish => Some(&Elvish),
@@ -28,33 +42,39 @@ pub fn completions(args: &CompletionsArgs) -> anyhow::Result<Exit> {
         Some(shell) => {
             let name = "tmbundle";
             shell.write_registration("COMPLETE", name, name, name, &mut script)?;
+            if shell.name() == "zsh" {
+                script.extend_from_slice(AUTOLOADED);
+            }
         }
         None => script.extend_from_slice(BASH.as_bytes()),
     }
-    let mut out = stdout();
-    out.write_all(&script)?;
-    out.flush()?;
-    Ok(Exit::Ok)
+    Ok(script)
 }
 
 pub fn man(args: &ManArgs) -> anyhow::Result<Exit> {
     let failed = |e| Error::io(format!("cannot write manual pages to {}", args.dir.display()), e);
     std::fs::create_dir_all(&args.dir).map_err(failed)?;
+    for (name, page) in pages().map_err(failed)? {
+        std::fs::write(args.dir.join(name), page).map_err(failed)?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// All manual pages, each with the name of its file.
+pub fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
     // The examples have a section of their own.
     let mut command = usage::command().after_help("").disable_help_subcommand(true);
     command.build();
     let names: Vec<String> = command.get_subcommands().map(|c| c.get_name().to_owned()).collect();
     let also: Vec<String> = names.iter().map(|name| format!("tmbundle-{name}(1)")).collect();
-    let page = page(command.clone(), None, &also).map_err(failed)?;
-    std::fs::write(args.dir.join("tmbundle.1"), page).map_err(failed)?;
+    let mut pages = vec![("tmbundle.1".to_owned(), page(command.clone(), None, &also)?)];
     for name in names {
         let Some(sub) = command.find_subcommand(&name) else { continue };
-        let title = format!("tmbundle-{name}");
         let sub = sub.clone().after_help("");
-        let page = self::page(sub, manual::of(&name), &["tmbundle(1)".into()]).map_err(failed)?;
-        std::fs::write(args.dir.join(format!("{title}.1")), page).map_err(failed)?;
+        let page = self::page(sub, manual::of(&name), &["tmbundle(1)".into()])?;
+        pages.push((format!("tmbundle-{name}.1"), page));
     }
-    Ok(Exit::Ok)
+    Ok(pages)
 }
 
 /// One manual page.

@@ -14,6 +14,7 @@ pub fn run(args: &ExplainArgs) -> anyhow::Result<Exit> {
         Some(name) => match (Code::by_name(name), FsckError::find(name)) {
             (Some(code), _) => {
                 explain(&mut out, code)?;
+                consequence(&mut out, code)?;
                 counterparts(&mut out, code)?;
             }
             (None, Some(error)) => explain_fsck(&mut out, error)?,
@@ -56,6 +57,15 @@ fn explain(out: &mut Page<impl Write>, code: Code) -> io::Result<()> {
     out.put(head.tone(tone(severity), severity.as_str()).plain(")"))?;
     out.put(hanging(2).plain(format!("  {}", info.meaning)))?;
     out.put(hanging(4).plain(format!("  → {}", info.remedy)))
+}
+
+/// What a Mac would do, and the page that helps.
+fn consequence(out: &mut Page<impl Write>, code: Code) -> io::Result<()> {
+    let told = code.consequence();
+    if !matches!(code, Code::Server(_)) {
+        out.put(hanging(4).plain(format!("  a Mac: {}", told.mac)))?;
+    }
+    out.put(hanging(4).plain(format!("  page: docs/{}", told.page)))
 }
 
 fn counterparts(out: &mut Page<impl Write>, code: Code) -> io::Result<()> {

@@ -35,6 +35,9 @@ pub fn check(command: &Command) -> Result<()> {
             places.extend(args.state_dir.iter().map(|path| ("--state-dir", path.as_path())));
         }
         Command::Man(args) => places.push(("DIR", &args.dir)),
+        Command::Setup(args) if args.install => {
+            places.extend([("--prefix", args.prefix.as_path()), ("--root", &args.root)]);
+        }
         #[cfg(feature = "mount")]
         Command::Mount(args) => {
             sources.push(&args.source);

@@ -206,6 +206,26 @@ const PAGES: &[Page] = &[
         state: false,
         files: &[],
     },
+    Page {
+        name: "setup",
+        examples: &[
+            ("What there is", "tmbundle setup"),
+            ("Everything, for all users", "sudo ./tmbundle setup --install"),
+            ("One unit, to look at", "tmbundle setup --print tmbundle-verify@.service"),
+            ("For one user", "./tmbundle setup --install --prefix ~/.local"),
+        ],
+        exit: &[("2", "There is no such file."), ("3", "Something could not be written.")],
+        password: false,
+        state: false,
+        files: &[
+            (
+                "/usr/local/lib/systemd/system",
+                "Units: tmbundle-verify@.service, .timer, tmbundle-mail@.service.",
+            ),
+            ("/sbin/mount.tmbundle", "By which mount(8) finds the program."),
+            ("/usr/local/share/doc/tmbundle/prometheus", "Alerts and a dashboard."),
+        ],
+    },
 ];
 
 /// Exit codes of every command.

@@ -32,6 +32,7 @@ mod page;
 mod password;
 mod progress;
 mod quantity;
+mod setup;
 mod snapshots;
 mod stop;
 mod targets;
@@ -85,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::Debug(args) => debug::run(args),
         Command::Completions(args) => docs::completions(args),
         Command::Man(args) => docs::man(args),
+        Command::Setup(args) => setup::run(args),
     };
     match result {
         Ok(exit) => exit.into(),

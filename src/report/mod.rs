@@ -4,6 +4,7 @@
 //! to report. Listeners implement the small traits; the library never prints.
 
 mod code;
+mod consequence;
 pub mod dump;
 mod escape;
 mod finding;
@@ -16,6 +17,7 @@ mod server;
 pub mod words;
 
 pub use code::{Code, CodeInfo, Quality, Subject};
+pub use consequence::Consequence;
 pub use escape::{misleads, present};
 pub use finding::{Affected, Collector, Cost, Finding, Ignore, Reporter, Severity, Worst};
 pub use fsck::{FsckError, Maps};

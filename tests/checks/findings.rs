@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 use std::path::Path;
-use tmbundle::report::{Code, FsckError, Maps, Rule, ServerCode};
+use tmbundle::report::{Code, Consequence, FsckError, Maps, Rule, ServerCode};
 
 fn page() -> String {
     let mut text = String::from(
@@ -47,6 +47,14 @@ fn page() -> String {
             code.rule(),
             info.remedy
         );
+    }
+    text.push_str(
+        "\n## What a Mac would do, and what helps\n\n\
+         By the beginning of the code, the first that fits.\n\n\
+         | Codes | A Mac | What helps |\n|---|---|---|\n",
+    );
+    for Consequence { codes, mac, page } in Consequence::all() {
+        let _ = writeln!(text, "| {codes}… | {mac} | [{page}]({page}) |");
     }
     text.push_str(
         "\n## The rules of APFS\n\n\

@@ -15,6 +15,7 @@ mod fsck_agreement;
 mod layering;
 mod losses;
 mod once;
+mod pages;
 mod provoke;
 mod provoking;
 mod salvage;

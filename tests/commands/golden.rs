@@ -37,7 +37,7 @@ fn sandbox() -> tempfile::TempDir {
 }
 
 /// One command and all that came of it, as it stands in a golden text.
-fn ran(command: &str, dir: &Path) -> String {
+pub fn ran(command: &str, dir: &Path, now: &str) -> String {
     let mut bash = Command::new("bash");
     for (name, _) in std::env::vars() {
         if name.starts_with("TMBUNDLE_") || name.starts_with("CLICOLOR") {
@@ -51,7 +51,7 @@ fn ran(command: &str, dir: &Path) -> String {
         .env("PATH", path)
         .env("HOME", dir)
         .env("XDG_STATE_HOME", dir.join("state"))
-        .env("TMBUNDLE_NOW", NOW)
+        .env("TMBUNDLE_NOW", now)
         .env("TZ", "UTC")
         .env("LC_ALL", "C.UTF-8")
         .env("COLUMNS", "100")
@@ -70,7 +70,7 @@ fn ran(command: &str, dir: &Path) -> String {
 }
 
 /// Replace what no two runs have alike.
-fn redacted(text: &str, dir: &Path) -> String {
+pub fn redacted(text: &str, dir: &Path) -> String {
     let text = text.replace(&dir.display().to_string(), "HERE");
     let text = text.replace(env!("CARGO_PKG_VERSION"), "VERSION");
     text.lines().map(|line| without_room(&without_seconds(line)) + "\n").collect()
@@ -116,7 +116,7 @@ fn commands(text: &str) -> Vec<&str> {
 
 /// A process that is called as a file server, so that nothing is said of what cannot be seen
 /// from within a container.
-fn a_server(dir: &Path) -> impl Drop {
+pub fn a_server(dir: &Path) -> impl Drop {
     struct Server(std::process::Child);
     impl Drop for Server {
         fn drop(&mut self) {
@@ -140,7 +140,7 @@ fn check(name: &str) {
     let _server = a_server(dir.path());
     let mut text = String::new();
     for command in commands(&golden) {
-        text += &redacted(&ran(command, dir.path()), dir.path());
+        text += &redacted(&ran(command, dir.path(), NOW), dir.path());
         text.push('\n');
     }
     if std::env::var_os("UPDATE_GOLDEN").is_some() {

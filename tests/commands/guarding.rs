@@ -73,6 +73,8 @@ fn no_command_writes_into_any_bundle() {
             &["watch", source, "--metrics", place],
             &["doctor", "--metrics", place],
             &["man", place],
+            &["setup", "--install", "--prefix", place],
+            &["setup", "--install", "--root", place],
             #[cfg(feature = "mount")]
             &["mount", source, "/mnt", "--log-file", place],
             #[cfg(feature = "mount")]

@@ -3,6 +3,7 @@
 
 mod access;
 mod addressing;
+mod alerts;
 #[cfg(feature = "mount")]
 mod apfs;
 mod apfs_losses;
@@ -51,6 +52,9 @@ mod read_once;
 mod recovery;
 mod remembered;
 mod restoring;
+#[cfg(feature = "mount")]
+mod runbooks;
+mod setup;
 mod share;
 mod signals;
 mod spelling;

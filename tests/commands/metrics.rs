@@ -236,20 +236,6 @@ fn nothing_is_written_into_a_source_or_where_there_is_no_folder() {
     assert!(!bundle.join("tm.prom").exists());
 }
 
-/// The sample rules of the page, as Prometheus reads them.
-#[test]
-fn the_rules_on_the_page_are_rules() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/monitoring.md");
-    let page = fs::read_to_string(page).unwrap();
-    let rules = page.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
-    let file = tempfile::NamedTempFile::with_suffix(".yml").unwrap();
-    fs::write(file.path(), rules).unwrap();
-    match Command::new("promtool").args(["check", "rules"]).arg(file.path()).output() {
-        Err(e) => common::skipped(format_args!("promtool check rules: {e}")),
-        Ok(out) => assert!(out.status.success(), "{out:?}"),
-    }
-}
-
 #[test]
 fn a_device_or_a_pipe_is_never_replaced_by_the_metrics() {
     use std::os::unix::fs::FileTypeExt;

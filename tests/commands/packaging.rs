@@ -13,6 +13,9 @@ fn systemd_accepts_the_units() {
     let mut units = Vec::new();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
+        if !entry.file_name().to_string_lossy().contains('@') {
+            continue;
+        }
         let text = fs::read_to_string(entry.path()).unwrap();
         let text = text.replace("/usr/local/bin/tmbundle", env!("CARGO_BIN_EXE_tmbundle"));
         let name = entry.file_name().into_string().unwrap();

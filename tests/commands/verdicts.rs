@@ -215,11 +215,11 @@ fn stale_is_not_damaged() {
     assert_eq!((&json["verdict"], &json["stale"]), (&"damage".into(), &true.into()));
 }
 
-/// The rules of docs/monitoring.md, so that the sample alert on damage cannot fire for a
+/// The rules that are shipped, so that the sample alert on damage cannot fire for a
 /// Mac that is merely stale.
 #[test]
 fn the_sample_alerts_tell_them_apart() {
-    let page = fs::read_to_string("docs/monitoring.md").unwrap();
+    let page = fs::read_to_string("packaging/prometheus/tmbundle-alerts.yml").unwrap();
     assert!(page.contains("expr: tmbundle_verdict == 2 or tmbundle_up == 0"), "damage");
     for metric in ["tmbundle_unchecked", "tmbundle_stale"] {
         assert!(page.contains(&format!("{metric} == 1")), "{metric}");
