@@ -6,7 +6,7 @@ use super::object::Storage;
 use super::space::Space;
 use super::store::{Proof, SharedNode, Store, expected};
 use crate::error::{Error, Result};
-use crate::io::bytes::le64;
+use crate::io::bytes::{le64, to_usize};
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -134,6 +134,29 @@ impl Tree {
                 self.store.node(found.block, &self.shape, &proof, space.cipher(&found)?)
             }
         }
+    }
+
+    /// The same with another root.
+    pub fn with_root(&self, root: u64) -> Self {
+        Self { root, root_hash: None, ..self.clone() }
+    }
+
+    /// Bytes of a node.
+    pub fn node_size(&self) -> usize {
+        to_usize(self.store.blocks().size())
+    }
+
+    /// A sound node by its number, wherever in the tree it belongs.
+    pub fn loose(&self, number: u64) -> Option<SharedNode> {
+        let (block, cipher) = match &self.children {
+            Children::Physical => (number, None),
+            Children::Virtual(space) => {
+                let found = space.require(number, self.shape.name).ok()?;
+                (found.block, space.cipher(&found).ok()?)
+            }
+        };
+        let node = self.store.node_again(block, &self.shape, cipher).ok()??;
+        (node.header.oid == number).then_some(node)
     }
 
     /// A node that was met before, by its block; `None` if it is none of this tree's.

@@ -23,6 +23,7 @@ pub struct Container {
     omap: Omap,
     notes: Vec<Note>,
     older: Option<Note>,
+    outdated: bool,
     rounds: AtomicU64,
 }
 
@@ -52,9 +53,22 @@ impl Container {
         let Opened { checkpoint, omap, older } = opened;
         refuse_unsupported(&checkpoint.superblock)?;
         let rounds = AtomicU64::new(super::unlock::MAX_IN_ALL);
-        let mut container = Self { store, checkpoint, omap, notes, older: None, rounds };
+        let outdated = older.as_ref().is_some_and(|o| o.newest > checkpoint.superblock.xid);
+        let mut container = Self { store, checkpoint, omap, notes, older: None, outdated, rounds };
         container.older = older.map(|older| container.say_older(&older));
         Ok(container)
+    }
+
+    /// A container of which only this superblock, and a map of its volumes, is known.
+    pub(super) fn of_parts(store: Arc<Store>, superblock: NxSuperblock, omap: Omap) -> Self {
+        let checkpoint = Checkpoint {
+            superblock,
+            block: 0,
+            ephemeral: Vec::new(),
+            rings: <(checkpoint::Ring, checkpoint::Ring)>::default(),
+        };
+        let rounds = AtomicU64::new(super::unlock::MAX_IN_ALL);
+        Self { store, checkpoint, omap, notes: Vec::new(), older: None, outdated: false, rounds }
     }
 
     /// Rounds of the password function that may still be done for its volumes.
@@ -80,6 +94,11 @@ impl Container {
     /// What should be told about it.
     pub fn notes(&self) -> &[Note] {
         &self.notes
+    }
+
+    /// Whether a newer state is known of that cannot be read.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.outdated
     }
 
     /// That it is, or may be, seen as it was before its newest state.
@@ -196,7 +215,7 @@ pub fn begins(source: &Source) -> bool {
 }
 
 /// A sound superblock at a byte.
-fn superblock_at(source: &Source, at: u64) -> Result<NxSuperblock> {
+pub(super) fn superblock_at(source: &Source, at: u64) -> Result<NxSuperblock> {
     let what = "container superblock";
     let head = crate::io::read_up_to(&**source, at, 4096)?;
     let bad = |text: String| Error::corrupt_at(what, source.locate(at), text);

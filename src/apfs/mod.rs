@@ -30,6 +30,7 @@ mod omap;
 mod owners;
 pub mod records;
 mod references;
+mod salvage;
 mod sealed;
 mod snapshots;
 mod space;
@@ -45,6 +46,7 @@ mod walk;
 
 pub use container::{Container, begins};
 pub use nx::{Note, NxSuperblock};
+pub use salvage::{Opened as Salvaged, open as salvage};
 pub use snapshots::Snapshot;
 pub use superblock::Superblock;
 pub use view::State;

@@ -1,9 +1,10 @@
 //! Object maps (section 4): from a virtual number and a transaction to a block.
 
 use super::btree::{Children, Tree};
-use super::format::{MAP_DELETED, MAP_ENCRYPTED, MAP_NO_HEADER, kind, tree};
+use super::format::{MAP_DELETED, MAP_ENCRYPTED, MAP_NO_HEADER, PHYSICAL, kind, tree};
 use super::node::Shape;
 use super::object::{Expected, Storage};
+use super::salvage::Maker;
 use super::store::Store;
 use crate::error::Result;
 use crate::io::bytes::{le32, le64};
@@ -44,6 +45,11 @@ pub struct Mapping {
 }
 
 impl Mapping {
+    /// Of an object of one block that was found.
+    pub fn found(xid: u64, block: u64, encrypted: bool, size: u32) -> Self {
+        Self { xid, block, flags: if encrypted { MAP_ENCRYPTED } else { 0 }, size }
+    }
+
     /// Whether the object is a node without header (sealed volumes).
     pub fn no_header(&self) -> bool {
         self.flags & MAP_NO_HEADER != 0
@@ -97,6 +103,21 @@ impl Omap {
             flags: object.u32(0x20).unwrap_or(0),
             snapshots: object.u32(0x24).unwrap_or(0),
         })
+    }
+
+    /// A map that is made: the tree of these mappings, in order of number and transaction.
+    pub fn made(
+        store: &Arc<Store>,
+        mappings: impl Iterator<Item = (u64, Mapping)>,
+    ) -> Option<Self> {
+        let record = |(oid, m): (u64, Mapping)| {
+            let value = u128::from(m.block) << 64 | u128::from(m.size) << 32 | u128::from(m.flags);
+            (key(oid, m.xid).into(), value.to_le_bytes().into())
+        };
+        let maker = Maker { store, shape: SHAPE, storage: PHYSICAL };
+        let root = maker.tree(maker.leaves(mappings.map(record)))?;
+        let tree = Tree::new(store.clone(), SHAPE, Children::Physical, root);
+        Some(Self { tree, known: Cache::new(REMEMBERED), flags: 0, snapshots: 0 })
     }
 
     /// Its tree.

@@ -64,6 +64,23 @@ pub fn read(store: &Arc<Store>, root: u64) -> Result<Vec<Snapshot>> {
     Ok(found)
 }
 
+/// The snapshots of which records are in these nodes, oldest first; of several records of one
+/// the newest counts.
+pub fn in_nodes(store: &Store, blocks: impl Iterator<Item = u64>) -> Vec<Snapshot> {
+    let mut found = std::collections::BTreeMap::new();
+    for node in blocks.filter_map(|b| store.node_again(b, &SHAPE, None).ok().flatten()) {
+        for entry in (0..node.count).filter_map(|i| node.entry(i)).filter(|_| node.level == 0) {
+            let Some((xid, record::SNAPSHOT)) = split(entry.key) else { continue };
+            let Some(snapshot) = parse(xid, entry.value.unwrap_or_default()) else { continue };
+            let of = node.header.xid;
+            if found.get(&xid).is_none_or(|(at, _)| *at < of) && found.len() < MAX_SNAPSHOTS {
+                found.insert(xid, (of, snapshot));
+            }
+        }
+    }
+    found.into_values().map(|(_, snapshot)| snapshot).collect()
+}
+
 fn parse(xid: u64, b: &[u8]) -> Option<Snapshot> {
     let len = usize::from(le16(b, 0x30)?);
     let name = b.get(0x32..0x32 + len)?;

@@ -7,16 +7,25 @@ use super::node::{Node, Shape};
 use super::object::{Blocks, Expected, Storage};
 use crate::crypt::xts::Xts;
 use crate::error::Result;
-use crate::io::bytes::{all_zero, to_u64};
+use crate::io::bytes::{all_zero, to_u64, to_usize};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
 /// A node, shared.
 pub type SharedNode = Arc<Node>;
 
 /// Bytes of nodes that are kept.
 const CACHE_BYTES: u64 = 64 << 20;
+
+/// Number, and block, of the first node that is made and not read: no container reaches so far.
+pub const MADE: u64 = 1 << 46;
+
+/// Most bytes of made nodes, of all views together.
+const MAX_MADE: u64 = 1 << 30;
+
+/// Transaction of made nodes.
+pub const MADE_XID: u64 = 1;
 
 /// Weighs nodes by their bytes.
 #[derive(Clone)]
@@ -41,13 +50,15 @@ pub struct Store {
     blocks: Blocks,
     cache: Cache<u64, SharedNode, Weight>,
     max_xid: std::sync::atomic::AtomicU64,
+    /// Nodes that stand for lost ones, in blocks from [`MADE`] on.
+    made: RwLock<Vec<SharedNode>>,
 }
 
 impl Store {
     /// Over these blocks.
     pub fn new(blocks: Blocks) -> Self {
         let cache = Cache::with_weighter(8192, CACHE_BYTES, Weight);
-        Self { blocks, cache, max_xid: u64::MAX.into() }
+        Self { blocks, cache, max_xid: u64::MAX.into(), made: RwLock::default() }
     }
 
     /// The blocks.
@@ -77,7 +88,7 @@ impl Store {
         proof: &Proof<'_>,
         cipher: Option<&Xts>,
     ) -> Result<SharedNode> {
-        if let Some(node) = self.cache.get(&block) {
+        if let Some(node) = self.made_node(block).or_else(|| self.cache.get(&block)) {
             self.is_expected(&node, shape, proof)?;
             return Ok(node);
         }
@@ -110,7 +121,7 @@ impl Store {
         shape: &Shape,
         cipher: Option<&Xts>,
     ) -> Result<Option<SharedNode>> {
-        if let Some(node) = self.cache.get(&block) {
+        if let Some(node) = self.made_node(block).or_else(|| self.cache.get(&block)) {
             return Ok((node.tag == shape.tag).then_some(node));
         }
         // Not kept: only who came here from the root has proved that it belongs here.
@@ -122,6 +133,24 @@ impl Store {
             self.blocks.prove(shape.name, block, bytes)?.into_bytes()
         };
         Ok(Node::new(proved, block, shape).ok().map(Arc::new))
+    }
+
+    fn made_node(&self, block: u64) -> Option<SharedNode> {
+        let index = to_usize(block.checked_sub(MADE)?);
+        self.made.read().ok()?.get(index).cloned()
+    }
+
+    /// Keep a node that is made; `bytes` gives it for the number that is its own and its block.
+    /// `None` if it is none, or
+    /// no more are kept.
+    pub fn make(&self, shape: &Shape, bytes: impl FnOnce(u64) -> Vec<u8>) -> Option<u64> {
+        let mut made = self.made.write().ok()?;
+        if to_u64(made.len()).saturating_mul(self.blocks.size()) >= MAX_MADE {
+            return None;
+        }
+        let number = MADE + to_u64(made.len());
+        made.push(Arc::new(Node::new(bytes(number), number, shape).ok()?));
+        Some(number)
     }
 
     fn bytes(&self, block: u64, shape: &Shape, cipher: Option<&Xts>) -> Result<Vec<u8>> {

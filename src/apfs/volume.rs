@@ -3,6 +3,7 @@
 use super::container::Container;
 use super::format::{INCOMPLETE_RESTORE, KNOWN_INCOMPATIBLE};
 use super::omap::Omap;
+use super::salvage::Salvage;
 use super::snapshots::{self, Snapshot};
 use super::superblock::Superblock;
 use super::unlock::Lock;
@@ -31,6 +32,8 @@ pub struct Apfs {
     pub(super) about: About,
     /// The views that were opened, by number.
     pub(super) states: Vec<OnceLock<Arc<State>>>,
+    /// Of a volume that is put together: what is known of its trees.
+    pub(super) salvage: Option<Salvage>,
 }
 
 impl Apfs {
@@ -52,15 +55,34 @@ impl Apfs {
         }
         let store = container.store();
         let omap = Arc::new(Omap::open(store, superblock.omap_block)?);
-        let key = if superblock.is_encrypted() {
-            Some(Arc::new(unlock(&container, &superblock, ask)?))
-        } else {
-            None
-        };
+        let key = key_of(&container, &superblock, ask)?;
         let snapshots = snapshots::read(store, superblock.snapshots_block)?;
+        Ok(Self::of_parts(container, (block, superblock), omap, key, snapshots, None))
+    }
+
+    /// A volume of what is known of it: its superblock and the block of that, its map, its key,
+    /// its snapshots.
+    pub(super) fn of_parts(
+        container: Arc<Container>,
+        (block, superblock): (u64, Superblock),
+        omap: Arc<Omap>,
+        key: Option<Arc<Xts>>,
+        snapshots: Vec<Snapshot>,
+        salvage: Option<Salvage>,
+    ) -> Self {
         let states = (0..=snapshots.len()).map(|_| OnceLock::new()).collect();
         let about = super::about::about(&container, &superblock);
-        Ok(Self { container, superblock, block, omap, key, snapshots, about, states })
+        Self { container, superblock, block, omap, key, snapshots, about, states, salvage }
+    }
+
+    /// A state of it, mended if it is being salvaged.
+    fn new_state(&self, superblock: Superblock, xid: u64) -> Result<State> {
+        let store = self.container.store().clone();
+        let state = State::new(store, superblock, &self.omap, xid, self.key.clone());
+        match &self.salvage {
+            Some(salvage) => salvage.mend(state?, &self.omap, xid),
+            None => state,
+        }
     }
 
     /// Its superblock.
@@ -102,14 +124,7 @@ impl Apfs {
 
     /// The live state.
     pub fn live(&self) -> Result<State> {
-        let xid = self.container.superblock().xid;
-        State::new(
-            self.container.store().clone(),
-            self.superblock.clone(),
-            &self.omap,
-            xid,
-            self.key.clone(),
-        )
+        self.new_state(self.superblock.clone(), self.container.superblock().xid)
     }
 
     /// The state that a snapshot keeps: one block is read, and one place looked up.
@@ -125,8 +140,18 @@ impl Apfs {
         let what = format!("superblock of snapshot '{}'", snapshot.name);
         let object = store.blocks().object(&what, snapshot.superblock, 1)?;
         let superblock = Superblock::from_object(store, &object, snapshot.superblock, None)?;
-        State::new(store.clone(), superblock, &self.omap, snapshot.xid, self.key.clone())
+        self.new_state(superblock, snapshot.xid)
     }
+}
+
+/// The key of a volume, if it is encrypted.
+pub(super) fn key_of(
+    container: &Container,
+    volume: &Superblock,
+    ask: AskAgain<'_>,
+) -> Result<Option<Arc<Xts>>> {
+    let key = volume.is_encrypted().then(|| unlock(container, volume, ask)).transpose()?;
+    Ok(key.map(Arc::new))
 }
 
 /// The key of an encrypted volume.

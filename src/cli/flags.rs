@@ -17,8 +17,8 @@ pub struct SalvageArgs {
     /// Show what is left of a volume whose headers or catalog are broken
     ///
     /// Looks for the records of files wherever they lie; folders whose own record is lost
-    /// are under lost+found. May read all of the volume. HFS+ only; with mount, also an older
-    /// state of an APFS volume whose newest cannot be read.
+    /// are under lost+found. May read all of the volume. With mount, also an older state of an
+    /// APFS volume whose newest cannot be read.
     #[arg(long)]
     pub salvage: bool,
 }

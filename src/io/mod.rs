@@ -8,6 +8,7 @@
 mod anchor;
 mod bad_map;
 mod below;
+mod budget;
 pub mod bytes;
 mod cut;
 mod double;
@@ -23,6 +24,7 @@ mod steady;
 pub use anchor::{Anchor, Links, still_below};
 pub use bad_map::BadMap;
 pub use below::open_below;
+pub use budget::Budget;
 pub use cut::Cut;
 #[doc(hidden)]
 pub use double::Faulty;
@@ -171,6 +173,21 @@ pub fn check_range(len: u64, offset: u64, wanted: usize, what: &str) -> Result<(
             format!("{wanted} bytes at {offset} lie past the end ({len} bytes)"),
         )),
     }
+}
+
+/// The parts of a source that are stored: the rest reads as zeros.
+pub fn stored(source: &dyn ReadAt, range: Range<u64>) -> Vec<Range<u64>> {
+    let mut parts: Vec<Range<u64>> = Vec::new();
+    let told = source.presence(range.clone(), &mut |r, p| {
+        if p == Presence::Stored {
+            match parts.last_mut() {
+                Some(last) if last.end == r.start => last.end = r.end,
+                _ => parts.push(r),
+            }
+        }
+    });
+    // Where it cannot be asked, all of it is looked at.
+    if told.is_err() { vec![range] } else { parts }
 }
 
 #[cfg(test)]

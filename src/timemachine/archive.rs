@@ -273,9 +273,7 @@ impl Archive {
             .or(self.failed.first());
         Err(match worst.map(|f| (f, &f.error)) {
             Some((f, Error::Corrupt(_))) => {
-                // What is left is looked for on HFS+ alone, and not twice.
-                let helps = !self.salvaged && f.found.kind != Kind::Apfs;
-                let advice = if helps { "; --salvage looks for what is left" } else { "" };
+                let advice = if !self.salvaged { "; --salvage looks for what is left" } else { "" };
                 let more = format!("cannot be opened{advice}");
                 Error::corrupt(text(f), more)
             }

@@ -305,13 +305,31 @@ pub fn open(found: &Found, options: &OpenOptions) -> Vec<Attempt> {
             });
             vec![shown.map(|hfs| Arc::new(hfs) as Arc<dyn Volume>).into()]
         }
+        (Kind::Apfs, _) if options.salvage => {
+            salvage_apfs(found, options).unwrap_or_else(|e| vec![Err(e).into()])
+        }
         (Kind::Apfs, _) => apfs_volumes(found, options),
         (Kind::Empty | Kind::Unknown, _) if options.salvage => {
-            let opened = HfsPlus::salvage(found.source.clone(), &NoProgress);
-            vec![opened.map(|hfs| Arc::new(hfs) as Arc<dyn Volume>).into()]
+            match HfsPlus::salvage(found.source.clone(), &NoProgress) {
+                Ok(hfs) => vec![Ok(Arc::new(hfs) as Arc<dyn Volume>).into()],
+                // Nothing of HFS+ is in it.
+                Err(e) => salvage_apfs(found, options).unwrap_or_else(|_| vec![Err(e).into()]),
+            }
         }
         _ => vec![Err(found.unsupported()).into()],
     }
+}
+
+/// What is left of the volumes of a container.
+fn salvage_apfs(found: &Found, options: &OpenOptions) -> Result<Vec<Attempt>> {
+    let asker = options.asker.as_ref();
+    let ask = |name: &str, wrong: u32| asker.map_or(Ok(Vec::new()), |ask| ask(name, wrong));
+    let opened = crate::apfs::salvage(&found.source, &ask, &NoProgress)?;
+    let attempt = |(name, result): crate::apfs::Salvaged| Attempt {
+        name,
+        result: result.map(|v| Arc::new(v) as Arc<dyn Volume>),
+    };
+    Ok(opened.into_iter().map(attempt).collect())
 }
 
 /// Every volume of a container; one that cannot be opened does not keep the others from

@@ -19,4 +19,5 @@ mod pages;
 mod provoke;
 mod provoking;
 mod salvage;
+mod salvage_apfs;
 mod server;

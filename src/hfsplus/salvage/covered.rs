@@ -1,6 +1,6 @@
 //! A set of bytes that grows.
 
-use super::budget::Budget;
+use crate::io::Budget;
 use std::collections::BTreeMap;
 use std::ops::Range;
 

@@ -1,6 +1,5 @@
 //! Leaves of the three trees, recognised by what is in them, wherever they lie.
 
-use super::budget::Budget;
 use crate::error::{Error, Result};
 use crate::hfsplus::attributes::record_type as attribute_type;
 use crate::hfsplus::catalog::Key as CatalogKey;
@@ -8,9 +7,8 @@ use crate::hfsplus::format::record_type;
 use crate::hfsplus::node::{KeyedRecord, Node, kind, split};
 use crate::hfsplus::spec::TreeSpec;
 use crate::io::bytes::{be16, be32, to_u64, to_usize};
-use crate::io::{Presence, ReadAt, Source, read_up_to, read_vec};
+use crate::io::{Budget, ReadAt, Source, read_up_to, read_vec, stored};
 use crate::report::Progress;
-use std::ops::Range;
 
 /// Sizes of nodes. The smaller first: two small nodes may look like one large, but not the
 /// other way round.
@@ -59,6 +57,13 @@ pub struct Leaf {
     pub newest: u32,
     /// Whether it can be used as it is: every record sound.
     pub sound: bool,
+}
+
+impl Leaf {
+    /// Whether it may be kept in so many lists at the same time; it counts.
+    fn fits(&self, budget: &mut Budget, lists: usize) -> bool {
+        budget.take(lists * (size_of::<Self>() + self.first.len() + self.last.len()))
+    }
 }
 
 /// Where the bytes of a leaf are.
@@ -202,7 +207,7 @@ pub fn in_file(
                     used.and_then(|map| crate::io::bytes::bit(map, to_usize(offset / size)));
                 let leaf = node.and_then(|n| recognise(n, offset, false));
                 let leaf = leaf.filter(|l| l.0 == kind && in_use != Some(false)).map(|l| l.1);
-                if leaf.as_ref().is_some_and(|l| !budget.leaf(l, 1)) {
+                if leaf.as_ref().is_some_and(|l| !l.fits(budget, 1)) {
                     return Ok(found);
                 }
                 found.extend(leaf);
@@ -211,21 +216,6 @@ pub fn in_file(
         }
     }
     Ok(found)
-}
-
-/// The parts of a source that are stored: the rest reads as zeros.
-pub fn stored(source: &dyn ReadAt, range: Range<u64>) -> Vec<Range<u64>> {
-    let mut parts: Vec<Range<u64>> = Vec::new();
-    let told = source.presence(range.clone(), &mut |r, p| {
-        if p == Presence::Stored {
-            match parts.last_mut() {
-                Some(last) if last.end == r.start => last.end = r.end,
-                _ => parts.push(r),
-            }
-        }
-    });
-    // Where it cannot be asked, all of it is looked at.
-    if told.is_err() { vec![range] } else { parts }
 }
 
 /// The node size of a tree whose header is lost: that of the first leaf in its file.
@@ -277,7 +267,7 @@ pub fn anywhere(
                 Err(_) => in_pieces(source, at, n, &mut found),
             }
             while known < found.len() {
-                if found.get(known).is_some_and(|(_, leaf)| !budget.leaf(leaf, LISTS)) {
+                if found.get(known).is_some_and(|(_, leaf)| !leaf.fits(budget, LISTS)) {
                     found.truncate(known);
                     return Ok(found);
                 }

@@ -6,7 +6,6 @@
 //! trees are built again ([`tree`]), folders without a record are made ([`orphans`]), and
 //! the volume is then read like any other.
 
-mod budget;
 mod covered;
 mod find;
 mod geometry;
@@ -26,9 +25,8 @@ use super::format::{
 use super::journal::Journal;
 use super::volume::{HeaderSource, NODE_CACHE, read_volume_header, special_file};
 use crate::error::{Error, Result};
-use crate::io::{ReadAt, Slice, Source, read_vec};
+use crate::io::{Budget, ReadAt, Slice, Source, read_vec};
 use crate::report::{Progress, Unit};
-use budget::Budget;
 use covered::Covered;
 use find::{Kind, Leaf};
 use std::sync::Arc;

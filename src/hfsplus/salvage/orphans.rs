@@ -1,7 +1,6 @@
 //! Folders whose records are lost: made again where a thread says they were, else under
 //! `lost+found`, so that what lies in them has a path.
 
-use super::budget::Budget;
 use super::find::{Kind, Leaf, good_records, read};
 use crate::hfsplus::catalog::Key;
 use crate::hfsplus::format::{
@@ -10,6 +9,7 @@ use crate::hfsplus::format::{
 use crate::hfsplus::node::split;
 use crate::hfsplus::private::inode_number;
 use crate::hfsplus::unicode::{raw_string, stored_verbatim};
+use crate::io::Budget;
 use crate::io::ReadAt;
 use crate::io::bytes::{be16, be32};
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -2,11 +2,11 @@
 //! the leaves stay where they are. Leaves that overlap (copies, older states, made records)
 //! are merged: of two records with one key the newer counts.
 
-use super::budget::Budget;
 use super::find::{Bytes, Kind, Leaf, date, good_records, read};
 use crate::error::{Locus, Result};
 use crate::hfsplus::btree::CompareKeys;
 use crate::hfsplus::node::{DESCRIPTOR, kind, split};
+use crate::io::Budget;
 use crate::io::bytes::{to_u32, to_u64, to_usize};
 use crate::io::{PresenceVisitor, ReadAt, Source, check_range, read_pieces};
 use std::cmp::Ordering;

@@ -1,7 +1,5 @@
 //! How much is kept of a broken volume at once, whatever its bytes claim to be.
 
-use super::find::Leaf;
-
 /// Bytes for what is known of leaves, of files and of folders, and for records that are put
 /// together anew: enough for a catalog of 10 GiB with five million folders.
 const MOST: usize = 1 << 30;
@@ -38,11 +36,6 @@ impl Budget {
             None => self.cut = true,
         }
         !self.cut
-    }
-
-    /// Whether a leaf may be kept in so many lists at the same time.
-    pub fn leaf(&mut self, leaf: &Leaf, lists: usize) -> bool {
-        self.take(lists * (size_of::<Leaf>() + leaf.first.len() + leaf.last.len()))
     }
 
     /// Whether something was left out.
