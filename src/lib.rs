@@ -51,6 +51,7 @@
 
 pub mod apfs;
 pub mod bundle;
+pub mod config;
 pub mod crypt;
 pub mod decmpfs;
 pub mod disk;

@@ -1,10 +1,10 @@
 //! Is a Mac using the bundle right now? (`formats/sparsebundle.md` section 8)
 //!
 //! What a server can see without asking Samba or Netatalk: files of the bundle that
-//! their processes hold open, byte-range locks on them, and files that change while
-//! one looks. Fresh dates alone mean nothing: a copy has them, too.
+//! their processes hold open, those that Samba's own database lists, byte-range locks on
+//! them, and files that change while one looks. Fresh dates alone mean nothing: a copy has them, too.
 
-use super::Bundle;
+use super::{Bundle, samba};
 use crate::io::bytes::to_u64;
 use rustix::fs::{AtFlags, statat};
 use std::collections::{BTreeMap, HashSet};
@@ -28,13 +28,25 @@ pub fn signs_and_gaps(bundle: &Bundle) -> (Vec<String>, Vec<String>) {
 }
 
 /// Whether the files that other users' processes hold open can be seen; if not, why not.
-pub fn blind() -> Option<&'static str> {
-    if !rustix::process::geteuid().is_root() {
-        return Some("only root sees what a file server holds open");
+pub fn blind() -> Option<String> {
+    let servers: Vec<(PathBuf, String)> = servers().collect();
+    if rustix::process::geteuid().is_root() {
+        // Of a container that has a file server in it, that is the one that matters.
+        let all = in_first_namespace() || !servers.is_empty();
+        return (!all).then(|| "other processes are hidden here (another pid namespace)".into());
     }
-    // Of a container that has a file server in it, that is the one that matters.
-    let all = in_first_namespace() || servers().next().is_some();
-    (!all).then_some("other processes are hidden here (another pid namespace)")
+    let smbd = of(&servers, "smbd");
+    match servers.iter().find(|(_, name)| name.starts_with("ksmbd")) {
+        // Netatalk's locks are in `/proc/locks` for everybody.
+        None if !smbd.is_empty() => samba::open(&smbd).blind,
+        None if !servers.is_empty() => None,
+        _ => Some("only root sees what a file server holds open".into()),
+    }
+}
+
+/// The processes of one server.
+fn of(servers: &[(PathBuf, String)], name: &str) -> Vec<PathBuf> {
+    servers.iter().filter(|s| s.1.starts_with(name)).map(|s| s.0.clone()).collect()
 }
 
 /// Whether all of the system's processes are in `/proc`: the first pid namespace has a fixed
@@ -70,26 +82,45 @@ fn own_files(bundle: &Bundle) -> HashSet<(u64, u64)> {
     own
 }
 
-/// Files that a file server's processes hold open. Only root sees those of others.
+/// Files that a file server's processes hold open (only root sees those of others), and those
+/// that Samba keeps beside.
 fn open_files(bundle: &Bundle) -> Vec<String> {
-    let mut own: Option<HashSet<(u64, u64)>> = None;
-    let mut by_server: BTreeMap<String, u64> = BTreeMap::new();
-    for (path, server) in servers() {
-        let held = std::fs::read_dir(path.join("fd"))
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(|fd| identity(&fd.path()))
-            .filter(|file| own.get_or_insert_with(|| own_files(bundle)).contains(file))
-            .count();
-        if held > 0 {
-            *by_server.entry(server).or_default() += to_u64(held);
+    let servers: Vec<(PathBuf, String)> = servers().collect();
+    if servers.is_empty() {
+        return Vec::new();
+    }
+    let own = own_files(bundle);
+    let mut by_server: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut seen = HashSet::new();
+    for (path, server) in &servers {
+        let fds = std::fs::read_dir(path.join("fd")).into_iter().flatten().flatten();
+        let held: Vec<(u64, u64)> =
+            fds.filter_map(|fd| identity(&fd.path())).filter(|f| own.contains(f)).collect();
+        if !held.is_empty() {
+            *by_server.entry(server).or_default() += to_u64(held.len());
+            seen.extend(held);
         }
     }
-    by_server
-        .into_iter()
-        .map(|(server, n)| format!("{server} holds {n} of its files open"))
-        .collect()
+    let say = |(server, n): (&str, u64)| format!("{server} holds {n} of its files open");
+    let mut signs: Vec<String> = by_server.into_iter().map(say).collect();
+    signs.extend(kept_by_samba(&servers, &own, &seen));
+    signs
+}
+
+/// Files that Samba's database lists, beside those that its processes were seen to hold.
+fn kept_by_samba(
+    servers: &[(PathBuf, String)],
+    own: &HashSet<(u64, u64)>,
+    seen: &HashSet<(u64, u64)>,
+) -> Option<String> {
+    let listed = samba::open(&of(servers, "smbd")).files;
+    let n = listed.iter().filter(|file| own.contains(file) && !seen.contains(file)).count();
+    let files = crate::report::words::plural(to_u64(n), "file", "files");
+    match rustix::process::geteuid().is_root() {
+        _ if n == 0 => None,
+        true => Some(format!("Samba keeps {files} of it open for a connection that was cut")),
+        false => Some(format!("Samba holds {files} of it open")),
+    }
 }
 
 /// Device and inode of an open file, as far as the kernel knows them without asking a server

@@ -82,7 +82,8 @@ pub struct TimeMachinePlists {
 
 const MACHINE: &str = "com.apple.TimeMachine.MachineID.plist";
 const MACHINE_COPY: &str = "com.apple.TimeMachine.MachineID.bckup";
-pub(super) const HISTORY: &str = "com.apple.TimeMachine.SnapshotHistory.plist";
+/// The file that lists completed backups.
+pub const HISTORY: &str = "com.apple.TimeMachine.SnapshotHistory.plist";
 const RESULTS: &str = "com.apple.TimeMachine.Results.plist";
 
 impl TimeMachinePlists {
@@ -142,6 +143,13 @@ impl MachineId {
 }
 
 impl History {
+    /// Read the bytes of such a file; `None` if it is none.
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        let small = bytes.len() <= crate::io::bytes::to_usize(MAX_PLIST);
+        let list = small.then(|| parse_plist(bytes).ok()).flatten()?;
+        list.as_dictionary().map(Self::from_dict)
+    }
+
     fn from_dict(dict: &Dictionary) -> Self {
         let entries = dict.get("Snapshots").and_then(Value::as_array).into_iter().flatten();
         let entry = |e: &Value| {

@@ -208,6 +208,9 @@ pub struct DoctorArgs {
     /// Write counts to FILE for node_exporter's textfile collector; `-` is standard output
     #[arg(long, value_name = "FILE")]
     pub metrics: Option<PathBuf>,
+    /// Warn of Macs whose last backup is older than this: `36h`, `30d`
+    #[arg(long, value_name = "AGE", value_parser = tmbundle::verify::duration)]
+    pub max_age: Option<std::time::Duration>,
     /// Exit with 1 from this on: info (advice), warning or damage (a fault); unchecked
     /// counts what could not be looked at, too
     #[arg(long, value_enum, default_value = "damage")]

@@ -12,6 +12,7 @@ use std::path::Path;
 use tmbundle::Error;
 use tmbundle::report::{Severity, present};
 use tmbundle::server::gather::{Gathered, NotSeen, Wanted, gather};
+use tmbundle::server::host::Held;
 use tmbundle::server::samba::Samba;
 use tmbundle::server::text::Root;
 use tmbundle::server::{Fix, Told, examine, patch};
@@ -23,6 +24,8 @@ struct Document<'a> {
     read: &'a [String],
     /// Shares and volumes for Time Machine.
     shares: Vec<ShareRow>,
+    /// Bundles that are in use at this moment.
+    held: &'a [Held],
     counts: Counts,
     findings: &'a [Told],
     not_seen: &'a [NotSeen],
@@ -58,7 +61,8 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
     let root = Root::new(args.root.as_deref().unwrap_or(Path::new("/")));
     let files = configs(args)?;
     let machine = args.config.is_empty() || args.root.is_some();
-    let found = gather(&Wanted { root: &root, files: &files, machine, now: clock::now() });
+    let max_age = args.max_age.map(|time| i64::try_from(time.as_secs()).unwrap_or(i64::MAX));
+    let found = gather(&Wanted { root: &root, files: &files, machine, now: clock::now(), max_age });
     if found.setup.is_empty() {
         let mut why = "no configuration of Samba, Netatalk or Avahi was found".to_owned();
         for seen in found.not_seen.iter().filter(|n| files.contains(&n.what)) {
@@ -78,6 +82,7 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
         let document = Document {
             read: &found.read,
             shares: rows(&found),
+            held: &found.host.held,
             counts,
             findings: &told,
             not_seen: &found.not_seen,
@@ -218,6 +223,12 @@ fn print(
             let head = hanging(4).tone(Tone::Strong, &row.name);
             out.put(head.plain(format!("   {} · {path} · {limit}", row.server)))?;
         }
+    }
+    for held in found.host.held.iter().filter(|_| !args.quiet) {
+        let who =
+            if held.who.is_empty() { String::new() } else { format!(" ({})", held.who.join(", ")) };
+        let text = format!("  in use: {}: {}{who}", held.path, held.signs.join("; "));
+        out.put(hanging(4).plain(text))?;
     }
     for one in told {
         finding(out, one)?;

@@ -144,6 +144,9 @@ server_codes! {
     Uncounted "SRV-SMB-UNCOUNTED" "D040" Warning
         "A bundle that Samba does not count against the share's limit; it may fill the disk unseen."
         => "Give it a share of its own.";
+    Limit32Bit "SRV-SMB-LIMIT-32BIT" "D041" Warning
+        "A 32-bit Samba up to 4.17 cannot count beyond 4 GiB: with a limit it fails to tell Macs how much room there is (`tmsize potential overflow` in its log)."
+        => "Use a 64-bit system or a newer Samba, or remove the limit.";
     LimitOverridden "SRV-SMB-LIMIT-OVERRIDDEN" "D042" Warning
         "`dfree command` or `max disk size` is what Macs are told of the room that is left, not Time Machine's limit."
         => "Remove it for the share.";
@@ -204,9 +207,18 @@ server_codes! {
     SambaOld "SRV-SMB-OLD" "D061" Damage
         "Samba before 4.8 knows nothing of Time Machine."
         => "Update Samba.";
+    NoPassword "SRV-SMB-NO-PASSWORD" "D062" Damage
+        "Who may use the share has no password with Samba, which keeps its own; the log-in is refused."
+        => "Give one: `smbpasswd -a USER`.";
     Unavailable "SRV-SMB-UNAVAILABLE" "D063" Damage
         "`available = no`: the share for Time Machine is switched off."
         => "Remove the line.";
+    SidChanged "SRV-SMB-SID-CHANGED" "D064" Damage
+        "The server has another name than before, and Samba's cache still has users under the old one, for up to a week: a Mac makes a folder and may not write into it (error 13)."
+        => "Empty the cache (`net cache flush`), and fix the name with `netbios name`.";
+    MetadataMix "SRV-SMB-METADATA-MIX" "D065" Warning
+        "Files have their Finder metadata where `fruit:metadata` of the share does not look; it cannot be seen there."
+        => "Keep the setting with which the files were written.";
     TwoSharesOnePath "SRV-SMB-TWO-SHARES-ONE-PATH" "D066" Info
         "Two shares for Time Machine have one path; the limit of each counts the bundles of both."
         => "One share will do, or give each a folder of its own.";
@@ -258,6 +270,9 @@ server_codes! {
     AfpUam "SRV-AFP-UAM" "D115" Damage
         "`uam list` has no log-in that today's Macs use; they refuse to connect, or nobody can log in."
         => "Write `uam list = uams_dhx2.so`.";
+    AfpEa "SRV-AFP-EA" "D116" Warning
+        "`ea` names extended attributes, and the file system under the volume has none; metadata is lost."
+        => "Write `ea = ad` (Netatalk 4.5 and later), or use another file system.";
     AfpQuotes "SRV-AFP-QUOTES" "D117" Damage
         "Netatalk 3 keeps the quotes round a path, and finds no such folder."
         => "Write the path without quotes.";
@@ -273,6 +288,9 @@ server_codes! {
     AfpNoZeroconf "SRV-AFP-NO-ZEROCONF" "D121" Warning
         "`zeroconf = no` and no service file that announces the volumes; Macs do not list them."
         => "Write `zeroconf = yes`.";
+    AfpLimits "SRV-AFP-LIMITS" "D122" Damage
+        "Netatalk may not open as many files as its cnid_metad asks for (65535): that program ends, and no volume can be opened."
+        => "In a container `--ulimit nofile=65536:65536`, of systemd `LimitNOFILE=65536`.";
     AfpGoingAway "SRV-AFP-GOING-AWAY" "D124" Info
         "Backups are offered over AFP only, which is going away from macOS."
         => "Offer them through Samba with fruit.";
@@ -333,6 +351,9 @@ server_codes! {
     Na2Ldap "SRV-NA2-LDAP" "D219" Damage
         "A log-in module reads /etc/shadow only, and users come from elsewhere, too; they are refused."
         => "Use uams_dhx2.so, which asks PAM.";
+    Na2Old "SRV-NA2-OLD" "D220" Damage
+        "The AFP server does not speak AFP 3.3 (Netatalk does since 2.2); Macs since Mac OS X 10.7 refuse it for Time Machine."
+        => "Update Netatalk, or use Samba.";
     Na2Twice "SRV-NA2-TWICE" "D221" Warning
         "Two volumes have one name; the second is not there."
         => "Give it another name.";
@@ -363,6 +384,9 @@ server_codes! {
     MdnsTwice "SRV-MDNS-TWICE" "D303" Warning
         "A service file announces what the server announces itself: one of the two is dropped, or Macs list the server twice."
         => "Delete the service file, or say `multicast dns register = no` (Samba) or `zeroconf = no` (Netatalk).";
+    MdnsSambaAndAfp "SRV-MDNS-SAMBA-AND-AFP" "D304" Warning
+        "smbd and afpd announce themselves under one name; who comes second is dropped without a word, and its backup disks with it."
+        => "Give one of them another name (`server name` of Netatalk 4, `netbios name` of Samba), or let Netatalk be silent: `zeroconf = no`.";
     MdnsXml "SRV-MDNS-XML" "D305" Damage
         "A service file that Avahi cannot read; nothing of it is announced."
         => "Correct the file; `&` is written `&amp;`.";
@@ -390,6 +414,12 @@ server_codes! {
     MdnsFile "SRV-MDNS-FILE" "D313" Warning
         "A file in Avahi's folder of services whose name does not end in .service; Avahi does not read it."
         => "Rename it.";
+    MdnsInterface "SRV-MDNS-INTERFACE" "D314" Warning
+        "What is announced does not reach the network that Macs are in."
+        => "Take the network's interface into `allow-interfaces` of avahi-daemon.conf; give a container the host's network.";
+    MdnsGhost "SRV-MDNS-GHOST" "D315" Warning
+        "A backup disk is announced that cannot be opened; Macs list it, and choosing it fails."
+        => "Restart what announces it, or put its share right.";
     PathMissing "SRV-SHARE-PATH-MISSING" "D400" Damage
         "The share's path does not exist or is no folder; the share cannot be opened."
         => "Make the folder, or mount its disk.";
@@ -423,18 +453,27 @@ server_codes! {
     ManyBands "SRV-FS-MANY-BANDS" "D410" Info
         "A bundle has more than 100,000 bands, which most file servers are slow at."
         => "Harmless; a new bundle with larger bands is easier on the server.";
+    FsQuota "SRV-FS-QUOTA" "D411" Warning
+        "A quota of the file system ends before the disk does, and Macs are shown what is free on the disk; they fail in the midst of a backup."
+        => "Give the share a limit no larger than the quota.";
     ManyMacs "SRV-SHARE-MANY-MACS" "D412" Info
         "Several Macs share one limit: who comes first takes the room."
         => "Give each Mac a share of its own.";
     ShareTrash "SRV-SHARE-TRASH" "D413" Warning
         "A recycle bin in the share holds bundles or bands; they take room that no Mac can use."
         => "Empty it, when it is sure that nobody needs them.";
+    DiskSlow "SRV-DISK-SLOW" "D415" Info
+        "The disk is slow for what Time Machine does, many small writes; above all the first backup takes days."
+        => "Let the first backup run by cable; larger bands or another disk make it faster.";
     QuotaPlist "SRV-SHARE-QUOTA-PLIST" "D417" Info
         "The quota file in the share's root and the server's limit differ; the smaller counts."
         => "Say it in one place.";
     StaleLock "SRV-BUNDLE-STALE-LOCK" "D418" Warning
         "Netatalk still holds locks for a Mac whose connection is gone; backups may be refused (already in use) for up to a day."
         => "Restart Netatalk while no Mac is connected.";
+    BundleOld "SRV-BUNDLE-OLD" "D419" Warning
+        "The last backup is older than --max-age allows."
+        => "Look whether the Mac is in use and what its Time Machine says.";
     StartedAnew "SRV-BUNDLE-STARTED-ANEW" "D420" Warning
         "Two bundles belong to one Mac; it has started anew, and its history is split."
         => "Look why (mount, names); `tmutil inheritbackup` joins a Mac to its old bundle.";
@@ -447,7 +486,13 @@ server_codes! {
     NotListening "SRV-HOST-NOT-LISTENING" "D501" Damage
         "The server is configured but does not run: nothing listens where Macs connect."
         => "Start it, and look in its log why it did not.";
+    Restart "SRV-HOST-RESTART" "D503" Info
+        "The configuration was changed after the server was started; unless it was told since, the old one holds."
+        => "Tell the server: `smbcontrol all reload-config`, or restart Netatalk while no Mac is connected.";
     TwoServers "SRV-HOST-TWO-SERVERS" "D504" Warning
         "One folder is served by Samba and Netatalk, which do not see one another's locks."
         => "Serve it through one of them, or say `fruit:locking = netatalk`.";
+    UnsupportedVolumes "SRV-MAC-UNSUPPORTED-VOLUMES" "D505" Info
+        "Macs back up to a volume that is not for Time Machine, so TMShowUnsupportedNetworkVolumes is set on them: it turns off their own checks, the one for room among them."
+        => "Make the volume one for Time Machine, and on the Mac `defaults delete com.apple.systempreferences TMShowUnsupportedNetworkVolumes`.";
 }

@@ -53,6 +53,35 @@ pub struct Disk {
     pub flags: u32,
 }
 
+/// What `avahi-daemon.conf` says of interfaces.
+#[derive(Debug, Clone, Default)]
+pub struct Daemon {
+    /// Those that are used, and no others; empty: all.
+    pub allow: Option<(At, Vec<String>)>,
+    /// Those that are not used.
+    pub deny: Option<(At, Vec<String>)>,
+}
+
+impl Daemon {
+    /// Read the file (avahi-daemon.conf(5)).
+    pub fn read(path: &str, text: &str) -> Self {
+        let mut daemon = Self::default();
+        let file: Arc<str> = path.into();
+        for (n, line) in super::text::lines(text) {
+            let Some((key, value)) = line.split_once('=') else { continue };
+            let names = value.split(',').map(|v| v.trim().to_owned());
+            let names: Vec<String> = names.filter(|v| !v.is_empty()).collect();
+            let set = (!names.is_empty()).then(|| (At::new(&file, n), names));
+            match key.trim() {
+                "allow-interfaces" => daemon.allow = set,
+                "deny-interfaces" => daemon.deny = set,
+                _ => {}
+            }
+        }
+        daemon
+    }
+}
+
 impl ServiceFile {
     /// Read a file.
     pub fn read(path: &str, text: &str) -> Self {

@@ -1,7 +1,10 @@
 //! Find the configurations of a system and read them, and learn what there is to know of it.
 
 mod machine;
+mod medium;
+mod running;
 mod shares;
+mod state;
 
 use super::accounts::Accounts;
 use super::host::Host;
@@ -42,17 +45,18 @@ pub struct Wanted<'a> {
     pub machine: bool,
     /// Seconds since 1970.
     pub now: i64,
+    /// How old the last backup may be, in seconds.
+    pub max_age: Option<i64>,
 }
 
 /// Where each server's configuration lies, in the order of looking.
-const SMB: &[&str] =
-    &["/etc/samba/smb.conf", "/usr/local/samba/etc/smb.conf", "/usr/local/etc/smb4.conf"];
 const AFP: &[&str] = &["/etc/netatalk/afp.conf", "/etc/afp.conf", "/usr/local/etc/afp.conf"];
 const SERVICES: &str = "/etc/avahi/services";
 
 /// Look.
 pub fn gather(wanted: &Wanted<'_>) -> Gathered {
     let mut all = Gathered::default();
+    (all.host.now, all.host.max_age) = (wanted.now, wanted.max_age);
     if wanted.machine {
         machine::before(wanted, &mut all);
         all.host.accounts = Accounts::read(wanted.root, wanted.now / 86_400);
@@ -71,6 +75,12 @@ pub fn gather(wanted: &Wanted<'_>) -> Gathered {
         for file in wanted.files {
             all.file(wanted.root, file);
         }
+    }
+    if wanted.machine && wanted.root.is_here() {
+        all.registry(wanted.root);
+    }
+    if all.setup.samba.as_ref().is_some_and(samba::Samba::has_registry) {
+        all.unseen("Samba's registry", "only root may read it, by `net conf list`");
     }
     if wanted.machine {
         machine::mounts(wanted, &mut all);
@@ -97,7 +107,7 @@ impl Gathered {
 
     /// The system's own files.
     fn system(&mut self, root: &Root) {
-        for path in SMB {
+        for path in crate::bundle::samba::CONFIGURATIONS {
             if self.samba(root, path) {
                 break;
             }
@@ -121,6 +131,11 @@ impl Gathered {
             }
         }
         self.setup.services_known = true;
+        const DAEMON: &str = "/etc/avahi/avahi-daemon.conf";
+        let daemon = root.text(DAEMON).map(|text| {
+            self.setup.avahi = avahi::Daemon::read(DAEMON, &text);
+        });
+        self.note(DAEMON, daemon);
         let fstab = root.text("/etc/fstab").map(|text| {
             self.setup.fstab = mounts::fstab(&"/etc/fstab".into(), &text);
         });
@@ -156,15 +171,19 @@ impl Gathered {
     }
 
     fn samba(&mut self, root: &Root, path: &str) -> bool {
-        let read = samba::parse(root, path).map(|samba| {
-            for remark in &samba.remarks {
-                if let samba::Remark::Registry(_) = remark {
-                    self.unseen("Samba's registry", "only root may read it, by `net conf list`");
-                }
-            }
-            self.setup.samba = Some(samba);
-        });
+        let read = samba::parse(root, path).map(|samba| self.setup.samba = Some(samba));
         self.note(path, read)
+    }
+
+    /// What Samba's registry says, where the configuration leads there and it can be had.
+    fn registry(&mut self, root: &Root) {
+        let Some(samba) = self.setup.samba.as_ref().filter(|s| s.has_registry()) else { return };
+        let path = samba.path.clone();
+        let Some(text) = super::live::registry(&path) else { return };
+        if let Ok(samba) = samba::parse_with(root, &path, Some(&text)) {
+            self.setup.samba = Some(samba);
+            self.read.push("net conf list".into());
+        }
     }
 
     fn afp(&mut self, root: &Root, path: &str) -> bool {

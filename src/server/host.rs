@@ -2,6 +2,7 @@
 
 use super::accounts::Accounts;
 use super::mounts::within;
+use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A program's version, `(4, 22)`.
@@ -50,6 +51,70 @@ pub struct Host {
     pub old_netatalk_files: Vec<String>,
     /// Names in Avahi's folder that it does not read.
     pub odd_service_files: Vec<String>,
+    /// Whether smbd is a program of 32 bits.
+    pub samba_32bit: Option<bool>,
+    /// Users who have a password with Samba, in lower case.
+    pub samba_users: Option<BTreeSet<String>>,
+    /// A user whom Samba's cache has under the name of another server.
+    pub foreign_sid: Option<ForeignSid>,
+    /// Files that Netatalk's processes may hold open.
+    pub netatalk_files: Option<u64>,
+    /// The machine's name, without its domain.
+    pub name: Option<String>,
+    /// Interfaces of the networks that Macs may be in.
+    pub interfaces: Option<Vec<String>>,
+    /// If this is a container, its network if no Mac is in that.
+    pub bridged: Option<String>,
+    /// Programs that run since before a configuration of theirs was changed, and that.
+    pub outdated: Vec<(String, String)>,
+    /// Bundles that are held open at this moment.
+    pub held: Vec<Held>,
+    /// How old the last backup may be, in seconds.
+    pub max_age: Option<i64>,
+    /// Seconds since 1970.
+    pub now: i64,
+}
+
+/// A bundle that a Mac is using.
+#[derive(Debug, Default, Clone, Serialize)]
+pub struct Held {
+    /// Its path.
+    pub path: String,
+    /// By what that is known, a sentence each.
+    pub signs: Vec<String>,
+    /// Who, and from where, if Samba said so.
+    pub who: Vec<String>,
+}
+
+/// A user as Samba's cache has him, and what his server is called now.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct ForeignSid {
+    /// The user's number.
+    pub uid: String,
+    /// The identity that is remembered.
+    pub cached: String,
+    /// This server's identity, with which it should begin.
+    pub own: String,
+}
+
+/// Where a file keeps what Finder says of it, as `fruit:metadata` calls it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Store {
+    /// `user.org.netatalk.Metadata`
+    Netatalk,
+    /// `user.DosStream.AFP_AfpInfo:$DATA`
+    Stream,
+}
+
+/// What is known of the disk under a path.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Medium {
+    /// Whether it turns.
+    pub rotational: bool,
+    /// Whether it writes in zones (SMR).
+    pub zoned: bool,
+    /// Whether it is connected by USB 2 or less.
+    pub usb2: bool,
 }
 
 /// Locks of afpd in `/proc/locks`.
@@ -90,6 +155,12 @@ pub struct PathFacts {
     pub other: Vec<String>,
     /// `GlobalQuota` of the quota file in it, in bytes.
     pub quota: Option<u64>,
+    /// What a quota of the file system still allows, in bytes, and whose it is.
+    pub allowed: Option<(u64, String)>,
+    /// Files that have metadata of Finder, and where: one of each kind.
+    pub metadata: Vec<(Store, String)>,
+    /// The disk.
+    pub medium: Medium,
 }
 
 /// A bundle in a share.
@@ -109,6 +180,8 @@ pub struct BundleFacts {
     pub owner: Option<u32>,
     /// A file in it of another owner, or that its owner may not write.
     pub odd: Option<String>,
+    /// When its last backup was completed, seconds since 1970.
+    pub last: Option<i64>,
     /// Whether Samba counts it against a limit; if not, why.
     pub uncounted: Option<&'static str>,
 }

@@ -27,7 +27,7 @@ pub struct TestParm {
 pub fn testparm(path: &str) -> Option<TestParm> {
     // It is not to take the file for an option.
     let path = if path.starts_with('-') { format!("./{path}") } else { path.to_owned() };
-    run("testparm", &["-s", &path]).map(|text| read_testparm(&text))
+    run("testparm", &["-s", &path]).map(|said| read_testparm(&said.err))
 }
 
 /// Read what testparm wrote to standard error.
@@ -50,18 +50,22 @@ pub fn read_testparm(text: &str) -> TestParm {
     told
 }
 
-/// Run a program that only reads; what it wrote to standard error.
-fn run(program: &str, args: &[&str]) -> Option<String> {
+/// What a program wrote.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    /// To standard output.
+    pub out: String,
+    /// To standard error.
+    pub err: String,
+}
+
+/// Run a program that only reads; `None` if it is not there or does not end.
+pub(super) fn run(program: &str, args: &[&str]) -> Option<Said> {
     let mut command = Command::new(program);
     command.args(args).env("LC_ALL", "C");
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().ok()?;
-    let pipe = child.stderr.take()?;
-    let reader = std::thread::spawn(move || {
-        let mut text = Vec::new();
-        let _ = pipe.take(MOST).read_to_end(&mut text);
-        String::from_utf8_lossy(&text).into_owned()
-    });
+    let (out, err) = (listen(child.stdout.take()?), listen(child.stderr.take()?));
     let begun = Instant::now();
     while child.try_wait().ok()?.is_none() {
         if begun.elapsed() > LONGEST {
@@ -71,7 +75,53 @@ fn run(program: &str, args: &[&str]) -> Option<String> {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    reader.join().ok()
+    Some(Said { out: out.join().ok()?, err: err.join().ok()? })
+}
+
+fn listen(pipe: impl Read + Send + 'static) -> std::thread::JoinHandle<String> {
+    std::thread::spawn(move || {
+        let (mut text, mut pipe) = (Vec::new(), pipe);
+        let _ = pipe.by_ref().take(MOST).read_to_end(&mut text);
+        // Who writes more is to end all the same.
+        let _ = std::io::copy(&mut pipe, &mut std::io::sink());
+        String::from_utf8_lossy(&text).into_owned()
+    })
+}
+
+/// Samba's registry as `net conf list` shows it, which only root may; `None` if it cannot be had.
+pub fn registry(path: &str) -> Option<String> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let said = run("net", &[&format!("--configfile={path}"), "conf", "list"])?;
+    (!said.out.trim().is_empty()).then_some(said.out)
+}
+
+/// Files that are open by `smbstatus`, which only root may ask, and who has each open.
+pub fn smbstatus(path: &str) -> Option<Vec<(String, String)>> {
+    let said = run("smbstatus", &["--json", &format!("--configfile={path}")])?;
+    read_smbstatus(&said.out)
+}
+
+/// Read what `smbstatus --json` writes (Samba 4.17 and later).
+pub fn read_smbstatus(text: &str) -> Option<Vec<(String, String)>> {
+    let all: serde_json::Value = serde_json::from_str(text).ok()?;
+    let sessions = all.get("sessions").and_then(|s| s.as_object());
+    let name = |pid: &str| {
+        let of = |s: &&serde_json::Value| s.pointer("/server_id/pid")?.as_str().map(|p| p == pid);
+        let session = sessions?.values().find(|s| of(s) == Some(true))?;
+        let word = |key: &str| session.get(key).and_then(|v| v.as_str());
+        Some(format!("{} from {}", word("username")?, word("remote_machine")?))
+    };
+    let mut found = Vec::new();
+    for (path, file) in all.get("open_files").and_then(|f| f.as_object())? {
+        let opens = file.get("opens").and_then(|o| o.as_object()).into_iter().flatten();
+        for (_, open) in opens {
+            let pid = open.pointer("/server_id/pid").and_then(|p| p.as_str());
+            found.extend(pid.and_then(name).map(|who| (path.clone(), who)));
+        }
+    }
+    Some(found)
 }
 
 #[cfg(test)]
@@ -93,7 +143,11 @@ mod tests {
 
     #[test]
     fn who_does_not_answer_is_not_waited_for() {
-        assert_eq!(run("/nonexistent/program", &[]), None);
-        assert_eq!(run("sh", &["-c", "echo a >&2; exit 3"]).as_deref(), Some("a\n"));
+        assert!(run("/nonexistent/program", &[]).is_none());
+        let said = run("sh", &["-c", "echo a >&2; echo b; exit 3"]).unwrap();
+        assert_eq!((said.err.as_str(), said.out.as_str()), ("a\n", "b\n"));
+        // More than is read does not keep it from ending.
+        let said = run("sh", &["-c", "yes | head -c 9000000"]).unwrap();
+        assert_eq!(said.out.len() as u64, MOST);
     }
 }

@@ -16,8 +16,8 @@ pub mod netatalk;
 pub mod pam;
 pub mod patch;
 mod rules;
-pub mod samba;
-pub mod text;
+
+pub use crate::config::{samba, text};
 
 use crate::report::{Code, Finding, ServerCode, Severity, Structure, Where};
 use serde::Serialize;
@@ -38,6 +38,8 @@ pub struct Setup {
     pub services: Vec<avahi::ServiceFile>,
     /// Whether Avahi's folder was looked at, so that what is not in `services` is not there.
     pub services_known: bool,
+    /// What Avahi is told of interfaces.
+    pub avahi: avahi::Daemon,
     /// What is to be mounted.
     pub fstab: Vec<mounts::FstabEntry>,
     /// What is mounted.

@@ -29,6 +29,8 @@ pub struct Mount {
     pub source: String,
     /// Whether nothing can be written, by the mount's options or the file system's.
     pub read_only: bool,
+    /// Whether users or groups have quotas there.
+    pub quotas: bool,
 }
 
 /// Read an fstab.
@@ -60,13 +62,15 @@ pub fn mountinfo(path: &Arc<str>, text: &str) -> Vec<Mount> {
         let mut after = after.split(' ');
         let (Some(target), Some(options)) = (before.get(4), before.get(5)) else { continue };
         let (Some(kind), Some(source)) = (after.next(), after.next()) else { continue };
+        let of_disk = after.next().unwrap_or("");
         let read_only = |options: &str| options.split(',').any(|o| o == "ro");
         mounts.push(Mount {
             at: At::new(path, n),
             target: unescape(target),
             kind: kind.to_owned(),
             source: unescape(source),
-            read_only: read_only(options) || read_only(after.next().unwrap_or("")),
+            read_only: read_only(options) || read_only(of_disk),
+            quotas: of_disk.split(',').any(|o| o.contains("quota") && !o.starts_with("noquota")),
         });
     }
     mounts

@@ -123,7 +123,7 @@ pub fn verify(
         let bands = bundle.bands().list()?;
         written = job.bundle(bundle, &bands, &mut outcome)?;
         if let Some(why) = busy::blind() {
-            outcome.skip_as_asked("whether a file server has it open", why);
+            outcome.skip_as_asked("whether a file server has it open", &why);
             // Then fresh writing is all that tells.
             if written.is_fresh(job.options.now, FRESH) {
                 signs.push(format!("its bands were written just now, and {why}"));

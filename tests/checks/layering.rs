@@ -13,6 +13,7 @@ const ROOMS: &[&[&str]] = &[
     &["disk"],
     &["bundle", "partition"],
     &["decmpfs", "fs", "crypt"],
+    &["config"],
     &["io", "report"],
     &["error"],
 ];

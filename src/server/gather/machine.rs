@@ -21,6 +21,7 @@ pub(super) fn before(wanted: &Wanted<'_>, all: &mut Gathered) {
         let version = all.host.afp_status.as_ref().and_then(live::dsi::Status::netatalk);
         all.host.netatalk = version.or(all.host.netatalk);
     }
+    all.host.name = super::running::name(root);
     all.host.vfs_modules = modules(root, "samba/vfs", "", ".so");
     all.host.pam_modules = modules(root, "security", "pam_", "");
     all.host.uams = modules(root, "netatalk", "uams_", "");
@@ -51,10 +52,14 @@ pub(super) fn after(wanted: &Wanted<'_>, all: &mut Gathered) {
         all.host.programs = Some(programs.filter(|p| root.open(p, OFlags::PATH).is_ok()).collect());
     }
     suspends(root, all);
+    super::state::look(wanted, all);
     if !root.is_here() {
         all.unseen("ports, connections and locks", "another system's root was given");
         return;
     }
+    super::running::programs(root, all);
+    super::running::networks(root, all);
+    super::running::held(wanted, all);
     let tcp = sockets(&["/proc/net/tcp", "/proc/net/tcp6"]);
     let mut ports: BTreeMap<u16, bool> = BTreeMap::new();
     for socket in tcp.iter().filter(|s| s.state == 0x0a) {

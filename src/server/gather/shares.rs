@@ -1,8 +1,9 @@
 //! The folders of shares and the bundles in them.
 
-use super::{Gathered, Wanted};
-use crate::bundle::is_bundle_name;
-use crate::server::host::{BundleFacts, PathFacts};
+use super::{Gathered, Wanted, medium};
+use crate::bundle::{HISTORY, History, is_bundle_name};
+use crate::server::host::{BundleFacts, PathFacts, Store};
+use crate::server::mounts;
 use crate::server::text::{Files, Root, Unread};
 use rustix::fs::{OFlags, fstat, fstatvfs};
 use std::collections::BTreeSet;
@@ -27,7 +28,8 @@ pub(super) fn look(wanted: &Wanted<'_>, all: &mut Gathered) {
     }
     paths.extend(all.setup.netatalk2.volumes.iter().map(|v| v.path.clone()));
     for path in paths.into_iter().filter(|p| p.starts_with('/') && !p.contains(['%', '$'])) {
-        let (facts, denied) = facts(wanted, &path);
+        let (mut facts, denied) = facts(wanted, &path);
+        below_it(wanted, &path, all, &mut facts);
         if let Some(why) = denied {
             all.unseen(path.clone(), why);
         }
@@ -38,6 +40,39 @@ pub(super) fn look(wanted: &Wanted<'_>, all: &mut Gathered) {
         }
         all.host.paths.insert(path.trim_end_matches('/').to_owned(), facts);
     }
+}
+
+/// What lies under a folder: the disk, and quotas on it.
+fn below_it(wanted: &Wanted<'_>, path: &str, all: &Gathered, facts: &mut PathFacts) {
+    let mount = all.setup.mounts.as_ref().and_then(|m| mounts::of(m, path));
+    let device = wanted.root.open(path, OFlags::PATH).and_then(fstat).map(|s| s.st_dev);
+    if let Ok(device) = device {
+        facts.medium = medium::medium(wanted.root, device, mount);
+    }
+    if wanted.root.is_here() && rustix::process::geteuid().is_root() {
+        let users: Vec<&str> =
+            all.host.accounts.iter().flat_map(|a| a.people()).take(MOST).collect();
+        facts.allowed = medium::allowed(path, mount, &users);
+    }
+}
+
+/// Where a file or folder keeps what Finder says of it.
+fn stores(root: &Root, path: &str) -> Vec<Store> {
+    let open = |flags| root.open(path, flags | OFlags::NOFOLLOW);
+    let plain = open(OFlags::PATH).and_then(fstat).is_ok_and(|s| {
+        let kind = rustix::fs::FileType::from_raw_mode(s.st_mode);
+        kind.is_file() || kind.is_dir()
+    });
+    let mut names = [0u8; 4096];
+    let read = open(OFlags::RDONLY).ok().filter(|_| plain);
+    let length = read.and_then(|fd| rustix::fs::flistxattr(fd, &mut names).ok()).unwrap_or(0);
+    let list = names.get(..length).unwrap_or_default();
+    let has = |name: &[u8]| list.split(|b| *b == 0).any(|n| n == name);
+    let stores = [
+        (Store::Netatalk, has(b"user.org.netatalk.Metadata")),
+        (Store::Stream, has(b"user.DosStream.AFP_AfpInfo:$DATA")),
+    ];
+    stores.into_iter().filter(|s| s.1).map(|s| s.0).collect()
 }
 
 fn owner(root: &Root, path: &str) -> Option<(u32, u32, u32)> {
@@ -93,10 +128,18 @@ fn entries(wanted: &Wanted<'_>, path: &str, facts: &mut PathFacts) {
     let bundles = facts.bundles.get_or_insert_default();
     for name in names.into_iter().take(MOST) {
         let own = format!("{}/{name}", path.trim_end_matches('/'));
+        let parts = [own.clone(), format!("{own}/Info.plist"), format!("{own}/bands")];
+        for part in parts.iter().take(if is_bundle_name(&name) { 3 } else { 1 }) {
+            for store in stores(root, part) {
+                if facts.metadata.iter().all(|(s, _)| *s != store) {
+                    facts.metadata.push((store, part.clone()));
+                }
+            }
+        }
         let lower = name.to_lowercase();
         if is_bundle_name(&name) {
             if root.open(&own, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW).is_ok() {
-                bundles.push(bundle(root, own, &name));
+                bundles.push(bundle(root, own, &name, wanted.now));
             }
         } else if matches!(name.as_str(), ".recycle" | "#recycle" | "@Recycle") {
             if root.list(&own).is_some_and(|l| !l.is_empty()) {
@@ -115,28 +158,28 @@ fn entries(wanted: &Wanted<'_>, path: &str, facts: &mut PathFacts) {
             if large {
                 facts.other.push(own);
             } else {
-                below(root, &own, bundles);
+                below(root, &own, bundles, wanted.now);
             }
         }
     }
 }
 
 /// Bundles in a folder of the share, which Samba does not count.
-fn below(root: &Root, folder: &str, bundles: &mut Vec<BundleFacts>) {
+fn below(root: &Root, folder: &str, bundles: &mut Vec<BundleFacts>, now: i64) {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW;
     if root.open(folder, flags).is_err() {
         return;
     }
     for name in root.list(folder).unwrap_or_default().into_iter().take(MOST) {
         if is_bundle_name(&name) {
-            let mut found = bundle(root, format!("{folder}/{name}"), &name);
+            let mut found = bundle(root, format!("{folder}/{name}"), &name, now);
             found.uncounted = Some("it lies in a folder of the share");
             bundles.push(found);
         }
     }
 }
 
-fn bundle(root: &Root, path: String, name: &str) -> BundleFacts {
+fn bundle(root: &Root, path: String, name: &str, come_by: i64) -> BundleFacts {
     let mut facts = BundleFacts::default();
     let info = root.bytes(&format!("{path}/Info.plist")).ok();
     let number = |plist: &plist::Dictionary, key: &str| plist.get(key)?.as_unsigned_integer();
@@ -168,6 +211,9 @@ fn bundle(root: &Root, path: String, name: &str) -> BundleFacts {
         .as_deref()
         .and_then(dictionary)
         .and_then(|d| Some(d.get("com.apple.backupd.HostUUID")?.as_string()?.to_owned()));
+    let history = root.bytes(&format!("{path}/{HISTORY}")).ok();
+    let history = history.as_deref().and_then(History::of);
+    facts.last = history.and_then(|h| h.last_at(come_by)?.completed);
     facts.path = path;
     facts
 }

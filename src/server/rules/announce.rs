@@ -50,23 +50,23 @@ pub(super) fn rules(case: Case<'_>, told: &mut Vec<Told>) {
     }
 }
 
-fn announced(case: Case<'_>) -> impl Iterator<Item = &Service> {
+pub(super) fn announced(case: Case<'_>) -> impl Iterator<Item = &Service> {
     case.setup.services.iter().flat_map(|f| f.announced())
 }
 
 /// Disks of a service, of records that a Mac can read.
-fn disks(service: &Service) -> Vec<(At, Disk)> {
+pub(super) fn disks(service: &Service) -> Vec<(At, Disk)> {
     service.records.iter().filter_map(|r| Some((r.at.clone(), disk(&r.text)?))).collect()
 }
 
 /// Whether smbd announces its shares by itself, if that is known.
-fn smb_announces(case: Case<'_>) -> Option<bool> {
+pub(super) fn smb_announces(case: Case<'_>) -> Option<bool> {
     let off = case.setup.samba.as_ref()?.global_bool("multicastdnsregister") == Some(false);
     if off { Some(false) } else { case.host.smb_announces }
 }
 
 /// Whether afpd announces its volumes by itself.
-fn afp_announces(case: Case<'_>) -> bool {
+pub(super) fn afp_announces(case: Case<'_>) -> bool {
     let zeroconf = |afp: &crate::server::netatalk::afp::Afp| {
         afp.global("zeroconf").is_none_or(|s| afp.is_yes(s))
     };
@@ -138,7 +138,8 @@ fn records(service: &Service) -> Vec<Told> {
     told
 }
 
-fn name(case: Case<'_>, at: &At, disk: &Disk) -> Option<Told> {
+/// Names of all shares and volumes; `None` where that may not be all of them.
+pub(super) fn share_names(case: Case<'_>) -> Option<Vec<String>> {
     let samba = case.setup.samba.as_ref();
     let unclear = samba.is_some_and(|s| {
         s.has_registry()
@@ -155,7 +156,12 @@ fn name(case: Case<'_>, at: &At, disk: &Disk) -> Option<Told> {
     names.extend(
         case.setup.netatalk2.volumes.iter().map(crate::server::netatalk::two::Volume::name),
     );
-    if unclear || names.is_empty() || names.contains(&disk.name) || disk.name.contains(['%', '$']) {
+    (!unclear && !names.is_empty()).then_some(names)
+}
+
+fn name(case: Case<'_>, at: &At, disk: &Disk) -> Option<Told> {
+    let names = share_names(case)?;
+    if names.contains(&disk.name) || disk.name.contains(['%', '$']) {
         return None;
     }
     let near = names.iter().find(|n| {

@@ -28,6 +28,7 @@ pub(super) fn rules(case: Case<'_>, told: &mut Vec<Told>) {
         found.extend(rights(case, &target));
         found.extend(bundles(case, &target));
         found.extend(quota(case, &target));
+        found.extend(super::disk_use::rules(case, &target));
         told.extend(found.into_iter().map(|t| t.share(&target.name)));
     }
     if let Some(locks) = case.host.afp_locks.as_ref().filter(|l| l.connected == 0) {
@@ -108,13 +109,28 @@ fn file_system(case: Case<'_>, target: &Target) -> Vec<Told> {
             s.name() == target.name
                 && s.modules().iter().any(|m| m == "xattr_tdb" || m == "streams_depot")
         });
-    if xattr == Some(false) && !instead {
+    if let Some(one) = xattr.filter(|has| !has).and_then(|_| no_attributes(case, target)) {
+        told.push(one);
+    } else if xattr == Some(false) && !instead {
         let severity =
             if target.server == Server::Samba { Severity::Damage } else { Severity::Warning };
         let message = format!("the file system under {} keeps no extended attributes", target.path);
         told.push(Told::path(C::NoXattr, &target.path, message).severity(severity));
     }
     told
+}
+
+/// A volume of Netatalk 3 or 4 that says where attributes are to be kept.
+fn no_attributes(case: Case<'_>, target: &Target) -> Option<Told> {
+    let afp = case.setup.afp.as_ref().filter(|_| target.server == Server::Netatalk)?;
+    let volume = afp.served().into_iter().find(|v| afp.name_of(v) == target.name)?;
+    let set = afp.get(volume, "ea").or_else(|| afp.global("ea"))?;
+    let value = afp.value(set).to_lowercase();
+    let message = format!(
+        "`ea = {value}`, and the file system under {} has no extended attributes",
+        target.path
+    );
+    ["sys", "samba"].contains(&value.as_str()).then(|| Told::at(C::AfpEa, &set.at, message))
 }
 
 fn room(case: Case<'_>, target: &Target) -> Vec<Told> {

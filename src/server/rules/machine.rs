@@ -16,6 +16,10 @@ pub(super) fn rules(case: Case<'_>, told: &mut Vec<Told>) {
     }
     listening(case, told);
     told.extend(log_in(case));
+    told.extend(old_afp(case));
+    told.extend(few_files(case));
+    told.extend(restart(case));
+    told.extend(unsupported(case));
     for smb in targets.iter().filter(|t| t.server == Server::Samba) {
         let other = targets.iter().find(|t| {
             t.server == Server::Netatalk
@@ -44,6 +48,63 @@ fn log_in(case: Case<'_>) -> Option<Told> {
     let offers = status.log_ins.join(", ");
     let message = format!("asked on port 548, {} offers these log-ins: {offers}", status.machine);
     Some(Told::whole(C::AfpUam, message))
+}
+
+/// An AFP server that does not speak what Time Machine needs.
+fn old_afp(case: Case<'_>) -> Option<Told> {
+    if !case.afp_means_it() && !case.setup.netatalk2.any {
+        return None;
+    }
+    let new = |name: &String| {
+        let version = name.strip_prefix("AFP")?;
+        let (major, minor) = version.split_once('.')?;
+        Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?) >= (3, 3))
+    };
+    let message = match (&case.host.afp_status, case.host.netatalk) {
+        (Some(s), _)
+            if !s.versions.is_empty() && !s.versions.iter().any(|v| new(v) == Some(true)) =>
+        {
+            format!("asked on port 548, {} speaks {}", s.machine, s.versions.join(", "))
+        }
+        (None, Some(v)) if v < (2, 2) => format!("Netatalk is {}.{}", v.0, v.1),
+        _ => return None,
+    };
+    Some(Told::whole(C::Na2Old, message))
+}
+
+/// What cnid_metad of Netatalk 3 and 4 wants to be allowed.
+const CNID_FILES: u64 = 65_535;
+
+fn few_files(case: Case<'_>) -> Option<Told> {
+    case.setup.afp.as_ref()?;
+    let most = case.host.netatalk_files.filter(|n| *n < CNID_FILES)?;
+    Some(Told::whole(C::AfpLimits, format!("netatalk may open {most} files at most")))
+}
+
+fn restart(case: Case<'_>) -> Vec<Told> {
+    let tell = |(program, file): &(String, String)| {
+        let message = format!("{program} was started before {file} was changed");
+        let command = match program.as_str() {
+            "smbd" => "smbcontrol all reload-config",
+            _ => "systemctl restart netatalk",
+        };
+        Told::path(C::Restart, file, message).fix(Fix::command(command))
+    };
+    case.host.outdated.iter().map(tell).collect()
+}
+
+/// Bundles in a volume of Netatalk 2 that is not for Time Machine.
+fn unsupported(case: Case<'_>) -> Option<Told> {
+    let volumes = &case.setup.netatalk2.volumes;
+    let volume =
+        volumes.iter().find(|v| !v.is_time_machine() && !case.host.bundles(&v.path).is_empty())?;
+    // Through another share they may be used as they should.
+    let other = case
+        .targets()
+        .iter()
+        .any(|t| t.path.trim_end_matches('/') == volume.path.trim_end_matches('/'));
+    let message = format!("Macs back up to '{}', which is not for Time Machine", volume.name());
+    (!other).then(|| Told::whole(C::UnsupportedVolumes, message).share(&volume.name()))
 }
 
 fn listening(case: Case<'_>, told: &mut Vec<Told>) {

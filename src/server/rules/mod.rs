@@ -6,13 +6,16 @@
 
 mod afp;
 mod announce;
+mod announced;
 mod disk;
+mod disk_use;
 mod login;
 mod machine;
 mod samba_file;
 mod samba_global;
 mod samba_limit;
 mod samba_share;
+mod samba_state;
 mod two;
 mod two_flags;
 
@@ -57,6 +60,7 @@ pub fn all(setup: &Setup, host: &Host) -> Vec<Told> {
         samba_global::rules(case, samba, &mut told);
         samba_share::rules(case, samba, &mut told);
         samba_limit::rules(case, samba, &mut told);
+        samba_state::rules(case, samba, &mut told);
     }
     if let Some(afp) = &setup.afp {
         afp::rules(case, afp, &mut told);
@@ -65,6 +69,7 @@ pub fn all(setup: &Setup, host: &Host) -> Vec<Told> {
     two_flags::rules(case, &mut told);
     login::rules(case, &mut told);
     announce::rules(case, &mut told);
+    announced::rules(case, &mut told);
     disk::rules(case, &mut told);
     machine::rules(case, &mut told);
     settle(setup, told)
@@ -175,8 +180,11 @@ fn settle(setup: &Setup, told: Vec<Told>) -> Vec<Told> {
         let Some(code) = t.code() else { return false };
         let cause = CAUSES.iter().position(|c| at(*c, t));
         let own = CAUSES.iter().position(|c| *c == code);
+        // What cannot be opened has its own finding.
+        let ghost = code == C::MdnsGhost
+            && told.iter().any(|o| o.share == t.share && o.finding.severity == Severity::Damage);
         let of_cause = cause.is_some_and(|first| own.is_none_or(|own| own > first));
-        of_cause || FOLLOWS.iter().any(|(first, then)| *then == code && at(*first, t))
+        ghost || of_cause || FOLLOWS.iter().any(|(first, then)| *then == code && at(*first, t))
     };
     let mut kept: Vec<Told> = told
         .iter()

@@ -103,17 +103,22 @@ fn reachable(samba: &Samba) -> Option<Told> {
     Some(Told::at(C::NotReachable, &set.at, message))
 }
 
-fn ntlm(samba: &Samba) -> Option<Told> {
-    let set = samba.global("ntlmauth").filter(|s| s.value.eq_ignore_ascii_case("disabled"))?;
+/// Whether others know who may log in.
+pub(super) fn in_domain(samba: &Samba) -> bool {
     let domain = |s: &Setting| {
-        ["ads", "domain"].contains(&s.value.to_lowercase().as_str())
-            || s.value.to_lowercase().contains("member")
-            || s.value.to_lowercase().contains("controller")
+        let value = s.value.to_lowercase();
+        ["ads", "domain"].contains(&value.as_str())
+            || value.contains("member")
+            || value.contains("controller")
     };
-    if samba.global("security").is_some_and(domain)
+    samba.global("security").is_some_and(domain)
         || samba.global("serverrole").is_some_and(domain)
         || samba.global("realm").is_some_and(|s| !s.value.is_empty())
-    {
+}
+
+fn ntlm(samba: &Samba) -> Option<Told> {
+    let set = samba.global("ntlmauth").filter(|s| s.value.eq_ignore_ascii_case("disabled"))?;
+    if in_domain(samba) {
         return None;
     }
     let message = "`ntlm auth = disabled`, and this is no member of a domain: nobody can log in";

@@ -1,9 +1,12 @@
 //! `doctor`'s rules and readers: held to what real servers made of configurations
 //! (`../shared/data/server`), and to small ones of our own for every rule.
 
+mod comments;
 mod expected;
+mod held;
 mod measured;
 mod provoked;
+mod registry;
 
 use tmbundle::server::text::Files;
 use tmbundle::server::{Host, Setup, Told, avahi, mounts, netatalk, pam, samba};
@@ -22,6 +25,7 @@ pub fn load(setup: &mut Setup, files: &dyn Files, kind: Kind, path: &str, host: 
         Kind::Service => setup.services.push(avahi::ServiceFile::read(path, &text())),
         Kind::Fstab => setup.fstab = mounts::fstab(&path.into(), &text()),
         Kind::Mounts => setup.mounts = Some(mounts::mountinfo(&path.into(), &text())),
+        Kind::Avahi => setup.avahi = avahi::Daemon::read(path, &text()),
         Kind::Pam => setup.pam = pam::read(files, path),
     }
 }
@@ -38,6 +42,7 @@ pub enum Kind {
     Fstab,
     Mounts,
     Pam,
+    Avahi,
 }
 
 /// Rule and line of each finding.

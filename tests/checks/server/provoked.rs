@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tmbundle::report::ServerCode as C;
 use tmbundle::server::accounts::{Accounts, Group, User};
 use tmbundle::server::avahi::Disk;
-use tmbundle::server::host::{AfpLocks, BundleFacts, Host, PathFacts};
+use tmbundle::server::host::{AfpLocks, BundleFacts, ForeignSid, Host, Medium, PathFacts, Store};
 use tmbundle::server::live::TestParm;
 use tmbundle::server::live::dsi::Status;
 use tmbundle::server::text::At;
@@ -23,8 +23,8 @@ const SERVICE: &str = "<?xml version=\"1.0\"?>\n<service-group>\n<name replace-w
     </service>\n</service-group>\n";
 
 /// Files, facts, and all that is then reported.
-struct Row {
-    codes: &'static [C],
+pub(super) struct Row {
+    pub(super) codes: &'static [C],
     files: Vec<(Kind, String)>,
     host: Host,
 }
@@ -40,10 +40,11 @@ fn path(kind: Kind) -> &'static str {
         Kind::Fstab => "/etc/fstab",
         Kind::Mounts => "/proc/self/mountinfo",
         Kind::Pam => "/etc/pam.d/netatalk",
+        Kind::Avahi => "/etc/avahi/avahi-daemon.conf",
     }
 }
 
-fn of(codes: &'static [C], kind: Kind, text: impl Into<String>) -> Row {
+pub(super) fn of(codes: &'static [C], kind: Kind, text: impl Into<String>) -> Row {
     let netatalk = match kind {
         Kind::Afp => Some((4, 2)),
         Kind::Volumes | Kind::Afpd | Kind::Defaults => Some((2, 2)),
@@ -74,7 +75,7 @@ fn afp(codes: &'static [C], from: &str, to: &str) -> Row {
         .and(Kind::Samba, "[global]\ninclude = registry\n")
 }
 
-fn two(codes: &'static [C], from: &str, to: &str) -> Row {
+pub(super) fn two(codes: &'static [C], from: &str, to: &str) -> Row {
     assert!(TWO.contains(from));
     of(codes, Kind::Volumes, TWO.replacen(from, to, 1))
 }
@@ -99,12 +100,12 @@ fn bundles(codes: &'static [C], bundles: &[BundleFacts]) -> Row {
 }
 
 impl Row {
-    fn and(mut self, kind: Kind, text: &str) -> Self {
+    pub(super) fn and(mut self, kind: Kind, text: &str) -> Self {
         self.files.push((kind, text.into()));
         self
     }
 
-    fn host(mut self, change: impl FnOnce(&mut Host)) -> Self {
+    pub(super) fn host(mut self, change: impl FnOnce(&mut Host)) -> Self {
         change(&mut self.host);
         self
     }
@@ -120,14 +121,14 @@ impl Row {
         })
     }
 
-    fn memory(&self) -> BTreeMap<String, Vec<u8>> {
+    pub(super) fn memory(&self) -> BTreeMap<String, Vec<u8>> {
         self.files
             .iter()
             .map(|(kind, text)| (path(*kind).to_owned(), text.clone().into_bytes()))
             .collect()
     }
 
-    fn examine(&self, files: &BTreeMap<String, Vec<u8>>) -> Vec<Told> {
+    pub(super) fn examine(&self, files: &BTreeMap<String, Vec<u8>>) -> Vec<Told> {
         let mut setup = Setup::default();
         for (kind, _) in &self.files {
             load(&mut setup, files, *kind, path(*kind), &self.host);
@@ -327,7 +328,7 @@ fn of_announcements() -> Vec<Row> {
         ),
         service(&[C::MdnsTypeTwice], "_smb._tcp", "_adisk._tcp"),
         service(&[C::MdnsSys], "adVF=0x100", "adVF=0x10"),
-        facts(&[C::MdnsNoAdisk], |h| {
+        facts(&[C::MdnsNoAdisk, C::MdnsGhost], |h| {
             h.announced = Some(vec![Disk { name: "other".into(), flags: 0x82 }]);
         }),
         facts(&[], |h| h.announced = Some(vec![Disk { name: "tm".into(), flags: 0x82 }])),
@@ -400,8 +401,15 @@ fn of_disks() -> Vec<Row> {
     ]
 }
 
-fn rows() -> Vec<Row> {
-    let all = [of_samba(), of_netatalk(), of_announcements(), of_disks()];
+pub(super) fn rows() -> Vec<Row> {
+    let all = [
+        of_samba(),
+        of_netatalk(),
+        of_announcements(),
+        of_disks(),
+        of_facts(),
+        of_live_announcements(),
+    ];
     all.into_iter().flatten().collect()
 }
 
@@ -455,6 +463,168 @@ fn each_code_is_provoked_and_nothing_beside_it() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let unprovoked: Vec<_> = C::ALL.iter().filter(|c| !seen.contains(c)).collect();
     assert!(unprovoked.is_empty(), "nothing provokes {unprovoked:?}");
+}
+
+/// What Samba keeps itself, quotas, disks and programs.
+fn of_facts() -> Vec<Row> {
+    let valid = |codes| share(codes, "valid users = anna").people();
+    let group = |codes| {
+        share(codes, "valid users = @tmusers").people().host(|h| {
+            let groups = &mut h.accounts.as_mut().unwrap().groups;
+            groups.get_mut("tmusers").unwrap().members = vec!["anna".into(), "bert".into()];
+        })
+    };
+    let with = |row: Row, users: &[&str]| {
+        let users = users.iter().map(|u| (*u).to_owned()).collect();
+        row.host(|h| h.samba_users = Some(users))
+    };
+    let narrow = |codes, version| {
+        global(codes, "fruit:nfs_aces = no")
+            .host(|h| (h.samba, h.samba_32bit) = (Some(version), Some(true)))
+    };
+    let stored = |store| PathFacts {
+        metadata: vec![(store, "/srv/tm/A.sparsebundle".into())],
+        ..PathFacts::default()
+    };
+    let at =
+        |row: Row, facts: PathFacts| row.host(|h| drop(h.paths.insert("/srv/tm".into(), facts)));
+    let quota = |left| PathFacts {
+        allowed: Some((left, "the user anna".into())),
+        free: Some(500 << 30),
+        ..PathFacts::default()
+    };
+    let medium = |change: fn(&mut Medium), band_size| {
+        let mut facts = PathFacts {
+            bundles: Some(vec![BundleFacts {
+                band_size: Some(band_size),
+                ..bundle("A.sparsebundle")
+            }]),
+            ..PathFacts::default()
+        };
+        change(&mut facts.medium);
+        facts
+    };
+    let aged = |codes, bundles: &[(&str, &str, i64)]| {
+        let of = |(name, mac, last): &(&str, &str, i64)| BundleFacts {
+            mac: Some((*mac).into()),
+            last: Some(*last),
+            ..bundle(name)
+        };
+        let all = bundles.iter().map(of).collect();
+        folder(codes, PathFacts { bundles: Some(all), ..PathFacts::default() })
+            .host(|h| (h.now, h.max_age) = (2_000_000, Some(86_400)))
+    };
+    vec![
+        narrow(&[C::Limit32Bit], (4, 17)),
+        narrow(&[], (4, 22)),
+        with(valid(&[C::NoPassword]), &[]),
+        with(valid(&[]), &["anna"]),
+        with(group(&[C::NoPassword]), &["carla"]),
+        with(group(&[]), &["bert"]),
+        with(share(&[C::NoPassword], "").people(), &[]),
+        // Others know who may log in.
+        with(global(&[], "security = ads"), &[]).people(),
+        with(valid(&[]), &[])
+            .host(|h| h.accounts.as_mut().unwrap().elsewhere = vec!["ldap".into()]),
+        with(share(&[C::Guest], "guest ok = yes\nguest only = yes").people(), &[]),
+        facts(&[C::SidChanged], |h| {
+            let foreign = ["1001", "S-1-5-21-1-2-3-1000", "S-1-5-21-4-5-6"].map(str::to_owned);
+            let [uid, cached, own] = foreign;
+            h.foreign_sid = Some(ForeignSid { uid, cached, own });
+        }),
+        folder(&[C::MetadataMix], stored(Store::Stream)),
+        folder(&[], stored(Store::Netatalk)),
+        at(share(&[C::MetadataMix], "fruit:metadata = stream"), stored(Store::Netatalk)),
+        at(share(&[], "fruit:metadata = stream"), stored(Store::Stream)),
+        at(
+            afp(&[C::AfpEa], "path", "ea = sys\npath"),
+            PathFacts { xattr: Some(false), ..PathFacts::default() },
+        ),
+        at(
+            afp(&[C::NoXattr], "path", "ea = ad\npath"),
+            PathFacts { xattr: Some(false), ..PathFacts::default() },
+        ),
+        afp(&[C::AfpLimits], "tm", "tm").host(|h| h.netatalk_files = Some(1024)),
+        afp(&[], "tm", "tm").host(|h| h.netatalk_files = Some(65_536)),
+        two(&[C::Na2Old], "tm", "tm").host(|h| h.netatalk = Some((2, 1))),
+        two(&[C::Na2Old], "tm", "tm").host(|h| {
+            let versions = ["AFP2.2", "AFPX03", "AFP3.1", "AFP3.2"].map(str::to_owned).into();
+            let log_ins = vec!["DHX2".into()];
+            h.afp_status = Some(Status { machine: "Netatalk".into(), versions, log_ins });
+        }),
+        two(&[], "tm", "tm").host(|h| {
+            let versions = ["AFP3.2", "AFP3.3"].map(str::to_owned).into();
+            let log_ins = vec!["DHX2".into()];
+            h.afp_status = Some(Status { machine: "Netatalk".into(), versions, log_ins });
+        }),
+        folder(&[C::FsQuota], quota(50 << 30)),
+        folder(&[], quota(500 << 30)),
+        // Who ends at the limit is not stopped by the quota.
+        at(instead(&[], "1T", "40G"), quota(50 << 30)),
+        folder(&[C::DiskSlow], medium(|m| m.rotational = true, 8 << 20)),
+        folder(&[], medium(|m| m.rotational = true, 64 << 20)),
+        folder(&[], medium(|_| {}, 8 << 20)),
+        folder(&[C::DiskSlow], medium(|m| m.usb2 = true, 64 << 20)),
+        folder(&[C::DiskSlow], medium(|m| m.zoned = true, 64 << 20)),
+        aged(&[C::BundleOld], &[("A.sparsebundle", "1", 1_900_000)]),
+        aged(&[], &[("A.sparsebundle", "1", 1_950_000)]),
+        // A Mac that goes on with another one is not late.
+        aged(
+            &[C::StartedAnew],
+            &[("A.sparsebundle", "1", 5), ("A 1.sparsebundle", "1", 1_950_000)],
+        ),
+        aged(&[], &[("A.sparsebundle", "1", 5)]).host(|h| h.max_age = None),
+        facts(&[C::Restart], |h| h.outdated = vec![("smbd".into(), "/etc/samba/smb.conf".into())]),
+        two(&[C::Na2NoTm, C::UnsupportedVolumes], ",tm", "").host(|h| {
+            let bundles = Some(vec![bundle("A.sparsebundle")]);
+            h.paths.insert("/srv/tm".into(), PathFacts { bundles, ..PathFacts::default() });
+        }),
+    ]
+}
+
+/// Announcements that meet, that reach nobody, that lead nowhere.
+fn of_live_announcements() -> Vec<Row> {
+    let both = |codes, more: &str, afp_more: &str| {
+        let afp = AFP
+            .replacen("[Global]", &format!("[Global]\n{afp_more}"), 1)
+            .replace("/srv/tm", "/srv/afp");
+        global(codes, more).and(Kind::Afp, &afp).host(|h| {
+            (h.smb_announces, h.netatalk) = (Some(true), Some((4, 2)));
+            h.name = Some("Server-with-a-name".into());
+        })
+    };
+    let avahi = |codes, text: &str, lan: Option<&[&str]>| {
+        let lan: Option<Vec<String>> = lan.map(|l| l.iter().map(|i| (*i).to_owned()).collect());
+        of(codes, Kind::Samba, GOOD).and(Kind::Avahi, text).host(|h| h.interfaces = lan)
+    };
+    let live = |codes, names: &[&str]| {
+        let disk = |name: &&str| Disk { name: (*name).into(), flags: 0x82 };
+        facts(codes, |h| h.announced = Some(names.iter().map(disk).collect()))
+    };
+    vec![
+        both(&[C::MdnsSambaAndAfp], "netbios name = TANK", "server name = tank"),
+        both(&[C::MdnsSambaAndAfp], "mdns name = mdns", "max connections = 9"),
+        both(&[C::MdnsSambaAndAfp], "netbios name = SERVER-WITH-A-N", "hostname = server-with-a-n"),
+        // A NetBIOS name is cut, so they differ.
+        both(&[], "max log size = 9", "max connections = 9"),
+        both(&[C::AfpNoZeroconf], "netbios name = TANK", "server name = tank\nzeroconf = no"),
+        both(&[], "netbios name = TANK\nmulticast dns register = no", "server name = tank"),
+        both(&[C::NotListening], "netbios name = TANK", "server name = tank")
+            .host(|h| h.listening = Some(BTreeMap::from([(445, false)]))),
+        avahi(&[C::MdnsInterface], "[server]\nallow-interfaces=eth1\n", Some(&["eth0"])),
+        avahi(&[], "[server]\nallow-interfaces=eth1, eth0\n", Some(&["eth0"])),
+        avahi(&[], "[server]\n#allow-interfaces=eth1\n", Some(&["eth0"])),
+        avahi(&[C::MdnsInterface], "allow-interfaces=lo\n", None),
+        avahi(&[], "allow-interfaces=eth1\n", None),
+        avahi(&[C::MdnsInterface], "deny-interfaces=eth0,eth1\n", Some(&["eth0"])),
+        avahi(&[], "deny-interfaces=eth1\n", Some(&["eth0"])),
+        facts(&[C::MdnsInterface], |h| h.bridged = Some("eth0".into())),
+        live(&[C::MdnsGhost], &["tm", "gone"]),
+        live(&[], &["tm"]),
+        // Why it cannot be opened is told once.
+        live(&[C::PathMissing], &["tm"])
+            .host(|h| h.folders = Some(BTreeSet::from(["/srv/x".into()]))),
+    ]
 }
 
 /// A file with one remedy applied.

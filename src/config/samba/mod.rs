@@ -12,7 +12,7 @@ use super::text::At;
 use std::collections::BTreeMap;
 use value::Size;
 
-pub use parse::parse;
+pub use parse::{parse, parse_with};
 
 /// A configuration.
 #[derive(Debug, Default)]

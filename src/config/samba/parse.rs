@@ -1,7 +1,7 @@
 //! Lines to sections.
 
 use super::{Remark, Samba, Section, Setting, keys, value};
-use crate::server::text::{At, Files, Unread, lines};
+use crate::config::text::{At, Files, Unread, lines};
 use std::sync::Arc;
 
 /// Includes within includes, as deep as Samba goes, and files in all.
@@ -15,8 +15,17 @@ const MOST_LINES: usize = 100_000;
 /// # Errors
 /// If the file itself cannot be read.
 pub fn parse(files: &dyn Files, path: &str) -> Result<Samba, Unread> {
+    parse_with(files, path, None)
+}
+
+/// The same, with the registry as `net conf list` shows it.
+///
+/// # Errors
+/// As for [`parse`].
+pub fn parse_with(files: &dyn Files, path: &str, registry: Option<&str>) -> Result<Samba, Unread> {
     let mut reader = Reader {
         files,
+        registry,
         samba: Samba { path: path.to_owned(), ..Samba::default() },
         open: None,
         last: None,
@@ -27,8 +36,12 @@ pub fn parse(files: &dyn Files, path: &str) -> Result<Samba, Unread> {
     Ok(reader.samba)
 }
 
+/// What stands for the registry's file in findings.
+const REGISTRY: &str = "net conf list";
+
 struct Reader<'a> {
     files: &'a dyn Files,
+    registry: Option<&'a str>,
     samba: Samba,
     /// The share that lines go to; `None` is `[global]`.
     open: Option<usize>,
@@ -43,9 +56,14 @@ impl Reader<'_> {
     fn file(&mut self, path: &str) -> Result<(), Unread> {
         let text = self.files.text(path)?;
         self.read += 1;
+        self.text(path, &text);
+        Ok(())
+    }
+
+    fn text(&mut self, path: &str, text: &str) {
         self.within.push(path.to_owned());
         let file: Arc<str> = path.into();
-        let mut all = lines(&text);
+        let mut all = lines(text);
         while let Some((n, line)) = all.next() {
             let at = At::new(&file, n);
             let first = line.trim_matches(blank);
@@ -68,7 +86,19 @@ impl Reader<'_> {
             }
         }
         self.within.pop();
-        Ok(())
+    }
+
+    /// What the registry says, here; `alone` if nothing else counts.
+    fn registry(&mut self, at: &At, alone: bool) {
+        let Some(text) = self.registry.take() else {
+            self.samba.remarks.push(Remark::Registry(at.clone()));
+            return;
+        };
+        if alone {
+            self.samba = Samba { path: self.samba.path.clone(), ..Samba::default() };
+        }
+        self.open = None;
+        self.text(REGISTRY, text);
     }
 
     /// One line; `false` if Samba ends here.
@@ -87,8 +117,7 @@ impl Reader<'_> {
             return true;
         };
         let (key, value) = (key.trim_matches(blank), value.trim_matches(blank));
-        self.set(at, key, value, raw);
-        self.samba.lines.len() < MOST_LINES
+        self.set(at, key, value, raw) && self.samba.lines.len() < MOST_LINES
     }
 
     fn begin(&mut self, at: At, name: &str) {
@@ -125,7 +154,8 @@ impl Reader<'_> {
         self.samba.remarks.push(Remark::Twice { at, name: name.to_owned(), first, lost });
     }
 
-    fn set(&mut self, at: At, written: &str, value: &str, raw: &str) {
+    /// Take an option; `false` if Samba reads no further.
+    fn set(&mut self, at: At, written: &str, value: &str, raw: &str) -> bool {
         let (key, inverted) = keys::canonical(written);
         let section = self.open.and_then(|i| self.samba.shares.get(i)).map(|s| s.name.clone());
         let set = Setting {
@@ -142,7 +172,13 @@ impl Reader<'_> {
             "include" => self.include(&set),
             "copy" => self.copy(&set),
             "configbackend" if set.value.eq_ignore_ascii_case("registry") => {
-                self.samba.remarks.push(Remark::Registry(set.at.clone()));
+                self.registry(&set.at, true);
+                return self.samba.has_registry();
+            }
+            "registryshares" if value::boolean(&set.value) == Some(true) => {
+                let open = self.open;
+                self.registry(&set.at, false);
+                self.open = open;
             }
             _ => {}
         }
@@ -154,12 +190,13 @@ impl Reader<'_> {
             section.settings.insert(set.key.clone(), set.clone());
         }
         self.samba.lines.push(set);
+        true
     }
 
     fn include(&mut self, set: &Setting) {
         let path = value::unquoted(&set.value);
         if path.eq_ignore_ascii_case("registry") {
-            self.samba.remarks.push(Remark::Registry(set.at.clone()));
+            self.registry(&set.at, false);
             return;
         }
         let why = if path.contains('%') {
