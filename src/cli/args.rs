@@ -234,6 +234,10 @@ pub struct DoctorArgs {
 pub struct WatchArgs {
     /// Folder of bundles
     pub share: PathBuf,
+    /// Read the shares' limits from these files instead of the system's (smb.conf, afp.conf,
+    /// AppleVolumes.default)
+    #[arg(long, value_name = "FILE", num_args = 1)]
+    pub config: Vec<PathBuf>,
     /// Exit with 1 if a disk will be full within this time, such as 30d
     #[arg(long, value_name = "TIME", value_parser = tmbundle::verify::duration)]
     pub warn_full: Option<std::time::Duration>,

@@ -8,14 +8,13 @@ use super::{clock, text, textfile};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tmbundle::Error;
 use tmbundle::report::{Severity, present};
 use tmbundle::server::gather::{Gathered, NotSeen, Wanted, gather};
 use tmbundle::server::host::Held;
-use tmbundle::server::samba::Samba;
 use tmbundle::server::text::Root;
-use tmbundle::server::{Fix, Told, examine, patch};
+use tmbundle::server::{Fix, ShareRow, Told, examine, patch, share_rows};
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -29,19 +28,6 @@ struct Document<'a> {
     counts: Counts,
     findings: &'a [Told],
     not_seen: &'a [NotSeen],
-}
-
-/// A share that is for Time Machine, as the configuration says.
-#[derive(Serialize)]
-struct ShareRow {
-    name: String,
-    server: &'static str,
-    path: Option<String>,
-    /// Whether Macs are offered it for Time Machine.
-    time_machine: bool,
-    /// Bytes; absent if there is no limit.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    limit: Option<u64>,
 }
 
 #[derive(Serialize, Clone, Copy, Default)]
@@ -106,13 +92,18 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
 }
 
 /// The files of `--config`: with `--root` as the system there knows them, else as here.
-fn configs(args: &DoctorArgs) -> anyhow::Result<Vec<String>> {
+fn configs(args: &DoctorArgs) -> tmbundle::Result<Vec<String>> {
+    names(&args.config, args.root.is_some())
+}
+
+/// Names of configuration files: as they are if they are names `below` a root, else from here.
+pub fn names(paths: &[PathBuf], below: bool) -> tmbundle::Result<Vec<String>> {
     let mut files = Vec::new();
-    for path in &args.config {
+    for path in paths {
         let text = path.to_str().ok_or_else(|| {
             Error::Invalid(format!("--config {}: the name is no UTF-8", path.display()))
         })?;
-        if args.root.is_some() || path.is_absolute() {
+        if below || path.is_absolute() {
             files.push(text.to_owned());
             continue;
         }
@@ -144,40 +135,7 @@ fn only(names: &[String], found: &Gathered, told: &mut Vec<Told>) -> anyhow::Res
 }
 
 fn rows(found: &Gathered) -> Vec<ShareRow> {
-    let setup = &found.setup;
-    let fractions = found.host.samba.is_some_and(|v| v >= (4, 25));
-    let samba = setup.samba.iter().flat_map(Samba::shares).filter(|s| !s.is_special());
-    let mut rows: Vec<ShareRow> = samba
-        .map(|s| {
-            let seen = s.seen(fractions);
-            let (time_machine, limit) = (seen.time_machine, seen.limit);
-            ShareRow {
-                name: s.name().to_owned(),
-                server: "samba",
-                path: s.path(),
-                time_machine,
-                limit,
-            }
-        })
-        .collect();
-    let mib = |limit: Option<u64>| limit.and_then(|n| n.checked_mul(1 << 20));
-    if let Some(afp) = &setup.afp {
-        rows.extend(afp.served().into_iter().map(|v| ShareRow {
-            name: afp.name_of(v),
-            server: "netatalk",
-            path: afp.path_of(v),
-            time_machine: afp.is_time_machine(v),
-            limit: mib(afp.limit(v)),
-        }));
-    }
-    rows.extend(setup.netatalk2.volumes.iter().map(|v| ShareRow {
-        name: v.name(),
-        server: "netatalk",
-        path: Some(v.path.clone()),
-        time_machine: v.is_time_machine(),
-        limit: mib(v.limit_mib()),
-    }));
-    rows
+    share_rows(&found.setup, &found.host)
 }
 
 fn count(told: &[Told]) -> Counts {

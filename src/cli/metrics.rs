@@ -8,7 +8,7 @@ use super::targets::Note;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::{Display, Write};
 use std::path::Path;
-use tmbundle::query::watch::{Bundle, Disk, Watch};
+use tmbundle::query::watch::{Bundle, Disk, Share, Watch};
 use tmbundle::report::present;
 use tmbundle::verify::{Outcome, Verdict};
 
@@ -204,6 +204,7 @@ pub fn watch(watch: &Watch, exit: u8, now: i64) -> String {
         // A disk is told by the first bundle on it: a device's number changes.
         vec![("bundle", disk.bundles.first().map(|name| shown(name)).unwrap_or_default())]
     });
+    page.each(&SHARES, &watch.shares, |share| vec![("share", shown(&share.name))]);
     let bundles: Vec<&Bundle> = watch.macs.iter().flat_map(|mac| &mac.bundles).collect();
     let paths = distinct(bundles.iter().map(|b| Path::new(&b.path)));
     let rows: Vec<(&Bundle, String)> = bundles.into_iter().zip(paths).collect();
@@ -224,6 +225,18 @@ const DISKS: [Gauge<Disk>; 4] = [
     }),
     ("tmbundle_watch_disk_full_timestamp_seconds", "When it is full, where that is known.", |d| {
         d.full_at.map(i128::from)
+    }),
+];
+
+const SHARES: [Gauge<Share>; 3] = [
+    ("tmbundle_watch_share_limit_bytes", "The limit that the server tells Macs.", |s| {
+        s.limit.map(i128::from)
+    }),
+    ("tmbundle_watch_share_used_bytes", "What the server counts against it.", |s| {
+        Some(i128::from(s.used))
+    }),
+    ("tmbundle_watch_share_unwarned_macs", "Macs that are told of more than the disk has.", |s| {
+        i128::try_from(s.unwarned.len()).ok()
     }),
 ];
 

@@ -10,8 +10,11 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use tmbundle::bundle::Share;
 use tmbundle::io::{Access, Links};
-use tmbundle::query::watch::{Bundle, Disk, Look, Mac, Watch, look};
+use tmbundle::query::watch::{Bundle, Disk, Look, Mac, Served, Watch, look};
 use tmbundle::report::present;
+use tmbundle::server::gather::{Wanted, gather};
+use tmbundle::server::text::Root;
+use tmbundle::server::{ShareRow, share_rows};
 use tmbundle::state::Session;
 use tmbundle::volume::Layout;
 use tmbundle::{Error, Result, disk};
@@ -57,7 +60,7 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<Exit> {
     }
     let now = clock::now();
     let seen = see(args, now)?;
-    let watch = Watch::of(&seen.looks, now);
+    let watch = Watch::of(&seen.looks, &served(args, now)?, now);
     let warned = watch.disks.iter().any(|disk| is_soon(disk, args, now));
     let exit = match warned {
         _ if !seen.failed.is_empty() => Exit::Failed,
@@ -79,6 +82,25 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<Exit> {
         textfile::put(file, &metrics::watch(&watch, exit.code(), now))?;
     }
     Ok(exit)
+}
+
+/// The shares that servers offer, by their configuration.
+fn served(args: &WatchArgs, now: i64) -> Result<Vec<Served>> {
+    let files = super::doctor::names(&args.config, false)?;
+    let root = Root::new(Path::new("/"));
+    let wanted = Wanted { root: &root, files: &files, machine: false, now, max_age: None };
+    let found = gather(&wanted);
+    let missed = found.not_seen.iter().find(|seen| files.contains(&seen.what));
+    if let Some(seen) = missed {
+        let path = PathBuf::from(&seen.what);
+        return Err(Error::NotASource { path, why: seen.why.clone() });
+    }
+    let served = |row: ShareRow| {
+        // Without such a folder nothing lies in it.
+        let path = std::fs::canonicalize(row.path.filter(|_| row.time_machine)?).ok()?;
+        Some(Served { name: row.name, server: row.server, path, limit: row.limit })
+    };
+    Ok(share_rows(&found.setup, &found.host).into_iter().filter_map(served).collect())
 }
 
 fn document<'a>(args: &WatchArgs, watch: &'a Watch, seen: &'a Seen) -> Document<'a> {
@@ -176,6 +198,9 @@ fn print(out: &mut Page<impl Write>, args: &WatchArgs, watch: &Watch, now: i64) 
             print_disk(out, disk, several, soon, now)?;
         }
     }
+    for share in watch.shares.iter().filter(|_| !args.quiet) {
+        print_share(out, share)?;
+    }
     match args.quiet || watch.macs.is_empty() {
         true => Ok(()),
         false => table(out, &watch.macs),
@@ -212,9 +237,36 @@ fn print_disk(
         (None, Some(why)) => line.plain(format!("no forecast ({why})")),
         (None, None) => line.plain("no forecast"),
     };
-    out.put(match disk.stops.as_slice() {
+    let line = match disk.stops.as_slice() {
         [] => line,
         stops => line.plain(format!("; then the backups stop of {}", stops.join(", "))),
+    };
+    out.put(match disk.unwarned.len() {
+        0 => line,
+        n if n == disk.stops.len() => line.tone(Tone::Warn, ", without a word"),
+        _ => line.tone(Tone::Warn, format!(", without a word of {}", disk.unwarned.join(", "))),
+    })
+}
+
+/// What Macs are told of the room in a share.
+fn print_share(
+    out: &mut Page<impl Write>,
+    share: &tmbundle::query::watch::Share,
+) -> io::Result<()> {
+    let line = hanging(2).tone(Tone::Strong, format!("share {}", share.name));
+    let line = match (share.limit, share.told) {
+        (Some(limit), Some(told)) => line.plain(format!(
+            " ({}): limit {}, of which {} are used; Macs are told that {} are free",
+            share.server,
+            text::bytes(limit),
+            text::bytes(share.used),
+            text::bytes(told),
+        )),
+        _ => line.plain(format!(" ({}): no limit; Macs see what the disk has", share.server)),
+    };
+    out.put(match share.unwarned.is_empty() {
+        true => line,
+        false => line.tone(Tone::Warn, ", and the disk has less"),
     })
 }
 

@@ -16,6 +16,7 @@ pub mod netatalk;
 pub mod pam;
 pub mod patch;
 mod rules;
+mod shares;
 
 pub use crate::config::{samba, text};
 
@@ -24,6 +25,7 @@ use serde::Serialize;
 use text::At;
 
 pub use host::{Host, PathFacts};
+pub use shares::{ShareRow, share_rows};
 
 /// All configuration that was found, read.
 #[derive(Debug, Default)]

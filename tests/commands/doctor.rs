@@ -130,6 +130,116 @@ fn the_bundles_of_a_share_are_looked_at() {
     tmbundle(&["doctor", "--root", at]).expect(0, &["SRV-BUNDLE-STARTED-ANEW", "A-1"]);
 }
 
+/// Facts that lie on the disk: age of backups, the disk itself, what Finder said of files.
+#[test]
+fn facts_below_a_root_are_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = system(dir.path());
+    let at = root.to_str().unwrap();
+    fs::remove_file(root.join("etc/fstab")).unwrap();
+    let bundle = root.join("srv/tm/Anna.sparsebundle");
+    for name in ["Info.plist", "com.apple.TimeMachine.SnapshotHistory.plist"] {
+        fs::copy(crate::common::demo().join(name), bundle.join(name)).unwrap();
+    }
+    // The demonstration's last backup is of 2019-11-13.
+    let aged = |age: &str| {
+        let now = [("TMBUNDLE_NOW", "2019-11-20T12:00:00Z")];
+        crate::common::tmbundle_with(&now, &["doctor", "--root", at, "--max-age", age])
+    };
+    assert!(!aged("8d").out.contains("SRV-BUNDLE-OLD"));
+    aged("6d").expect(1, &["SRV-BUNDLE-OLD", "was completed 7 days ago"]);
+    // The disk that this folder lies on, as the kernel would tell of it.
+    let device = std::os::unix::fs::MetadataExt::dev(&fs::metadata(&bundle).unwrap());
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let place = format!("sys/dev/block/{major}:{minor}");
+    file(&root, &format!("{place}/queue/rotational"), "0\n");
+    assert!(!aged("8d").out.contains("SRV-DISK-SLOW"));
+    file(&root, &format!("{place}/queue/rotational"), "1\n");
+    aged("8d").expect(1, &["SRV-DISK-SLOW", "it turns, and bands have"]);
+    // A disk behind a controller of USB 2: the kernel's folders lie in one another.
+    fs::remove_dir_all(root.join("sys")).unwrap();
+    let disk = "sys/devices/usb1/1-1/host0/block/sda";
+    file(&root, &format!("{disk}/queue/rotational"), "0\n");
+    fs::create_dir_all(root.join("sys/dev/block")).unwrap();
+    std::os::unix::fs::symlink(format!("/{disk}"), root.join(&place)).unwrap();
+    file(&root, "sys/devices/usb1/1-1/idVendor", "1058\n");
+    file(&root, "sys/devices/usb1/1-1/speed", "5000\n");
+    assert!(!aged("8d").out.contains("SRV-DISK-SLOW"));
+    file(&root, "sys/devices/usb1/1-1/speed", "480\n");
+    aged("8d").expect(1, &["SRV-DISK-SLOW", "USB 2"]);
+    // Finder's metadata as another setting of fruit writes it.
+    let set = |name: &str| {
+        let set = rustix::fs::setxattr(&bundle, name, b"x", rustix::fs::XattrFlags::empty());
+        set.is_ok()
+    };
+    if set("user.DosStream.AFP_AfpInfo:$DATA") {
+        aged("8d").expect(1, &["SRV-SMB-METADATA-MIX", "`fruit:metadata = stream`"]);
+    } else {
+        skipped("metadata of Finder: no extended attributes here");
+    }
+    // Avahi is told to use the loopback alone.
+    file(&root, "etc/avahi/avahi-daemon.conf", "[server]\nallow-interfaces=lo\n");
+    aged("8d").expect(1, &["SRV-MDNS-INTERFACE", "avahi-daemon.conf:2:"]);
+}
+
+/// Samba's own list of who has a password.
+#[test]
+fn passwords_of_samba_are_known_where_they_may_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = system(dir.path());
+    let conf = file(
+        dir.path(),
+        "own.conf",
+        format!(
+            "[global]\nprivate dir = {0}\nstate directory = {0}\nlock directory = {0}\ncache directory = {0}\n",
+            dir.path().display()
+        ),
+    );
+    let user =
+        String::from_utf8(std::process::Command::new("id").arg("-un").output().unwrap().stdout)
+            .unwrap();
+    let user = user.trim();
+    let made = std::process::Command::new("sh")
+        .args([
+            "-c",
+            "printf 'pw\npw\n' | pdbedit -s \"$0\" -a -u \"$1\" -t",
+            conf.to_str().unwrap(),
+            user,
+        ])
+        .output();
+    let passdb = dir.path().join("passdb.tdb");
+    if !made.is_ok_and(|m| m.status.success()) || !passdb.exists() {
+        skipped("Samba's passwords: pdbedit is not here or makes none");
+        return;
+    }
+    let there = root.join("var/lib/samba/private");
+    fs::create_dir_all(&there).unwrap();
+    fs::copy(&passdb, there.join("passdb.tdb")).unwrap();
+    file(
+        &root,
+        "etc/passwd",
+        format!("anna:x:1001:1001::/home/anna:/bin/sh\n{user}:x:0:0::/root:/bin/sh\n"),
+    );
+    let text = |users: &str| {
+        BROKEN.replace("500GB", "500G").replace("[tm]", &format!("[tm]\nvalid users = {users}"))
+    };
+    let conf = root.join("etc/samba/smb.conf");
+    let at = root.to_str().unwrap();
+    fs::write(&conf, text("anna")).unwrap();
+    tmbundle(&["doctor", "--root", at]).expect(1, &["SRV-SMB-NO-PASSWORD", "smbpasswd -a anna"]);
+    fs::write(&conf, text(user)).unwrap();
+    let ran = tmbundle(&["doctor", "--root", at]);
+    assert!(!ran.out.contains("NO-PASSWORD"), "{}", ran.out);
+    // What is no database is told, and nothing is judged by it.
+    fs::write(&conf, text("anna")).unwrap();
+    for bad in [&b"TDB file\n"[..], &[0xff; 4096], b""] {
+        fs::write(there.join("passdb.tdb"), bad).unwrap();
+        let ran = tmbundle(&["doctor", "--root", at, "-v"]);
+        assert!(!ran.out.contains("NO-PASSWORD"), "{}", ran.out);
+        assert!(ran.out.contains("no database of Samba"), "{}", ran.out);
+    }
+}
+
 #[test]
 fn bad_input_is_told_and_bounded() {
     let dir = tempfile::tempdir().unwrap();

@@ -167,6 +167,126 @@ fn the_day_the_disk_is_full_and_who_stops_then() {
     later.expect(0, &["makes no backups any more", "too little to go by"]);
 }
 
+/// What the server tells Macs is what they go by, whatever the disk has.
+#[test]
+fn limits_of_the_server_and_the_macs_that_stop_without_a_word() {
+    let f = Fixture::new();
+    f.demo("Anna.sparsebundle");
+    f.other("Bert.sparsebundle");
+    let conf = f.dir.path().join("smb.conf");
+    let limit = |limit: &str| {
+        let text = format!(
+            "[global]\nvfs objects = catia fruit streams_xattr\n[tm]\npath = {}\nread only = no\n\
+             fruit:time machine = yes\n{limit}\n[other]\npath = /nonexistent\nfruit:time machine = yes\n",
+            f.share().display()
+        );
+        fs::write(&conf, text).unwrap();
+    };
+    let config = ["--config", conf.to_str().unwrap()];
+    let json = |f: &Fixture| -> Value {
+        serde_json::from_str(&f.watch(&[&config[..], &["--json"]].concat()).out).unwrap()
+    };
+    limit("fruit:time machine max size = 900T");
+    let first = json(&f);
+    let share = &first["shares"][0];
+    assert_eq!(first["shares"].as_array().unwrap().len(), 1);
+    // As Samba counts: four bands of 1 MiB each, whatever they take on the disk.
+    let bands = fs::read_dir(demo().join("bands")).unwrap().count() as u64;
+    let plist = fs::read_to_string(demo().join("Info.plist")).unwrap();
+    let band_size: u64 = plist
+        .split("<key>band-size</key>")
+        .nth(1)
+        .unwrap()
+        .split("integer>")
+        .nth(1)
+        .unwrap()
+        .trim_end_matches("</")
+        .parse()
+        .unwrap();
+    assert_eq!(share["used"], 2 * bands * band_size);
+    assert_eq!(share["told"], (900u64 << 40) - 2 * bands * band_size);
+    assert_eq!(share["unwarned"], json!(["Anna", "Bert"]));
+    // Without a day nothing stops; with one both do, and are not warned.
+    assert_eq!(first["disks"][0]["unwarned"], json!([]));
+    let free = first["disks"][0]["free"].as_i64().unwrap();
+    f.remember(20, |day| day * (free / 40));
+    assert_eq!(json(&f)["disks"][0]["unwarned"], json!(["Anna", "Bert"]));
+    let with = |more: &[&str]| f.watch(&[&config[..], more].concat());
+    with(&["--warn-full", "60d"]).expect(
+        1,
+        &[
+            "share tm (samba): limit 900 TiB",
+            "and the disk has less",
+            "stop of Anna, Bert, without a word",
+        ],
+    );
+    // A limit that ends before the disk warns them.
+    limit("fruit:time machine max size = 1G");
+    let told = json(&f);
+    assert_eq!(told["shares"][0]["unwarned"], json!([]));
+    assert_eq!(told["disks"][0]["unwarned"], json!([]));
+    // A size that Samba cannot read is none.
+    limit("fruit:time machine max size = 900TB");
+    with(&[]).expect(0, &["share tm (samba): no limit; Macs see what the disk has"]);
+    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/schema/watch-1.json");
+    let schema: Value = serde_json::from_str(&fs::read_to_string(schema).unwrap()).unwrap();
+    assert_eq!(validate(&schema, &first), [""; 0], "{first:#}");
+    let metrics = with(&["--metrics", "-"]);
+    assert!(parse(&metrics.out).iter().any(|s| s.0 == "tmbundle_watch_share_used_bytes"));
+    let none = ["--config", "/nonexistent/smb.conf"];
+    f.watch(&none).expect(3, &["there is no such file"]);
+}
+
+/// Where a share ends at its limit before the disk is full, it is no day of the disk's.
+#[test]
+fn a_share_that_ends_at_its_limit_does_not_fill_the_disk() {
+    use tmbundle::query::watch::{Look, Served, Watch};
+    use tmbundle::state::Size;
+    const GIB: u64 = 1 << 30;
+    let day = 86_400;
+    let look = |name: &str, uuid: &str| Look {
+        path: format!("/srv/tm/{name}").into(),
+        real: format!("/srv/tm/{name}").into(),
+        counted: Some(100 * GIB),
+        name: name.into(),
+        host_uuid: Some(uuid.into()),
+        model: None,
+        format: None,
+        encrypted: false,
+        last_completed: Some(100 * day),
+        interval: Some(3600),
+        copied_per_week: None,
+        stored: Some(100 * GIB),
+        limit: 4000 * GIB,
+        device: 1,
+        total: Some(2000 * GIB),
+        free: Some(400 * GIB),
+        verified: None,
+        verdict: None,
+        sizes: (0..20)
+            .map(|n| Size {
+                at: (80 + n) * day,
+                stored: 100 * GIB - (20 - n as u64) * 5 * GIB,
+                free: Some(400 * GIB + (20 - n as u64) * 10 * GIB),
+            })
+            .collect(),
+    };
+    let looks = [look("A.sparsebundle", "a"), look("B.sparsebundle", "b")];
+    let served = |limit: Option<u64>| {
+        let path = "/srv/tm".into();
+        [Served { name: "tm".into(), server: "samba", path, limit }]
+    };
+    let full = |limit| {
+        let watch = Watch::of(&looks, &served(limit), 100 * day);
+        (watch.disks[0].full_at.map(|at| at / day - 100), watch.disks[0].unwarned.clone())
+    };
+    // 400 GiB are free, and 10 GiB a day come.
+    assert_eq!(full(None), (Some(40), vec![]));
+    // Of 500 GiB both have 200: after 30 days they delete what is old.
+    assert_eq!(full(Some(500 * GIB)), (None, vec![]));
+    assert_eq!(full(Some(1000 * GIB)), (Some(40), vec!["A".to_owned(), "B".to_owned()]));
+}
+
 #[test]
 fn a_disk_that_does_not_grow_has_no_day() {
     let f = Fixture::new();

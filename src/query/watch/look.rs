@@ -1,5 +1,6 @@
 //! One bundle, as far as it tells without a password and at once.
 
+use super::limits;
 use crate::bundle::{Bundle, History, HistoryEntry};
 use crate::error::Result;
 use crate::query::bytes_on_disk;
@@ -19,6 +20,10 @@ const COPIES: i64 = 28 * DAY;
 pub struct Look {
     /// Its path.
     pub path: PathBuf,
+    /// The same without links, where that is known.
+    pub real: PathBuf,
+    /// Bytes that a server counts of it against a share's limit: its bands by their full size.
+    pub counted: Option<u64>,
     /// Its name in the share.
     pub name: String,
     /// The Mac's hardware UUID.
@@ -68,6 +73,8 @@ pub fn look(layout: &Layout, name: &str, now: i64) -> Result<Option<Look>> {
     let (total, device) = file_system(bundle);
     Ok(Some(Look {
         path: disk.path().to_owned(),
+        real: std::fs::canonicalize(disk.path()).unwrap_or_else(|_| disk.path().to_owned()),
+        counted: limits::counted(name, listing.present.len(), bundle.bands().band_size()),
         name: name.to_owned(),
         host_uuid: machine.host_uuid,
         model: machine.model,

@@ -2,10 +2,12 @@
 //! Goes by what needs no password, and by what earlier runs remembered.
 
 mod disks;
+mod limits;
 mod look;
 mod macs;
 
 pub use disks::Disk;
+pub use limits::{Served, Share};
 pub use look::{Look, look};
 pub use macs::{Bundle, Leftover, Mac};
 
@@ -16,15 +18,18 @@ use serde::Serialize;
 pub struct Watch {
     /// The Macs, by name.
     pub macs: Vec<Mac>,
+    /// The shares they lie in, by the servers' configuration, where that is known.
+    pub shares: Vec<Share>,
     /// The disks that their bundles lie on.
     pub disks: Vec<Disk>,
 }
 
 impl Watch {
-    /// What these looks come to at `now` (seconds since 1970).
-    pub fn of(looks: &[Look], now: i64) -> Self {
+    /// What these looks come to at `now` (seconds since 1970), where shares are so served.
+    pub fn of(looks: &[Look], served: &[Served], now: i64) -> Self {
         let macs = macs::group(looks, now);
-        let disks = disks::all(looks, &macs, now);
-        Self { macs, disks }
+        let shares = limits::all(looks, served, &macs);
+        let disks = disks::all(looks, &macs, &shares, now);
+        Self { macs, shares, disks }
     }
 }
