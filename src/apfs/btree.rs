@@ -65,6 +65,11 @@ impl Tree {
         self.root
     }
 
+    /// The hash that its root must have.
+    pub fn root_hash(&self) -> Option<&[u8]> {
+        self.root_hash.as_deref()
+    }
+
     /// An error about a node.
     pub fn corrupt(&self, node: &Node, problem: impl Into<String>) -> Error {
         self.store.blocks().corrupt(self.shape.name, node.block, problem)

@@ -39,6 +39,15 @@ impl Rules {
         digest.finalize() & ((1 << HASH_BITS) - 1)
     }
 
+    /// The hash of a name whose characters were all left as they are.
+    pub fn hash_unchanged(name: &str) -> u32 {
+        let mut digest = TABLE.digest();
+        for c in name.chars() {
+            digest.update(&u32::from(c).to_le_bytes());
+        }
+        digest.finalize() & ((1 << HASH_BITS) - 1)
+    }
+
     /// Whether two names are one.
     pub fn same(self, a: &str, b: &str) -> bool {
         if !self.hashed {

@@ -95,6 +95,11 @@ fn parse(xid: u64, b: &[u8]) -> Option<Snapshot> {
     })
 }
 
+/// The tree with this root.
+pub(super) fn tree_at(store: &Arc<Store>, root: u64) -> Tree {
+    Tree::new(store.clone(), SHAPE, Children::Physical, root)
+}
+
 /// Visit the blocks of the tree's nodes, as far as they can be read.
 pub fn nodes(store: &Arc<Store>, root: u64, visit: &mut dyn FnMut(u64)) {
     if root != 0 {

@@ -43,6 +43,8 @@ pub struct Superblock {
     pub formatted_by: String,
     pub modified_by: Vec<String>,
     pub name: String,
+    /// Next number of a document.
+    pub next_document: u32,
     pub role: u16,
     /// Snapshot that the volume starts from.
     pub root_to: u64,
@@ -91,6 +93,7 @@ impl Superblock {
                 .filter(|s| !s.is_empty())
                 .collect(),
             name: text(b.get(0x2C0..0x3C0)?)?,
+            next_document: le32(b, 0x3C0)?,
             role: le16(b, 0x3C4)?,
             root_to: le64(b, 0x3C8)?,
             encryption_state: le64(b, 0x3D0)?,

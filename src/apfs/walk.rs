@@ -1,6 +1,8 @@
 //! Every stored node of a volume's trees, of all its snapshots, read once: what cannot be
 //! read is reported, and the rest is read on.
 
+use super::check::files;
+use super::check::say::Checker;
 use super::omap::Mapping;
 use super::references;
 use super::volume::Apfs;
@@ -14,17 +16,25 @@ use std::collections::HashSet;
 /// # Errors
 /// [`Error::Interrupted`].
 pub fn volume(
-    volume: &Apfs,
-    number: u32,
+    checker: &Checker<'_>,
+    (volume, number): (&Apfs, u32),
     reporter: &dyn Reporter,
     progress: &dyn Progress,
 ) -> Result<()> {
     progress.phase("checking the nodes of APFS", 0, Unit::Items);
     let told = HashSet::new();
     let mut pass = Pass { volume, number, reporter, progress, told, seen: HashSet::new() };
-    for view in volume.in_time() {
-        pass.view(view)?;
-    }
+    let mut seen = HashSet::new();
+    let mut failed = |view, structure, e| {
+        let what = match structure {
+            Structure::VolumeSuperblock => "cannot be opened",
+            _ => "cannot be read in whole",
+        };
+        pass.tell(view, structure, what, e)
+    };
+    files::check(checker, (volume, number), &mut seen, &mut failed, progress)?;
+    pass.seen = seen;
+    pass.sealed()?;
     pass.references()?;
     pass.mapped()
 }
@@ -41,21 +51,15 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// The superblock of a view and its trees, as far as the views before do not share them.
-    fn view(&mut self, view: ViewId) -> Result<()> {
-        self.progress.check()?;
-        let state = match self.volume.state(view) {
-            Ok(state) => state,
-            Err(e) => {
-                return self.tell(Some(view), Structure::VolumeSuperblock, "cannot be opened", e);
+    /// The extents of sealed views.
+    fn sealed(&mut self) -> Result<()> {
+        for view in self.volume.in_time() {
+            let Ok(state) = self.volume.state(view) else { continue };
+            if state.superblock.is_sealed() {
+                let root = state.superblock.sealed_extents;
+                let tree = super::sealed::extents(&state.store, root);
+                self.tree(Some(view), Structure::FileSystemTree, &tree)?;
             }
-        };
-        let mut trees = vec![state.tree.clone()];
-        if state.superblock.is_sealed() {
-            trees.push(super::sealed::extents(&state.store, state.superblock.sealed_extents));
-        }
-        for tree in trees {
-            self.tree(Some(view), Structure::FileSystemTree, &tree)?;
         }
         Ok(())
     }
@@ -139,6 +143,10 @@ impl Pass<'_> {
             key.decrypt(m.block.wrapping_mul(sectors), &mut bytes);
         }
         let object = blocks.prove(what, m.block, bytes)?;
+        if object.header.oid == oid && object.header.xid != m.xid {
+            let text = format!("is of transaction {}, expected {}", object.header.xid, m.xid);
+            return Err(blocks.corrupt(what, m.block, text));
+        }
         if object.header.oid != oid {
             let text = format!("is object {}, expected {oid}", object.header.oid);
             return Err(blocks.corrupt(what, m.block, text));

@@ -1,6 +1,7 @@
 //! What is wrong with a container and its volumes: what opening them shows, and every node
 //! of a volume's trees that cannot be read. Nothing here says that the nodes fit together.
 
+pub(in crate::apfs) mod files;
 // Its users follow, rule by rule.
 #[allow(dead_code)]
 mod nodes;
@@ -56,6 +57,7 @@ pub fn check(
         say_note(source, note, reporter);
     }
     structures(&container, reporter, progress)?;
+    let checker = say::Checker::new(container.store().blocks(), reporter);
     let (mut volumes, mut snapshots) = (0u32, 0);
     for oid in &container.superblock().volumes {
         volumes += 1;
@@ -68,7 +70,7 @@ pub fn check(
                     let place = Where::of(Structure::Volume).at(source.locate(0));
                     reporter.report(Finding::new(Code::ApfsState, place, text));
                 }
-                crate::apfs::walk::volume(&volume, volumes, reporter, progress)?;
+                crate::apfs::walk::volume(&checker, (&volume, volumes), reporter, progress)?;
             }
             Err(e) => {
                 let name = container.volume_name(*oid);
@@ -77,6 +79,7 @@ pub fn check(
             }
         }
     }
+    checker.finish();
     let volumes = plural(volumes.into(), "volume", "volumes");
     let snapshots = plural(snapshots, "snapshot", "snapshots");
     let xid = container.superblock().xid;

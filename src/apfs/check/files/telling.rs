@@ -1,0 +1,105 @@
+//! Broken rules in words: which file, in which snapshots.
+
+use super::breaks::{Break, Breaks};
+use super::tables::Span;
+use super::views::InTime;
+use crate::apfs::check::say::Checker;
+use crate::apfs::format::{FIRST_USER, ROOT};
+use crate::apfs::names::display;
+use crate::apfs::view::State;
+use crate::apfs::volume::Apfs;
+use crate::report::words::count;
+use crate::report::{Rule, Severity, Structure, Where};
+
+/// Deepest folder that is named.
+const MAX_DEPTH: usize = 256;
+
+/// Tell of the broken rules of a volume.
+pub fn tell(checker: &Checker<'_>, (volume, number): (&Apfs, u32), views: &InTime, breaks: Breaks) {
+    let (list, more) = breaks.into_list();
+    let told = Told { volume, number, views };
+    for one in &list {
+        let place = told.place(one);
+        let text = || told.text(one);
+        match one.note {
+            true => checker.broken_as(one.rule, Severity::Info, place, text),
+            false => checker.broken(one.rule, place, text),
+        }
+    }
+    for (rule, n) in more {
+        let mut place = Where::of(structure(rule));
+        place.volume = Some(number);
+        checker.broken(rule, place, || format!("the same {} times more", count(n)));
+    }
+}
+
+/// Where rules of these records stand.
+fn structure(rule: Rule) -> Structure {
+    match rule {
+        rule if (Rule::A100..=Rule::A127).contains(&rule) => Structure::VolumeSuperblock,
+        rule if (Rule::A260..=Rule::A272).contains(&rule) => Structure::SnapshotTree,
+        Rule::A128 => Structure::ObjectMap,
+        rule if (Rule::A240..=Rule::A247).contains(&rule) => Structure::ExtentReferences,
+        _ => Structure::FileSystemTree,
+    }
+}
+
+struct Told<'a> {
+    volume: &'a Apfs,
+    number: u32,
+    views: &'a InTime,
+}
+
+impl Told<'_> {
+    fn place(&self, of: &Break) -> Where {
+        let mut place = Where::of(structure(of.rule));
+        if of.object == ROOT || of.object >= FIRST_USER {
+            place = place.object(of.object);
+        }
+        place.volume = Some(self.number);
+        let live = of.span.until == self.views.all().until;
+        place.snapshot = self.views.get(of.span.from).filter(|_| !live).map(|v| v.xid);
+        place
+    }
+
+    fn text(&self, of: &Break) -> String {
+        let path = self.newest(of.span).and_then(|state| path(state, of.object));
+        let named = path.map(|p| format!(" ('{p}')")).unwrap_or_default();
+        format!("{}{named}{}", of.text, self.seen_in(of.span))
+    }
+
+    fn newest(&self, span: Span) -> Option<&State> {
+        let seen = self.views.iter().rev().filter(|(i, _)| (span.from..span.until).contains(i));
+        seen.into_iter().find_map(|(_, v)| v.state.as_deref())
+    }
+
+    /// In which snapshots, where it is not the live state alone.
+    fn seen_in(&self, span: Span) -> String {
+        let all = self.views.all();
+        let snapshots = span.until.min(all.until - 1).saturating_sub(span.from);
+        let name = self.volume.snapshots.get(crate::io::bytes::usize32(span.from));
+        let name = name.map(|s| s.name.as_str()).unwrap_or_default();
+        match (snapshots, span.until == all.until) {
+            (0, _) => String::new(),
+            (1, false) => format!("; in snapshot '{name}'"),
+            (n, false) => format!("; in {n} snapshots, the first '{name}'"),
+            (1, true) => format!("; also in snapshot '{name}'"),
+            (n, true) => format!("; also in {n} snapshots, the first '{name}'"),
+        }
+    }
+}
+
+/// The path of an object, as its own records tell.
+fn path(state: &State, object: u64) -> Option<String> {
+    let (mut id, mut names) = (object, Vec::new());
+    while id != ROOT {
+        let (parent, name) = state.names_of(id).ok()?.into_iter().next()?;
+        names.push(display(&name));
+        id = parent;
+        if id < ROOT || names.len() > MAX_DEPTH {
+            return None;
+        }
+    }
+    names.reverse();
+    Some(format!("/{}", names.join("/")))
+}
