@@ -1,6 +1,7 @@
 //! What is damaged is found, named and graded; page, codes and layers agree.
 #![allow(clippy::print_stderr, clippy::print_stdout)]
 
+mod apfs_records;
 mod apfs_rules;
 mod as_apple;
 mod bounds;
