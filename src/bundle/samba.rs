@@ -37,6 +37,9 @@ pub fn open(servers: &[PathBuf]) -> Open {
         // Every connection has a process of the same words; a container has its own files.
         let world = std::fs::read_link(server.join("ns/mnt")).ok();
         let words = words(server);
+        if is_titled(&words) {
+            continue;
+        }
         if seen.insert((words.clone(), world)) {
             let own = server.join("root");
             let root = if std::fs::read_link(&own).is_ok() { &own } else { Path::new("/") };
@@ -125,6 +128,12 @@ pub fn configuration(words: &[String]) -> Option<String> {
     })
 }
 
+/// Whether a process calls itself by what it does (`smbd: notifyd`), not by how it was started: its
+/// parent tells that.
+pub fn is_titled(words: &[String]) -> bool {
+    words.first().is_some_and(|word| word.starts_with("smbd: "))
+}
+
 /// The command line of a process.
 pub fn words(process: &Path) -> Vec<String> {
     let text = std::fs::read(process.join("cmdline")).unwrap_or_default();
@@ -152,6 +161,7 @@ mod tests {
         }
         let line = format!("smbd|-s|{conf}|--option=lock directory=/a|--option=LOCKDIR = /b");
         assert_eq!(folders(&root, &words(&line)), ["/b"]);
+        assert!(is_titled(&words("smbd: notifyd .|")) && !is_titled(&words("/usr/sbin/smbd|-D")));
         let missing = folders(&root, &words("smbd|-s|/nonexistent/smb.conf"));
         assert!(missing.contains(&"/run/samba".to_owned()));
     }

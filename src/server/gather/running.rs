@@ -33,9 +33,11 @@ pub(super) fn programs(root: &Root, all: &mut Gathered) {
             all.host.netatalk_files = least;
         }
         let other = || {
-            let ours = all.setup.samba.as_ref().map(|s| s.path.as_str());
-            let named = opened::configuration(&opened::words(&process));
-            named.is_some_and(|named| Some(named.as_str()) != ours)
+            let ours = all.setup.samba.as_ref().map_or("", |s| s.path.as_str());
+            let words = opened::words(&process);
+            let usual = opened::CONFIGURATIONS.contains(&ours);
+            let is_ours = opened::configuration(&words).map_or(usual, |named| named == ours);
+            opened::is_titled(&words) || !is_ours
         };
         let Some(begun) = boot.zip(begun(&read("stat"))).map(|(boot, after)| boot + after) else {
             continue;
