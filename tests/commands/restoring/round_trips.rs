@@ -7,6 +7,9 @@ use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use tmbundle::disk::Disk;
+use tmbundle::timemachine::Archive;
+use tmbundle::volume::Layout;
 
 /// Attributes that the reader behind a manifest could not show; see `manifests`.
 fn is_storage(name: &str) -> bool {
@@ -88,13 +91,24 @@ fn compare(at: &Path, path: &str, want: &Value, root: bool, wrong: &mut Vec<Stri
     }
 }
 
-/// Restore an image and compare it with its manifest.
+/// Restore the live view of an image and compare it with its manifest.
 fn round_trip(image: &Path, manifest: &[u8], to: &Path) -> Vec<String> {
+    round_trip_of(image, ("volume:/", &[]), manifest, to)
+}
+
+/// Restore what an address names, with the options for a password, and compare it.
+fn round_trip_of(
+    image: &Path,
+    (address, password): (&str, &[&str]),
+    manifest: &[u8],
+    to: &Path,
+) -> Vec<String> {
     let root = rustix::process::geteuid().is_root();
     let report = to.with_extension("report");
     let (image, to_text) = (image.to_str().unwrap(), to.to_str().unwrap());
-    let mut args = vec!["extract", image, "volume:/", "--to", to_text, "--no-sync", "--setid"];
+    let mut args = vec!["extract", image, address, "--to", to_text, "--no-sync", "--setid"];
     args.extend(["--report", report.to_str().unwrap()]);
+    args.extend(password);
     if root {
         args.push("--devices");
     }
@@ -153,16 +167,70 @@ fn every_hfs_volume_comes_back_as_its_manifest_says() {
     assert_none(&wrong);
 }
 
+/// The image that a manifest tells of, unpacked, and the snapshot that it names.
+fn image_of(manifest: &Path) -> (PathBuf, Option<String>) {
+    let dir = manifest.parent().unwrap();
+    let name = manifest.file_name().unwrap().to_str().unwrap().trim_end_matches(".jsonl.gz");
+    let (image, snapshot) = match name.split_once('@') {
+        Some((image, snapshot)) => (image, Some(snapshot.to_owned())),
+        None => (name, None),
+    };
+    let packed = ["img.gz", "dmg.gz"].map(|end| dir.join(format!("{image}.{end}")));
+    let gz = packed.iter().find(|p| p.exists());
+    (gz.map_or_else(|| dir.join(format!("{image}.dmg")), |gz| common::unpack(gz)), snapshot)
+}
+
+/// The address of a snapshot that a manifest names without what cannot stand in a file's name.
+fn address_of(image: &Path, snapshot: &str) -> String {
+    let layout = Layout::from(Disk::open(image).unwrap());
+    let archive = Archive::open(&layout).unwrap();
+    let views = archive.open.iter().flat_map(|v| v.volume.views().unwrap());
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let same = |name: &str| name.chars().map(plain).collect::<String>().starts_with(snapshot);
+    let name = views.filter_map(|v| v.name).find(|name| same(name)).expect(snapshot);
+    format!("volume@{name}:/")
+}
+
+/// Driven by data: each image with a manifest beside it in the shared folders of APFS containers
+/// and of disk images; `NAME@SNAPSHOT.jsonl.gz` tells of a snapshot.
 #[test]
 fn every_apfs_volume_comes_back_as_its_manifest_says() {
     let Some(data) = common::shared_data("every_apfs_volume_comes_back") else { return };
     let dir = tempfile::tempdir().unwrap();
-    let mut wrong = Vec::new();
-    for name in ["dissect-ci", "dfvfs-apfs", "goapfs-basic", "dissect-jhfs"] {
-        let gz = data.join("apfs").join(format!("{name}.img.gz"));
-        let manifest = gunzip(&data.join("apfs").join(format!("{name}.jsonl.gz")));
-        let found = round_trip(&unpack(&gz), &manifest, &dir.path().join(name));
-        wrong.extend(found.into_iter().map(|w| format!("{name}: {w}")));
+    let passwords = dir.path().join("passwords");
+    let (mut wrong, mut checked, mut snapshots) = (Vec::new(), 0, 0);
+    for folder in ["apfs", "images"] {
+        for manifest in files_ending(&data.join(folder), ".jsonl.gz") {
+            let (image, snapshot) = image_of(&manifest);
+            let name = manifest.file_name().unwrap().to_str().unwrap().to_owned();
+            let password = password_of(&image, &passwords);
+            let password: Vec<&str> = password.iter().map(String::as_str).collect();
+            let address = snapshot.as_deref().map(|s| address_of(&image, s));
+            snapshots += usize::from(snapshot.is_some());
+            let to = dir.path().join(&name);
+            let address = address.as_deref().unwrap_or("volume:/");
+            let found = round_trip_of(&image, (address, &password), &gunzip(&manifest), &to);
+            wrong.extend(found.into_iter().map(|w| format!("{name}: {w}")));
+            checked += 1;
+            let _ = fs::remove_dir_all(&to);
+        }
     }
+    assert!(checked >= 14 && snapshots >= 2, "only {checked} volumes, {snapshots} snapshots");
     assert_none(&wrong);
+}
+
+/// How the password of an image is given, out of those in the catalogue; nothing if it needs none.
+fn password_of(image: &Path, file: &Path) -> Vec<String> {
+    let path = image.to_str().unwrap();
+    if tmbundle(&["ls", path, "volume:/"]).code == Some(0) {
+        return Vec::new();
+    }
+    for password in ["password", "hunter2hunter2", "test", "test123"] {
+        fs::write(file, password).unwrap();
+        let args = ["--password-file".to_owned(), file.to_str().unwrap().to_owned()];
+        if tmbundle(&["ls", path, "volume:/", &args[0], &args[1]]).code == Some(0) {
+            return args.to_vec();
+        }
+    }
+    Vec::new()
 }
