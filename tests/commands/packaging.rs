@@ -107,3 +107,109 @@ fn the_line_for_bubblewrap_runs() {
     assert!(out.status.success(), "{line} {out:?}");
     assert!(fs::read_dir(&state).unwrap().count() > 0, "it kept its state where it was told");
 }
+
+/// Containers get the rights that docs/security.md gives the unit, and no more; what is named is this version.
+#[test]
+fn containers_have_least_rights_and_this_version() {
+    let read =
+        |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let unit = read("packaging/tmbundle-verify@.service");
+    let set = unit.lines().find_map(|l| l.strip_prefix("CapabilityBoundingSet=")).unwrap();
+    let rights = set.replace("CAP_", "").replace(' ', ", ");
+    let (compose, job) =
+        (read("packaging/image/compose.yaml"), read("packaging/image/cronjob.yaml"));
+    for line in [
+        "cap_drop: [ALL]",
+        "read_only: true",
+        "network_mode: none",
+        "pid: host",
+        "no-new-privileges:true",
+        "source: /srv/tm, target: /srv/tm, read_only: true",
+        &format!("cap_add: [{rights}]"),
+    ] {
+        assert!(compose.contains(line), "compose.yaml: {line}");
+    }
+    for line in [
+        "readOnlyRootFilesystem: true",
+        "allowPrivilegeEscalation: false",
+        "automountServiceAccountToken: false",
+        "hostPID: true",
+        "name: share, mountPath: /srv/tm, readOnly: true",
+        &format!("drop: [ALL], add: [{rights}]"),
+    ] {
+        assert!(job.contains(line), "cronjob.yaml: {line}");
+    }
+    let version = env!("CARGO_PKG_VERSION");
+    for text in [&compose, &job, &read("docs/recipes.md")] {
+        assert!(text.contains(&format!("image: tmbundle:{version}\n")), "{text}");
+    }
+    for name in ["tmbundle_VERSION_amd64.deb", "tmbundle-VERSION-1.x86_64.rpm"] {
+        assert!(read("README.md").contains(&name.replace("VERSION", version)), "README: {name}");
+    }
+    assert!(read("CHANGELOG.md").contains(&format!("\n## {version}\n")));
+}
+
+/// The commands that the containers run, with their folders in another place.
+#[test]
+fn the_commands_of_the_containers_run() {
+    let compose = include_str!("../../packaging/image/compose.yaml");
+    let job = include_str!("../../packaging/image/cronjob.yaml");
+    let lists = compose.lines().chain(job.lines()).filter_map(|line| {
+        let line = line.trim();
+        line.strip_prefix("command: [").or_else(|| line.strip_prefix("args: ["))
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let share = dir.path().join("share");
+    fs::create_dir(&share).unwrap();
+    common::copy_demo(&share.join("Demo.sparsebundle"));
+    let mut ran = 0;
+    for list in lists {
+        let args = list.trim_end_matches(']').split(", ").map(|arg| {
+            arg.replace("/metrics", dir.path().to_str().unwrap())
+                .replace("/srv/tm", share.to_str().unwrap())
+        });
+        let out = Command::new(env!("CARGO_BIN_EXE_tmbundle"))
+            .env("STATE_DIRECTORY", dir.path().join("state"))
+            .env("TMBUNDLE_NOW", "2019-11-14T20:00:00Z")
+            .args(args)
+            .output()
+            .unwrap();
+        assert!(out.status.success(), "{list}: {out:?}");
+        ran += 1;
+    }
+    assert_eq!(ran, 3);
+    assert!(dir.path().join("tmbundle.prom").exists());
+    assert!(dir.path().join("tmbundle-watch.prom").exists());
+}
+
+/// A command under `packaging/old-kernel` has no system call that is newer than Linux 4.4, and
+/// tmbundle does its work all the same.
+#[test]
+fn old_kernels_are_enough() {
+    let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/old-kernel");
+    let old = |args: &[&str]| {
+        let mut command = Command::new(&tool);
+        command.args(args).env("XDG_STATE_HOME", common::state_home());
+        command.output()
+    };
+    let python = "import os\ntry: os.copy_file_range(0, 1, 1)\nexcept OSError as e: print(e.errno)";
+    match old(&["python3", "-c", python]) {
+        Ok(out) if out.stdout == b"38\n" => {}
+        other => return common::skipped(format_args!("old_kernels_are_enough: {other:?}")),
+    }
+    let program = env!("CARGO_BIN_EXE_tmbundle");
+    let demo = common::demo();
+    let (demo, dir) = (demo.to_str().unwrap(), tempfile::tempdir().unwrap());
+    let to = dir.path().to_str().unwrap();
+    let out = old(&[program, "verify", "-v", "--read-data", demo]).unwrap();
+    assert!(
+        out.status.success() && String::from_utf8_lossy(&out.stdout).contains("No damage"),
+        "{out:?}"
+    );
+    let out =
+        old(&[program, "extract", demo, "latest:/Macintosh HD", "--to", to, "--verify"]).unwrap();
+    assert!(
+        out.status.success() && String::from_utf8_lossy(&out.stdout).contains(": 0 differ"),
+        "{out:?}"
+    );
+}
