@@ -181,35 +181,3 @@ fn the_commands_of_the_containers_run() {
     assert!(dir.path().join("tmbundle.prom").exists());
     assert!(dir.path().join("tmbundle-watch.prom").exists());
 }
-
-/// A command under `packaging/old-kernel` has no system call that is newer than Linux 4.4, and
-/// tmbundle does its work all the same.
-#[test]
-fn old_kernels_are_enough() {
-    let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/old-kernel");
-    let old = |args: &[&str]| {
-        let mut command = Command::new(&tool);
-        command.args(args).env("XDG_STATE_HOME", common::state_home());
-        command.output()
-    };
-    let python = "import os\ntry: os.copy_file_range(0, 1, 1)\nexcept OSError as e: print(e.errno)";
-    match old(&["python3", "-c", python]) {
-        Ok(out) if out.stdout == b"38\n" => {}
-        other => return common::skipped(format_args!("old_kernels_are_enough: {other:?}")),
-    }
-    let program = env!("CARGO_BIN_EXE_tmbundle");
-    let demo = common::demo();
-    let (demo, dir) = (demo.to_str().unwrap(), tempfile::tempdir().unwrap());
-    let to = dir.path().to_str().unwrap();
-    let out = old(&[program, "verify", "-v", "--read-data", demo]).unwrap();
-    assert!(
-        out.status.success() && String::from_utf8_lossy(&out.stdout).contains("No damage"),
-        "{out:?}"
-    );
-    let out =
-        old(&[program, "extract", demo, "latest:/Macintosh HD", "--to", to, "--verify"]).unwrap();
-    assert!(
-        out.status.success() && String::from_utf8_lossy(&out.stdout).contains(": 0 differ"),
-        "{out:?}"
-    );
-}
