@@ -157,7 +157,14 @@ pub(super) fn key_of(
 /// The key of an encrypted volume.
 fn unlock(container: &Container, volume: &Superblock, ask: AskAgain<'_>) -> Result<Xts> {
     let nx = container.superblock();
-    let lock = Lock::read(container.store().blocks(), nx.keylocker, &nx.uuid, volume)?;
+    let lock = match Lock::read(container.store().blocks(), nx.keylocker, &nx.uuid, volume) {
+        Err(Error::Unsupported(why)) => {
+            // A password that was given is told to open nothing, whatever the reason.
+            let given = !ask(&format!("the volume '{}'", volume.name), 0)?.is_empty();
+            return Err(if given { refused(&volume.name, &why) } else { Error::Unsupported(why) });
+        }
+        lock => lock?,
+    };
     let hint = lock.hint.as_ref().map(|h| format!(" (hint: {h})")).unwrap_or_default();
     let name = format!("the volume '{}'{hint}", volume.name);
     for wrong in 0..MAX_ASKED {
@@ -167,11 +174,19 @@ fn unlock(container: &Container, volume: &Superblock, ask: AskAgain<'_>) -> Resu
             true => break,
             false => {}
         }
-        if let Some(key) = open_with(&lock, &passwords, container.rounds())? {
-            return Ok(key);
+        match open_with(&lock, &passwords, container.rounds()) {
+            Ok(Some(key)) => return Ok(key),
+            Ok(None) => {}
+            Err(Error::Unsupported(why)) => return Err(refused(&volume.name, &why)),
+            Err(e) => return Err(e),
         }
     }
     Err(Error::WrongPassword(name))
+}
+
+/// A password was given for a volume whose key is not tried with it.
+fn refused(volume: &str, why: &str) -> Error {
+    Error::WrongPassword(format!("the volume '{volume}': {why}"))
 }
 
 /// Try passwords as they are first: the other forms are for what a dialogue may have made of

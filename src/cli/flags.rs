@@ -28,6 +28,8 @@ impl SalvageArgs {
     pub fn open(self, layout: &Layout) -> tmbundle::Result<Archive> {
         let options = OpenOptions { salvage: self.salvage, ..OpenOptions::default() };
         let archive = Archive::open_with(layout, &options)?;
+        // What was to be opened with the password may be what is wanted.
+        archive.require_key()?;
         tell_notes(&archive);
         Ok(archive)
     }

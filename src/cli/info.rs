@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use tmbundle::bundle::busy;
 use tmbundle::io::bytes::to_u64;
 use tmbundle::query::{self, ApfsInfo, BundleInfo, HfsInfo, Info, PartitionInfo};
+use tmbundle::report::{Severity, Structure};
 
 pub fn run(args: &InfoArgs) -> anyhow::Result<Exit> {
     let layout = args.password.open(&args.source, Prompt::No)?;
@@ -22,10 +23,15 @@ pub fn run(args: &InfoArgs) -> anyhow::Result<Exit> {
         out.flush()?;
     }
     let older = info.older().next().is_some();
+    // Whoever goes by the exit code must not think that the keys are there.
+    let keyless = info
+        .findings
+        .iter()
+        .any(|f| f.severity == Severity::Damage && f.place.structure == Structure::Token);
     // As of an image that it does not open.
     Ok(match (info.wrong_password, output::whole(layout.disk())) {
         (true, _) => Exit::Failed,
-        (false, Exit::Ok) if older => Exit::Findings,
+        (false, Exit::Ok) if older || keyless => Exit::Findings,
         (false, exit) => exit,
     })
 }

@@ -90,6 +90,13 @@ impl Header {
         format!("AES-{}", self.key_bits)
     }
 
+    /// The cipher that a version 2 header names, whatever is wrong with the rest of it.
+    pub fn named_cipher(h: &[u8]) -> Option<String> {
+        let key_bits = be32(h, 24).filter(|bits| matches!(bits, 128 | 256))?;
+        let known = h.starts_with(b"encrcdsa") && (be32(h, 16)?, be32(h, 20)?) == (5, AES);
+        known.then(|| format!("AES-{key_bits}"))
+    }
+
     /// Decode a version 2 header.
     ///
     /// # Errors

@@ -332,7 +332,14 @@ impl Disk {
             Some(text) => Locked::Damaged(text.clone()),
             None => Locked::Unsupported(e.to_string()),
         });
-        let cipher = "unknown cipher".into();
+        let named = match self.container() {
+            Container::Bundle(b) => match b.token() {
+                Token::EncrCdsa(token) => Header::named_cipher(token),
+                _ => None,
+            },
+            Container::Raw(_) => None,
+        };
+        let cipher = named.unwrap_or_else(|| "unknown cipher".into());
         self.encryption =
             Some(Encryption { cipher, damaged, odd: Vec::new(), disk_numbering: false });
     }

@@ -4,11 +4,12 @@
 //! the band and end somewhere behind it, hardly ever just at its borders: where the file
 //! has data up to both of them, a band was lost.
 
+use super::evidence::Evidence;
 use super::rule::{Facts, OpenView};
 use crate::error::Result;
 use crate::fs::{Extent, FileSystem, NodeId, Stream};
-use crate::io::ReadAt;
 use crate::io::bytes::{all_zero, to_usize};
+use crate::io::{Presence, ReadAt};
 use std::ops::Range;
 
 /// Bytes that are looked at on either side: no zeros may lie right beside what is absent.
@@ -23,16 +24,7 @@ const MAX_EXTENTS: usize = 4096;
 /// in a row.
 #[derive(Debug, Default)]
 pub struct Around {
-    last: Option<(NodeId, Stream, Range<u64>, Answer)>,
-}
-
-/// What the surroundings say.
-#[derive(Debug, Clone, Copy, Default)]
-struct Answer {
-    surrounded: bool,
-    /// Whether what is absent of the file, all bands in a row taken together, begins or ends
-    /// between two bands.
-    between_bands: bool,
+    last: Option<(NodeId, Stream, Range<u64>, bool)>,
 }
 
 /// What lies next to absent bytes of a file.
@@ -45,20 +37,25 @@ enum Beside {
 }
 
 impl Around {
-    /// Let the data around a run decide whether one file's absent bytes are plausible.
-    /// `volume`: its bytes; `absent`: those of the run.
+    /// Let the data around a run, and zeros stored elsewhere, decide whether one file's absent
+    /// bytes are plausible. `at`: the volume, its bytes, and its first byte on the disk.
     pub fn look(
         &mut self,
         facts: &mut Facts,
         view: OpenView<'_>,
-        volume: &dyn ReadAt,
-        absent: &[Range<u64>],
+        evidence: &Evidence,
+        at: (&dyn ReadAt, u64),
+        run: (&[Range<u64>], Presence),
     ) {
-        let Some((at, node, stream)) = facts.part_of() else { return };
-        let Some(fs) = view(at) else { return };
+        let Some((view_id, node, stream)) = facts.part_of() else { return };
+        let Some(fs) = view(view_id) else { return };
+        let ((volume, start), (absent, how)) = (at, run);
         // What cannot be read decides nothing.
-        let answer = self.asked(&*fs, volume, node, &stream, absent).unwrap_or_default();
-        (facts.surrounded, facts.between_bands) = (answer.surrounded, answer.between_bands);
+        let surrounded = self.asked(&*fs, volume, node, &stream, absent);
+        facts.surrounded = surrounded.unwrap_or_default();
+        if let (Presence::Hole, Some(first)) = (how, absent.first()) {
+            facts.stored_zeros = evidence.stored_zeros(start.saturating_add(first.start));
+        }
     }
 
     fn asked(
@@ -68,24 +65,23 @@ impl Around {
         node: NodeId,
         stream: &Stream,
         absent: &[Range<u64>],
-    ) -> Result<Answer> {
+    ) -> Result<bool> {
         let extents = fs.extents(node, stream)?;
         let file = File { extents: &extents, volume, len: fs.open(node, stream)?.len() };
-        let Some(first) = file.first_of(absent) else { return Ok(Answer::default()) };
-        if let Some((n, s, range, answer)) = &self.last
+        let Some(first) = file.first_of(absent) else { return Ok(false) };
+        if let Some((n, s, range, surrounded)) = &self.last
             && *n == node
             && s == stream
             && range.contains(&first)
         {
-            return Ok(*answer);
+            return Ok(*surrounded);
         }
         let (start, before) = file.before(first)?;
         let (end, behind) = file.behind(first)?;
         let whole = before == Beside::End && behind == Beside::End;
         let surrounded = !whole && before != Beside::Zeros && behind != Beside::Zeros;
-        let answer = Answer { surrounded, between_bands: file.between_bands(start..end) };
-        self.last = Some((node, stream.clone(), start..end, answer));
-        Ok(answer)
+        self.last = Some((node, stream.clone(), start..end, surrounded));
+        Ok(surrounded)
     }
 }
 
@@ -106,24 +102,6 @@ impl File<'_> {
             starts.map(|r| e.offset + (r.start.max(at) - at)).min()
         };
         self.extents.iter().filter_map(within).min().filter(|at| *at < self.len)
-    }
-
-    /// Whether absent bytes of the stream begin or end where a band does.
-    fn between_bands(&self, absent: Range<u64>) -> bool {
-        let begins_band = |at: Option<u64>| {
-            let band = at.and_then(|at| self.volume.locate(at)?.band);
-            band.is_some_and(|band| band.offset == 0)
-        };
-        let last = absent.end.checked_sub(1).and_then(|n| self.place(n));
-        begins_band(self.place(absent.start)) || begins_band(last.and_then(|at| at.checked_add(1)))
-    }
-
-    /// Where a byte of the stream lies on the volume.
-    fn place(&self, at: u64) -> Option<u64> {
-        let behind = self.extents.partition_point(|e| e.offset <= at);
-        let e = self.extents.get(behind.checked_sub(1)?)?;
-        let within = at - e.offset;
-        (within < e.length).then(|| e.at?.checked_add(within)).flatten()
     }
 
     /// Where the absent bytes around `at` begin, and what lies before them.

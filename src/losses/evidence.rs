@@ -1,5 +1,6 @@
 //! What a bundle tells of bytes that its bands do not store.
 
+use super::kept::{self, StoredZeros};
 use super::rule::Facts;
 use crate::bundle::{Alternate, Bands, Bundle, Strays, mapped::Mapped};
 use crate::disk::Disk;
@@ -12,10 +13,6 @@ use std::sync::{Arc, OnceLock};
 /// Of a source that is no bundle, holes are looked at in windows of this size.
 const WINDOW: u64 = 8 << 20;
 
-/// Bands from this size on have borders where zeros hardly begin by chance; macOS makes none
-/// that are smaller.
-const LARGE: u64 = 1 << 20;
-
 /// The bands of a bundle and what is known about them; of another source, nothing.
 pub struct Evidence {
     bands: Option<Arc<Bands>>,
@@ -27,6 +24,8 @@ pub struct Evidence {
     known: Vec<u64>,
     alternates: OnceLock<BTreeMap<u64, Vec<Alternate>>>,
     bundle: Option<Arc<Bundle>>,
+    /// The largest aligned block of zeros that is stored.
+    zeros: OnceLock<u64>,
 }
 
 /// A run of absent bytes within one band.
@@ -50,6 +49,7 @@ impl Evidence {
             known,
             alternates: OnceLock::new(),
             bundle,
+            zeros: OnceLock::new(),
         }
     }
 
@@ -103,7 +103,6 @@ impl Evidence {
         facts.encrypted = self.encrypted;
         let Some(bands) = &self.bands else { return facts };
         facts.banded = true;
-        facts.large = bands.band_size() >= LARGE;
         let index = run.start / bands.band_size();
         let start = bands.range(index).start;
         let within = run.start - start..run.end.saturating_sub(start);
@@ -119,6 +118,21 @@ impl Evidence {
             .map(|a| a.path.clone())
             .collect();
         facts
+    }
+
+    /// Whether zeros like those of a hole around `at`, a byte of the disk, are stored
+    /// elsewhere. Costs a bounded look at the bands, once.
+    pub(super) fn stored_zeros(&self, at: u64) -> StoredZeros {
+        let Some(bands) = self.bands.as_ref().filter(|_| !self.encrypted) else {
+            return StoredZeros::None;
+        };
+        // What cannot be read decides nothing.
+        let largest = *self.zeros.get_or_init(|| kept::largest_block(bands).unwrap_or(0));
+        match kept::grain(bands, at) {
+            _ if largest == 0 => StoredZeros::None,
+            Ok(grain) if grain <= largest => StoredZeros::Alike,
+            _ => StoredZeros::Smaller,
+        }
     }
 
     /// What is wrong with the band there, for people.

@@ -3,11 +3,11 @@
 use super::around::Around;
 use super::checksum::{Recorded, recorded};
 use super::evidence::{Evidence, Run};
-use super::rule::{Judged, Standing};
+use super::rule::{Facts, Judged, Standing};
 use crate::error::{BandLocus, Error, Locus, Lost, Result};
 use crate::fs::{Extent, FileSystem, NodeId, Owned, Stream, ViewId, Views, Volume};
 use crate::io::bytes::{all_zero, to_u64};
-use crate::io::{PresenceVisitor, Ranges, ReadAt, Source};
+use crate::io::{Presence, PresenceVisitor, Ranges, ReadAt, Source};
 use crate::report::NoProgress;
 use crate::timemachine::OpenVolume;
 use std::collections::BTreeMap;
@@ -210,7 +210,7 @@ impl Guard {
         let mut facts = self.evidence.facts(&self.on_disk(&run));
         facts.zeros = self.volume.zeros();
         facts.own(&|view| self.opened(view), &survey.owned, range);
-        survey.around.look(&mut facts, &|view| self.opened(view), &*self.bytes, range);
+        self.look_around(&mut survey, &mut facts, range, run.how);
         let judged = facts.judge_all(run.how);
         survey.whole.insert(run.range.start, (run.clone(), judged.clone()));
         Ok(Some((run, judged)))
@@ -278,10 +278,21 @@ impl Guard {
             self.survey(&mut survey, &range)?;
             facts.own(&|view| self.opened(view), &survey.owned, std::slice::from_ref(&range));
         }
-        survey.around.look(&mut facts, &|view| self.opened(view), &*self.bytes, &[range]);
+        self.look_around(&mut survey, &mut facts, &[range], run.how);
         let judged = facts.judge(run.how);
         survey.judged.insert(run.range.start, (run.clone(), judged.clone()));
         Ok(Some((run, judged)))
+    }
+
+    fn look_around(
+        &self,
+        survey: &mut Survey,
+        facts: &mut Facts,
+        range: &[Range<u64>],
+        how: Presence,
+    ) {
+        let at = (&*self.bytes as &dyn ReadAt, self.start);
+        survey.around.look(facts, &|view| self.opened(view), &self.evidence, at, (range, how));
     }
 
     fn opened(&self, view: ViewId) -> Option<Arc<dyn FileSystem>> {
@@ -420,11 +431,24 @@ impl Guarded {
         self.absent_parts(range, &mut |offset, part, run, judged| {
             let Some(doubt) = self.doubt_about(offset, &part, run, judged) else { return Ok(()) };
             if doubt.standing == Standing::Lost && self.guard.policy == Policy::Fail {
-                return Err(self.guard.lost(offset, part, doubt.why));
+                let all = self.all_of(&part, run);
+                return Err(self.guard.lost(offset, all, doubt.why));
             }
             add(&mut self.doubt.lock().unwrap_or_else(PoisonError::into_inner), doubt);
             Ok(())
         })
+    }
+
+    /// All of the stream in one piece that lies in a run, where `part` of it does.
+    fn all_of(&self, part: &Range<u64>, run: &Run) -> Range<u64> {
+        let all = |e: &Extent| {
+            let at = e.at?;
+            let end = at.checked_add(e.length)?.min(run.range.end);
+            let start = at.max(run.range.start);
+            let range = e.offset + start.checked_sub(at)?..e.offset + end.checked_sub(at)?;
+            range.contains(&part.start).then(|| range.start..range.end.min(self.stored))
+        };
+        self.extents.iter().find_map(all).unwrap_or_else(|| part.clone())
     }
 
     /// What there will be to say of the stream when all of it is read; its recorded checksum

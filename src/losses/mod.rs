@@ -9,7 +9,8 @@
 //! - [`Evidence`]: what a bundle itself tells: its record of what was written
 //!   (`mapped/`), files that may be the missing band, what earlier runs have read;
 //! - [`Facts`] and [`Facts::judge`]: the rule;
-//! - [`Around`]: whether a file's data go right up to what is absent;
+//! - [`Around`]: whether a file's data go right up to what is absent, and whether this copy
+//!   of the bundle stores zeros elsewhere ([`StoredZeros`]);
 //! - [`Guard`]: the rule applied to the streams of a volume's files;
 //! - [`WholeDisk`]: the rule applied to a disk that is given as one file.
 
@@ -18,6 +19,7 @@ mod around;
 mod checksum;
 mod evidence;
 mod guard;
+mod kept;
 mod rule;
 mod whole;
 
@@ -26,5 +28,6 @@ pub use around::Around;
 pub use checksum::{Recorded, decide, recorded};
 pub use evidence::Evidence;
 pub use guard::{Doubt, Guard, Guarded, Policy, Watched};
+pub use kept::StoredZeros;
 pub use rule::{Facts, Judged, OpenView, Standing};
 pub use whole::WholeDisk;

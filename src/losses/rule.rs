@@ -1,5 +1,6 @@
 //! The rule: what to think of a run of bytes that no band stores.
 
+use super::kept::StoredZeros;
 use crate::fs::{FileSystem, Kind, NodeId, Owned, Owner, Stream, ViewId, Views, Zeros};
 use crate::io::{Presence, RangeSums, ReadAt};
 use crate::report::STANDS_IN;
@@ -60,10 +61,8 @@ pub struct Facts {
     /// The one file that has bytes in it has data up to both of its ends
     /// ([`Around`](super::Around)).
     pub surrounded: bool,
-    /// What is absent there begins or ends between two bands.
-    pub between_bands: bool,
-    /// The bands are so large that this is no chance.
-    pub large: bool,
+    /// Of a hole: whether this copy stores such zeros elsewhere.
+    pub stored_zeros: StoredZeros,
     streams: BTreeMap<(NodeId, Stream), Held>,
     /// A record of the volume's own that lies in it and was certainly written.
     record: Option<String>,
@@ -140,6 +139,7 @@ impl Facts {
     /// What to think of files' bytes in the run.
     pub fn judge(&self, how: Presence) -> Judged {
         let lost = |why: String| Judged { standing: Standing::Lost, why };
+        let doubtful = |why: &str| Judged { standing: Standing::Doubtful, why: why.into() };
         let whole = self.streams.values().filter(|h| h.whole).count();
         // A server that keeps zeros as holes has many that are right; encrypted zeros are
         // no zeros.
@@ -178,37 +178,39 @@ impl Facts {
             (_, n @ 2..) if hole && written => {
                 lost(format!("{n} files lie in a hole with all that they have"))
             }
-            // A server's file system keeps zeros as holes wherever they begin and end: hardly
-            // ever just between two bands, unless these are small.
-            (1, 0) if hole && self.surrounded && self.between_bands && self.large => Judged {
-                standing: Standing::Doubtful,
-                why: "the file has data right up to both ends of the hole, which begins or \
-                          ends between two bands: zeros that were not stored, or lost"
-                    .into(),
-            },
+            // What keeps zeros as holes does so everywhere.
+            (1, 0) if hole && !written && self.stored_zeros == StoredZeros::Alike => doubtful(
+                "a hole under a stretch of one larger file, though this copy stores such \
+                 zeros elsewhere: never written, or lost",
+            ),
+            (1, 0)
+                if hole
+                    && !written
+                    && self.surrounded
+                    && self.stored_zeros == StoredZeros::Smaller =>
+            {
+                doubtful(
+                    "the file has data right up to both ends of the hole: zeros that were not \
+                     stored, or lost",
+                )
+            }
             (1, 0) if hole && !written => Judged {
                 standing: Standing::Free,
                 why: "a stretch of one larger file, kept as a hole".into(),
             },
-            (1, 0) if hole => Judged {
-                standing: Standing::Doubtful,
-                why: "a stretch of one larger file that was written: zeros that were not stored, \
-                      or lost"
-                    .into(),
-            },
+            (1, 0) if hole => doubtful(
+                "a stretch of one larger file that was written: zeros that were not stored, \
+                      or lost",
+            ),
             (1, 0) if self.surrounded => lost(
                 "the file has data right up to both ends of it, where zeros hardly begin".into(),
             ),
-            (1, 0) => Judged {
-                standing: Standing::Doubtful,
-                why: "all of one larger file: perhaps a stretch of zeros that was never written"
-                    .into(),
-            },
-            _ => Judged {
-                standing: Standing::Doubtful,
-                why: "several or whole files lie in a hole: zeros that were not stored, or lost"
-                    .into(),
-            },
+            (1, 0) => doubtful(
+                "all of one larger file: perhaps a stretch of zeros that was never written",
+            ),
+            _ => doubtful(
+                "several or whole files lie in a hole: zeros that were not stored, or lost",
+            ),
         }
     }
 }
@@ -286,17 +288,17 @@ mod tests {
         let surrounded = |n: &[(u64, bool)]| Facts { surrounded: true, ..facts(n) };
         assert_eq!(surrounded(&[(20, false)]).judge(Missing).standing, Lost);
         assert_eq!(surrounded(&[(20, false)]).judge(Hole).standing, Free);
-        // As of a band that is there in its length, but of which nothing was ever written out.
-        let bands = |between_bands, surrounded| {
-            let file = facts(&[(20, false)]);
-            let facts = Facts { banded: true, large: true, between_bands, surrounded, ..file };
-            let small = Facts { large: false, ..facts.clone() };
-            assert_eq!(small.judge(Hole).standing, Free);
-            facts.judge(Hole).standing
-        };
-        assert_eq!(bands(true, true), Doubtful);
-        assert_eq!(bands(false, true), Free);
-        assert_eq!(bands(true, false), Free);
+        // A copy that stores zeros has no holes for them.
+        for (stored_zeros, surrounded, standing) in [
+            (StoredZeros::Alike, false, Doubtful),
+            (StoredZeros::Alike, true, Doubtful),
+            (StoredZeros::Smaller, true, Doubtful),
+            (StoredZeros::Smaller, false, Free),
+            (StoredZeros::None, true, Free),
+        ] {
+            let facts = Facts { stored_zeros, surrounded, ..facts(&[(20, false)]) };
+            assert_eq!(facts.judge(Hole).standing, standing, "{stored_zeros:?} {surrounded}");
+        }
         // In a raw image a hole may be whole files of zeros; in a band that is no chance.
         let banded = |n: &[(u64, bool)]| Facts { banded: true, ..facts(n) };
         assert_eq!(banded(&[(20, true), (21, true)]).judge(Hole).standing, Lost);

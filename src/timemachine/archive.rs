@@ -2,7 +2,7 @@
 
 use super::{Backup, Snapshot, Top, apfs, backupdb};
 use crate::error::{Error, Result};
-use crate::fs::{FileSystem, NodeId, ViewId, Views, Volume};
+use crate::fs::{Details, FileSystem, NodeId, ViewId, Views, Volume};
 use crate::partition::{self, PartitionMap};
 use crate::volume::{Attempt, Found, Kind, Layout, OpenOptions};
 use std::sync::Arc;
@@ -253,6 +253,21 @@ impl Archive {
             String::new()
         } else {
             format!(" of Time Machine's; {}", each.join("; "))
+        }
+    }
+
+    /// An error if a password was given and opens no volume at all.
+    ///
+    /// # Errors
+    /// [`Error::WrongPassword`].
+    pub fn require_key(&self) -> Result<()> {
+        let opened = |v: &OpenVolume| {
+            matches!(v.volume.about().details, Details::Apfs { encrypted: true, .. })
+        };
+        let wrong = |f: &&Unopened| matches!(f.error, Error::WrongPassword(_));
+        match self.failed.iter().find(wrong) {
+            Some(f) if !self.open.iter().any(opened) => Err(f.error.again()),
+            _ => Ok(()),
         }
     }
 

@@ -7,7 +7,7 @@ use super::sets::SetsOf;
 use crate::bundle::Bands;
 use crate::error::Result;
 use crate::fs::{Kind, NodeId, Owned, Owner, ViewId, Views};
-use crate::io::{Presence, RangeSums, Ranges};
+use crate::io::{Presence, RangeSums, Ranges, ReadAt};
 use crate::losses::{self, Around, Evidence, Judged, Loss, Standing};
 use crate::report::words;
 use crate::report::{
@@ -216,7 +216,8 @@ fn judge(
         let mut facts = evidence.facts(&(start + first..start + last));
         facts.zeros = zeros;
         facts.own(&view, owned, &loss.ranges);
-        around.look(&mut facts, &view, &**bytes, &loss.ranges);
+        let at = (&**bytes as &dyn ReadAt, start);
+        around.look(&mut facts, &view, evidence, at, (&loss.ranges, loss.how));
         let judged = losses::decide(&view, &facts, loss.how, facts.judge(loss.how));
         let (how, band) = (loss.how, Bands::name(loss.band));
         if judged.standing == Standing::Free && how != Presence::Hole {

@@ -252,7 +252,7 @@ fn band_of_small_files(b: &Backups) -> (String, Vec<u8>) {
 }
 
 #[test]
-fn holes_under_one_larger_file_are_told_but_are_no_damage() {
+fn a_hole_under_one_larger_file_is_decided_by_its_checksum() {
     let b = Backups::new(&BundleOptions::default());
     let only_big = |name: &String| {
         let (found, other) = marks(&std::fs::read(b.band(name)).unwrap_or_default());
@@ -271,10 +271,11 @@ fn holes_under_one_larger_file_are_told_but_are_no_damage() {
             return;
         }
         let outcome = b.verify();
-        assert_eq!(outcome["verdict"], "ok", "{outcome:#}");
-        let [hole] = of_code(&outcome, "BAND-HOLE")[..] else { panic!("{outcome:#}") };
-        assert_eq!(hole["where"]["length"], 131_072, "{hole:#}");
-        assert!(hole["costs"]["files"].as_u64() >= Some(1), "{hole:#}");
+        let [lost] = of_code(&outcome, "BAND-LOST")[..] else { panic!("{outcome:#}") };
+        assert_eq!(lost["severity"], "damage", "{lost:#}");
+        assert!(lost["message"].as_str().unwrap().contains("checksum"), "{lost:#}");
+        assert_eq!(lost["where"]["length"], 131_072, "{lost:#}");
+        assert!(lost["costs"]["files"].as_u64() >= Some(1), "{lost:#}");
     });
 }
 
