@@ -5,7 +5,7 @@ use super::fletcher;
 use super::format::{EPHEMERAL, HEADER, NO_HEADER, PHYSICAL};
 use crate::error::{Error, Result};
 use crate::io::bytes::{all_zero, le32, le64, to_u64, usize32};
-use crate::io::{Source, absent, cut_off, read_vec};
+use crate::io::{Source, absent, cut_off, gone, read_vec};
 
 /// Most blocks of an object that is read whole (ephemeral ones may be long).
 const MAX_OBJECT_BLOCKS: u64 = 4096;
@@ -86,7 +86,7 @@ impl Blocks {
         let range = start..start.saturating_add(to_u64(bytes.len()));
         let gone = match all_zero(bytes) {
             true => absent(&*self.source, range),
-            false => cut_off(&*self.source, range),
+            false => cut_off(&*self.source, range).or_else(|| gone(&*self.source, start, bytes)),
         };
         let Some(gone) = gone else { return Ok(()) };
         let (place, text) = (self.source.locate(gone.at), format!("is lost: {}", gone.why));
@@ -104,7 +104,14 @@ impl Blocks {
         }
         let (found, expected) =
             (le64(&bytes, 0).unwrap_or(0), fletcher::checksum(&bytes).unwrap_or(0));
-        let text = format!("its checksum is {found:#018x}, its bytes give {expected:#018x}");
+        let mut text = format!("its checksum is {found:#018x}, its bytes give {expected:#018x}");
+        // What makes a hole writes zeros into the blocks at its ends.
+        let start = block.saturating_mul(self.size());
+        if found == 0
+            && let Some(gone) = start.checked_sub(1).and_then(|n| absent(&*self.source, n..start))
+        {
+            text = format!("{text}; right before it, {}", gone.why);
+        }
         Err(self.corrupt(what, block, text))
     }
 }

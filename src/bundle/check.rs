@@ -1,6 +1,8 @@
 //! What can be wrong with a bundle without looking into its bands.
 
-use super::{BandListing, Bundle, InfoSource, StrayKind, Strays, Token, info::Remark};
+use super::{
+    BandListing, Bundle, InfoSource, StrayKind, Strays, TimeMachinePlists, Token, info::Remark,
+};
 use crate::report::{Code, Finding, Reporter, Severity, Structure, Where};
 
 /// Names that macOS writes into a bundle.
@@ -28,20 +30,20 @@ pub(super) fn is_own(name: &str) -> bool {
 pub fn check(bundle: &Bundle, listing: &BandListing, reporter: &dyn Reporter) {
     check_info(bundle, reporter);
     check_token(bundle, reporter);
-    let plists = bundle.time_machine();
-    for name in plists.denied {
-        reporter.report(denied(name, Structure::PropertyList));
-    }
-    for (name, why) in plists.broken {
-        let text = format!("{name}: {why}");
-        reporter.report(Finding::new(
-            Code::PlistBroken,
-            Where::of(Structure::PropertyList).path(name),
-            text,
-        ));
-    }
+    check_lists(&bundle.time_machine(), reporter);
     check_listing(listing, reporter);
     super::strays_check::report(bundle, listing, &Strays::find(bundle), reporter);
+}
+
+/// Report Time Machine's lists that cannot be read.
+pub fn check_lists(plists: &TimeMachinePlists, reporter: &dyn Reporter) {
+    for name in &plists.denied {
+        reporter.report(denied(name, Structure::PropertyList));
+    }
+    for (name, why) in &plists.broken {
+        let place = Where::of(Structure::PropertyList).path(*name);
+        reporter.report(Finding::new(Code::PlistBroken, place, format!("{name}: {why}")));
+    }
 }
 
 /// That this user may not read a file says nothing about the file.

@@ -26,7 +26,7 @@ mod strays_check;
 
 pub use bands::{Bands, Seen};
 pub use changes::Changes;
-pub use check::check;
+pub use check::{check, check_lists};
 pub use enclosing::{destination, enclosing, named_like_bundle};
 pub use info::{Info, InfoSource};
 pub use listing::{BandListing, Stray, StrayKind};

@@ -420,6 +420,9 @@ pub struct MountArgs {
     /// Stay in the foreground; Ctrl-C unmounts
     #[arg(short, long)]
     pub foreground: bool,
+    /// Mount also where no volume can be read: then there is disk.img alone
+    #[arg(long)]
+    pub disk_image: bool,
     /// Let other users in, within the permissions that the Mac recorded
     #[arg(long)]
     pub allow_other: bool,

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use tmbundle::bundle::busy;
 use tmbundle::io::bytes::to_u64;
 use tmbundle::query::{self, ApfsInfo, BundleInfo, HfsInfo, Info, PartitionInfo};
-use tmbundle::report::{Severity, Structure};
+use tmbundle::report::Code;
 
 pub fn run(args: &InfoArgs) -> anyhow::Result<Exit> {
     let layout = args.password.open(&args.source, Prompt::No)?;
@@ -24,10 +24,9 @@ pub fn run(args: &InfoArgs) -> anyhow::Result<Exit> {
     }
     let older = info.older().next().is_some();
     // Whoever goes by the exit code must not think that the keys are there.
-    let keyless = info
-        .findings
-        .iter()
-        .any(|f| f.severity == Severity::Damage && f.place.structure == Structure::Token);
+    let about_keys = [Code::TokenLost, Code::HeaderEncryption, Code::TokenForeign];
+    let told = info.findings.iter().any(|f| about_keys.contains(&f.code));
+    let keyless = told || layout.keys().is_some();
     // As of an image that it does not open.
     Ok(match (info.wrong_password, output::whole(layout.disk())) {
         (true, _) => Exit::Failed,

@@ -51,7 +51,7 @@ pub fn run(args: &LocateArgs) -> anyhow::Result<Exit> {
     }
     found.older_state.iter().for_each(|text| output::warn(text));
     Ok(match output::whole(layout.disk()) {
-        Exit::Ok if !found.older_state.is_empty() => Exit::Findings,
+        Exit::Ok if !found.older_state.is_empty() || !found.unread.is_empty() => Exit::Findings,
         exit => exit,
     })
 }

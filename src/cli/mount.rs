@@ -92,6 +92,7 @@ fn apply(args: &mut MountArgs, option: &str) -> Result<(), Error> {
     let number = || text()?.parse::<u32>().map_err(|_| wrong());
     match key {
         "allow_other" => args.allow_other = true,
+        "disk_image" => args.disk_image = true,
         "owner_as_is" => args.owner_as_is = true,
         "show_private" => args.show_private = true,
         "follow_links" => args.follow_links = true,
@@ -153,12 +154,13 @@ fn opener(args: &MountArgs) -> Opener {
         ..OpenOptions::default()
     };
     let keyring = Keyring::new(args.password.clone(), Prompt::Yes);
+    let disk_image = args.disk_image;
     Box::new(move |anchor| {
         let layout = keyring.open(anchor)?;
         let archive = Archive::open_with(&layout, &options)?;
         // Of what is only locked nothing is shown: a mount without it would look like a success.
         let locked = |f: &Unopened| f.error.is_about_password();
-        if archive.open.is_empty() && archive.failed.iter().any(locked) {
+        if !disk_image || archive.failed.iter().any(locked) {
             archive.require_volume()?;
         }
         // A password that was given and opens nothing is no success, either.

@@ -41,6 +41,8 @@ struct Tally {
     failed: u64,
     warning: u64,
     unchecked: u64,
+    /// Of those, with warnings.
+    unchecked_warned: u64,
     skipped: u64,
     ok: u64,
     /// Of the skipped ones, those that were damaged when they were last verified.
@@ -81,7 +83,7 @@ impl Printer {
 
     /// Note an outcome for the sum.
     pub fn count(&mut self, o: &Outcome) {
-        self.tally.count(o);
+        self.tally.count(o, self.shown(o));
         self.tally.spoken += u64::from(self.speaks_of(o));
     }
 
@@ -91,8 +93,18 @@ impl Printer {
         self.tally.spoken += 1;
     }
 
+    /// The verdict that is told: who allows what is unchecked wants to hear of the rest.
+    fn shown(&self, o: &Outcome) -> Verdict {
+        match o.verdict {
+            Verdict::Unchecked if self.unchecked_is_well && o.counts.warning > 0 => {
+                Verdict::Warning
+            }
+            verdict => verdict,
+        }
+    }
+
     fn speaks_of(&self, o: &Outcome) -> bool {
-        let well = match o.verdict {
+        let well = match self.shown(o) {
             Verdict::Ok => o.is_complete() || self.unchecked_is_well,
             Verdict::Unchecked => self.unchecked_is_well && !o.died(),
             _ => false,
@@ -125,7 +137,7 @@ impl Printer {
         self.findings(out, o)?;
         match self.line {
             Some(_) => Ok(()),
-            None => out.put(summary(o).plain(format!("   {}", text::took(took)))),
+            None => out.put(summary(o, self.shown(o)).plain(format!("   {}", text::took(took)))),
         }
     }
 
@@ -142,6 +154,10 @@ impl Printer {
             0 => "skipped".to_owned(),
             n => format!("skipped ({} known to be damaged)", text::count(n)),
         };
+        let unchecked = match t.unchecked_warned {
+            0 => "unchecked".to_owned(),
+            n => format!("unchecked ({} with warnings)", text::count(n)),
+        };
         let mut line = hanging(2).plain(format!("{}:", text::plural(sum, "source", "sources")));
         let mut comma = "";
         for (n, word, tone) in [
@@ -149,7 +165,7 @@ impl Printer {
             (t.stale, "stale", Tone::Warn),
             (t.failed, "could not be examined", Tone::Bad),
             (t.warning, "with warnings", Tone::Warn),
-            (t.unchecked, "unchecked", Tone::Warn),
+            (t.unchecked, &*unchecked, Tone::Warn),
             (t.skipped, &*skipped, Tone::Plain),
             (t.ok, "ok", Tone::Good),
         ] {
@@ -192,7 +208,7 @@ impl Printer {
         o: &Outcome,
         took: Duration,
     ) -> io::Result<()> {
-        let state = match o.verdict {
+        let state = match self.shown(o) {
             _ if o.skipped() => "skipped",
             _ if o.died() => "FAILED",
             other => shout(other),
@@ -292,8 +308,9 @@ fn tone(word: &str) -> Tone {
 }
 
 impl Tally {
-    fn count(&mut self, o: &Outcome) {
-        let count = match o.verdict {
+    fn count(&mut self, o: &Outcome, shown: Verdict) {
+        let warned = shown == Verdict::Unchecked && o.counts.warning > 0;
+        let count = match shown {
             _ if o.died() => &mut self.failed,
             _ if o.skipped() => {
                 let before = o.last.is_some_and(|last| last.verdict == Verdict::Damage);
@@ -301,7 +318,10 @@ impl Tally {
                 &mut self.skipped
             }
             Verdict::Ok => &mut self.ok,
-            Verdict::Unchecked => &mut self.unchecked,
+            Verdict::Unchecked => {
+                self.unchecked_warned += u64::from(warned);
+                &mut self.unchecked
+            }
             Verdict::Warning => &mut self.warning,
             Verdict::Stale => &mut self.stale,
             Verdict::Damage => &mut self.damage,
@@ -348,7 +368,7 @@ fn counts(o: &Outcome) -> Vec<String> {
     [damage, warning].into_iter().flatten().collect()
 }
 
-fn summary(o: &Outcome) -> Text {
+fn summary(o: &Outcome, shown: Verdict) -> Text {
     let text = hanging(2);
     if let Some(last) = o.last.filter(|last| !o.skipped() && last.verdict > o.found()) {
         let (word, ago) = (shout(last.verdict), text::ago(last.verified));
@@ -356,7 +376,7 @@ fn summary(o: &Outcome) -> Text {
         let after = "; this quick look cannot tell whether it still is.";
         return text.tone(tone(word), before).plain(after);
     }
-    match o.verdict {
+    match shown {
         _ if o.skipped() && counts(o).is_empty() => text.plain("Skipped."),
         Verdict::Ok if o.not_checked.is_empty() => text.tone(Tone::Good, "No damage."),
         Verdict::Ok => text.plain("No damage in what was checked."),
@@ -366,7 +386,9 @@ fn summary(o: &Outcome) -> Text {
         _ => {
             let code = o.findings.first().map_or("CODE", |f| f.code.name());
             let worst = if o.counts.damage > 0 { Tone::Bad } else { Tone::Warn };
-            let text = text.tone(worst, format!("{}.", counts(o).join(", ")));
+            let unchecked = (shown == Verdict::Unchecked).then(|| "unchecked".to_owned());
+            let words: Vec<String> = unchecked.into_iter().chain(counts(o)).collect();
+            let text = text.tone(worst, format!("{}.", words.join(", ")));
             text.plain(format!("  Details: --all, --json; tmbundle explain {code}"))
         }
     }

@@ -394,7 +394,9 @@ impl Guarded {
             if judged.standing < Standing::Lost && !doubtful {
                 return Ok(());
             }
-            let why = format!("{} ({})", self.guard.describe(run), judged.why);
+            let packed =
+                if self.compressed { "; of a compressed file zeros are no part" } else { "" };
+            let why = format!("{} ({}{packed})", self.guard.describe(run), judged.why);
             Err(self.guard.lost(offset, part, why))
         })
     }

@@ -153,7 +153,8 @@ pub fn locate(layout: &Layout, place: &Place, progress: &dyn Progress) -> Result
             Presence::Unreadable => &mut stored.unreadable,
         }) += r.end - r.start;
     });
-    let mut job = Job { archive: &archive, disk: &*bytes, pieces: Vec::new() };
+    let unread = Vec::new();
+    let mut job = Job { archive: &archive, disk: &*bytes, pieces: Vec::new(), unread };
     job.partitions(&range, progress)?;
     job.pieces.sort_by_key(|p| p.offset);
     Ok(Located {
@@ -162,7 +163,7 @@ pub fn locate(layout: &Layout, place: &Place, progress: &dyn Progress) -> Result
         length: range.end - range.start,
         stored,
         pieces: job.pieces,
-        unread: disk.failed_reads().into_iter().map(|r| r.text).collect(),
+        unread: disk.failed_reads().into_iter().map(|r| r.text).chain(job.unread).collect(),
         older_state: archive.older().map(str::to_owned).collect(),
     })
 }
@@ -212,6 +213,7 @@ struct Job<'a> {
     archive: &'a Archive,
     disk: &'a dyn ReadAt,
     pieces: Vec<Piece>,
+    unread: Vec<String>,
 }
 
 impl Job<'_> {
@@ -280,6 +282,19 @@ impl Job<'_> {
         for volume in volumes {
             let mut owned = Vec::new();
             volume.volume.owners(&wanted, &volume.all_views(), progress, &mut |o| owned.push(o))?;
+            // Whose records are broken is not found by what lies here.
+            let whole = volume.volume.objects(&volume.all_views(), progress, &mut |_| {});
+            let why = match whole {
+                Ok(true) => None,
+                Ok(false) => Some("some of its nodes are damaged".to_owned()),
+                Err(Error::Interrupted) => return Err(Error::Interrupted),
+                Err(e) => Some(e.to_string()),
+            };
+            if let Some(why) = why {
+                let name = volume.name();
+                self.unread
+                    .push(format!("volume '{name}': part of its catalog cannot be read: {why}"));
+            }
             rest = rest.without(&Ranges::new(owned.iter().map(|o| o.range.clone()).collect()));
             // Without its bitmap nothing can be said of the rest.
             let allocated = volume.volume.allocated(&rest).unwrap_or_else(|_| rest.clone());

@@ -20,7 +20,7 @@ pub use outcome::{Last, Layer, LayerState, NotChecked, Outcome, Verdict};
 pub use sets::SnapshotSets;
 pub use subset::{Subset, duration};
 
-use crate::bundle::{BandListing, Bundle, Strays, busy, mapped};
+use crate::bundle::{BandListing, Bundle, Strays, TimeMachinePlists, busy, mapped};
 use crate::disk::{Container, Disk};
 use crate::error::{Corrupt, Error, Result};
 use crate::io::bytes::to_u64;
@@ -94,6 +94,7 @@ pub fn verify(
         Ok(layout) => layout,
         Err(Error::Corrupt(c)) => {
             report_lost(path, &c, &collector, &mut outcome);
+            report_lists(path, &options, &collector, &mut outcome);
             options.before.into_iter().for_each(|f| collector.report(f));
             let (findings, more) = collector.into_findings();
             let how = Circumstances { aged: options.max_age.is_some(), ..Circumstances::default() };
@@ -224,6 +225,17 @@ fn report_lost(path: &Path, error: &Corrupt, reporter: &dyn Reporter, outcome: &
     };
     reporter.report(Finding::new(code, Where::of(structure), error.to_string()));
     outcome.skip("everything else", why);
+}
+
+/// Of a bundle that cannot be opened, check what Time Machine noted beside the bands.
+fn report_lists(path: &Path, options: &Options, reporter: &dyn Reporter, outcome: &mut Outcome) {
+    let Some(plists) = TimeMachinePlists::at(path) else { return };
+    crate::bundle::check_lists(&plists, reporter);
+    let known = Known { plists: Some(&plists), broken: true, ..Known::default() };
+    outcome.last_completed = last_completed(&known, options.now);
+    if plists.machine.is_some() || outcome.last_completed.is_some() || options.max_age.is_some() {
+        timemachine::check::check(&known, options.max_age, options.now, reporter);
+    }
 }
 
 /// Add the reads that failed and that nobody told of.

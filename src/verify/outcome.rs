@@ -17,10 +17,11 @@ use std::path::Path;
 pub enum Verdict {
     /// It was checked, and nothing above `info` was found.
     Ok,
-    /// Nothing was found, but something that should have been checked was not.
-    Unchecked,
     /// Warnings, no damage.
     Warning,
+    /// No damage was found, but something that should have been checked was not; there may
+    /// be warnings.
+    Unchecked,
     /// The last backup is too old; no damage.
     Stale,
     /// Damage.
@@ -383,8 +384,8 @@ impl Outcome {
         let stale = crate::io::bytes::to_u64(stale);
         match self.counts {
             Counts { damage: 1.., .. } => Verdict::Damage,
-            Counts { warning, .. } if warning > stale => Verdict::Warning,
             _ if self.unchecked && !self.skipped => Verdict::Unchecked,
+            Counts { warning, .. } if warning > stale => Verdict::Warning,
             _ => Verdict::Ok,
         }
     }

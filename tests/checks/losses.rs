@@ -424,6 +424,10 @@ fn a_lost_node_is_turned_into_what_it_described() {
                 wrong.push(format!("leaf {leaf}: {ran:?}"));
                 return;
             };
+            let unread = found["unread"].as_array().is_some_and(|all| !all.is_empty());
+            if ran.code != Some(1) || !unread {
+                wrong.push(format!("leaf {leaf}: passed over in silence: {ran:?}"));
+            }
             let got: BTreeSet<u64> = found["pieces"]
                 .as_array()
                 .unwrap()

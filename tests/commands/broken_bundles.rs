@@ -573,3 +573,29 @@ fn where_both_volume_headers_are_gone_nobody_is_told_to_delete_anything() {
         assert!(!ran.out.to_lowercase().contains(word), "'{word}' in {}", ran.out);
     }
 }
+
+#[test]
+fn lists_and_age_are_checked_where_the_bands_are_lost() {
+    let demo = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/Demo.sparsebundle");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("Demo.sparsebundle");
+    std::fs::create_dir(&path).unwrap();
+    for entry in std::fs::read_dir(demo).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_file() {
+            std::fs::copy(entry.path(), path.join(entry.file_name())).unwrap();
+        }
+    }
+    let ran = tmbundle(&["verify", "--json", "--max-age", "1d", path.to_str().unwrap()]);
+    assert_eq!(ran.code, Some(1), "{ran:#?}");
+    let source = &serde_json::from_str::<serde_json::Value>(&ran.out).unwrap()["sources"][0];
+    let codes: Vec<&str> = source["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|f| f["code"].as_str().unwrap())
+        .collect();
+    assert!(codes.contains(&"BUNDLE-BANDS-LOST") && codes.contains(&"TM-STALE"), "{codes:?}");
+    assert!(source["last_completed"].is_number(), "{source:#}");
+    std::fs::write(path.join("com.apple.TimeMachine.SnapshotHistory.plist"), "<plist").unwrap();
+    tmbundle(&["verify", path.to_str().unwrap()]).expect(1, &["SnapshotHistory.plist"]);
+}

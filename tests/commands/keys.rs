@@ -46,7 +46,7 @@ fn keys_do_not_help(bundle: &Path, code: &str, words: &[&str]) {
     let password = [("TMBUNDLE_PASSWORD", "pw")];
     let (path, out) = (bundle.to_str().unwrap(), bundle.with_extension("out"));
     let run = |args: &[&str]| crate::common::tmbundle_with(&password, args);
-    run(&["info", path]).expect(0, &[&["contents", "encrypted     "], words].concat());
+    run(&["info", path]).expect(1, &[&["contents", "encrypted     "], words].concat());
     for address in ["ls", "cat"] {
         run(&[address, path, "volume:/file"]).expect(1, words);
     }
@@ -96,4 +96,16 @@ fn the_first_band_of_an_encrypted_bundle_is_missed_without_the_password() {
     tmbundle(&["verify", path]).expect(1, &["BAND-LOST", "band 0 is missing", "'bands/0 2'"]);
     std::fs::remove_file(bundle.join("bands/0 2")).unwrap();
     tmbundle(&["verify", path]).expect(1, &["BAND-LOST", "band 0 is missing"]);
+}
+
+#[test]
+fn a_damaged_field_of_the_token_leaves_the_ciphers_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let bundle = encrypted(dir.path(), 1);
+    let (path, token) = (bundle.to_str().unwrap(), bundle.join("token"));
+    // The size of the chunks, at 52 in the header.
+    let mut bytes = std::fs::read(&token).unwrap();
+    bytes[52..56].copy_from_slice(&768u32.to_be_bytes());
+    std::fs::write(token, bytes).unwrap();
+    tmbundle(&["info", path]).expect(1, &["encrypted     AES-", "TOKEN-DAMAGED", "768"]);
 }

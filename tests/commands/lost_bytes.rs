@@ -178,6 +178,11 @@ fn a_band_out_of_the_midst_of_a_files_data_is_lost() {
             lost(&out, &some[0]);
             let why = if name == "big" { "data right up to both ends" } else { "checksum" };
             assert!(said.contains("data right up") || said.contains(why), "{said}");
+            // All of the band, not the piece that was read first.
+            let number = |n: &str| n.parse::<u64>().unwrap();
+            let range = said.split("bytes ").nth(1).unwrap().split(" are lost").next().unwrap();
+            let (first, last) = range.split_once(" to ").unwrap();
+            assert_eq!(number(last) + 1 - number(first), BAND, "{said}");
             for band in some {
                 assert_eq!(s.finding_of(band)["severity"], "damage");
             }

@@ -398,8 +398,9 @@ fn refusals_are_sentences() {
     assert!(text(&output.stderr).contains("nothing is mounted on"), "{}", text(&output.stderr));
     let output = run(PROGRAM, &[&"mount", &source, &empty.path(), &"-o", &"frobnicate"]);
     assert!(text(&output.stderr).contains("not an option"), "{}", text(&output.stderr));
-    // A disk on which nothing is recognised can still be looked at.
-    let mount = Mount::new(&source, &[]);
+    // A disk on which nothing is recognised is a success only for who asks for its bytes.
+    refused(&empty.path().join(""), "not formatted");
+    let mount = Mount::new(&source, &["--disk-image"]);
     assert_eq!(std::fs::metadata(mount.path().join("disk.img")).unwrap().len(), 1 << 20);
     refused(mount.path(), "already mounted");
 }
@@ -418,8 +419,8 @@ fn mount_helper() {
     let helper = temp.path().join("mount.fuse.tmbundle");
     std::os::unix::fs::symlink(PROGRAM, &helper).unwrap();
     let lines: [&[&str]; 2] = [
-        &["-o", "ro,nodev,x-systemd.automount,uid=7", "-t", "fuse.tmbundle"],
-        &["-o", "rw,dev,suid,uid=7"],
+        &["-o", "ro,nodev,x-systemd.automount,uid=7,disk_image", "-t", "fuse.tmbundle"],
+        &["-o", "rw,dev,suid,uid=7,disk_image"],
     ];
     for (program, options) in [&helper, Path::new(PROGRAM)].into_iter().zip(lines) {
         let output = Command::new(program).arg(&source).arg(&dir).args(options).output().unwrap();
@@ -447,7 +448,7 @@ fn many_cycles_leave_nothing_behind() {
     let dir = temp.path().join("mnt");
     std::fs::create_dir(&dir).unwrap();
     for _ in 0..cycles {
-        assert!(run(PROGRAM, &[&"mount", &source, &dir]).status.success());
+        assert!(run(PROGRAM, &[&"mount", &"--disk-image", &source, &dir]).status.success());
         assert!(dir.join("disk.img").exists());
         assert!(run(PROGRAM, &[&"umount", &dir]).status.success());
         assert!(!is_mounted(&dir));

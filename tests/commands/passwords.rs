@@ -153,3 +153,71 @@ fn typed(
     }
     Some((child.wait().ok()?.code(), String::from_utf8_lossy(&shown).into_owned()))
 }
+
+/// A container with a volume that is not encrypted and one that is.
+fn two_volumes(dir: &Path, asked: Option<u32>, plain: bool) -> std::path::PathBuf {
+    use tools::apfs::{Container, ContainerOptions, Meta, ROOT, VolumeEncryption, VolumeOptions};
+    let mut container = Container::new(ContainerOptions::default());
+    let passwords = vec!["right".into(), "another".into()];
+    let encryption =
+        VolumeEncryption { asked, passwords, ..VolumeEncryption::with_password("right") };
+    let secret = VolumeOptions {
+        name: "Secret".into(),
+        encryption: Some(encryption),
+        ..VolumeOptions::default()
+    };
+    let secret = container.add_volume(secret);
+    if plain {
+        container.add_volume(VolumeOptions { name: "Plain".into(), ..VolumeOptions::default() });
+    }
+    container.commit();
+    container.volume(secret).file(ROOT, "letter", "Dear Anna\n", Meta::file());
+    let path = dir.join("two.img");
+    container.finish().image.write_to(&path).unwrap();
+    path
+}
+
+#[test]
+fn a_password_that_opens_none_of_several_volumes_is_named_by_every_command() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = two_volumes(dir.path(), None, true);
+    let path = path.to_str().unwrap();
+    let to = dir.path().join("out");
+    for args in [
+        &["ls", path][..],
+        &["ls", path, "volume:/"],
+        &["snapshots", path],
+        &["cat", path, "volume:/letter"],
+        &["extract", path, "volume:/", "--to", to.to_str().unwrap()],
+        &["info", path],
+        &["verify", path],
+    ] {
+        let ran = tmbundle_with(&[("TMBUNDLE_PASSWORD", "wrong")], args);
+        assert_eq!(ran.code, Some(3), "{args:?} {ran:#?}");
+        let named = args[0] == "info" || format!("{}{}", ran.out, ran.err).contains("'Secret'");
+        assert!(named, "{args:?} {ran:#?}");
+        // Without a password what is not locked can be had.
+        if args.last() == Some(&"volume:/") && args[0] == "ls" {
+            assert_ne!(tmbundle_with(&[], args).code, Some(3));
+        }
+    }
+}
+
+#[test]
+fn a_password_that_is_not_tried_for_its_cost_is_no_success() {
+    let dir = tempfile::tempdir().unwrap();
+    for plain in [false, true] {
+        // Of two keys, too much together.
+        let path = two_volumes(dir.path(), Some(6_000_000), plain);
+        let path = path.to_str().unwrap();
+        for args in [&["verify", path][..], &["info", path], &["ls", path, "volume:/"]] {
+            let ran = tmbundle_with(&[("TMBUNDLE_PASSWORD", "right")], args);
+            assert_eq!(ran.code, Some(3), "{args:?} {ran:#?}");
+            if args[0] == "info" {
+                assert!(!ran.out.contains("encrypted     no\n"), "{ran:#?}");
+            }
+        }
+        // Without one it is as any other that is not opened.
+        tmbundle_with(&[], &["verify", path]).expect(0, &["'Secret'"]);
+    }
+}

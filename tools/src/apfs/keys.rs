@@ -1,5 +1,6 @@
 //! Keybags of encrypted volumes.
 
+use super::VolumeEncryption;
 use super::core::Core;
 use super::crypto::{self, CONTAINER_KEYBAG, VOLUME_KEYBAG, tag};
 use super::volume::Volume;
@@ -52,13 +53,13 @@ fn volume_keybag(core: &mut Core, volume: &mut Volume) -> [u8; 32] {
     let mut entries = Vec::new();
     for (i, password) in how.passwords.iter().enumerate() {
         let who = if i == 0 { volume.uuid } else { core.uuid() };
-        entries.push(kek_entry(core, who, password, how.rounds, &kek));
+        entries.push(kek_entry(core, who, password, &how, &kek));
         if let Some(hint) = how.hint.as_ref().filter(|_| i == 0) {
             entries.push((who, tag::HINT, hint.clone().into_bytes()));
         }
     }
     if let Some(recovery) = &how.recovery_key {
-        entries.push(kek_entry(core, RECOVERY, recovery, how.rounds, &kek));
+        entries.push(kek_entry(core, RECOVERY, recovery, &how, &kek));
     }
     if volume.keybag != 0 {
         core.free(volume.keybag, 1);
@@ -74,12 +75,13 @@ fn kek_entry(
     core: &mut Core,
     who: [u8; 16],
     password: &str,
-    rounds: u32,
+    how: &VolumeEncryption,
     kek: &[u8; 32],
 ) -> ([u8; 16], u16, Vec<u8>) {
     let salt = core.uuid();
-    let derived = crypto::derive(password, &salt, rounds);
+    let derived = crypto::derive(password, &salt, how.rounds);
     let wrapped = crypto::wrap(&derived, kek);
+    let rounds = how.asked.unwrap_or(how.rounds);
     let blob = crypto::key_blob(&who, &core.random().to_le_bytes(), &wrapped, Some((rounds, salt)));
     (who, tag::UNLOCK, blob)
 }

@@ -87,6 +87,8 @@ pub struct VolumeEncryption {
     pub hint: Option<String>,
     /// PBKDF2 rounds.
     pub rounds: u32,
+    /// Rounds that the keys ask for, where these are others than were done.
+    pub asked: Option<u32>,
 }
 
 impl VolumeEncryption {
@@ -97,6 +99,7 @@ impl VolumeEncryption {
             recovery_key: None,
             hint: None,
             rounds: 1000,
+            asked: None,
         }
     }
 }
