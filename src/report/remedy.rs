@@ -65,6 +65,18 @@ impl Code {
             Self::ApfsUnreadable => {
                 "What it leads to cannot be read; look for these bytes in another copy."
             }
+            Self::ApfsContainer => {
+                "A Mac may refuse the volume, or read it by wrong numbers; look for these bytes in another copy."
+            }
+            Self::ApfsObject => {
+                "Ask the disk or file system what happened to these bytes; restore them from elsewhere."
+            }
+            Self::ApfsVolume => {
+                "A Mac may refuse to mount the volume; look for these bytes in another copy."
+            }
+            Self::ApfsKeybag => {
+                "Keep another copy, if there is one; if the volume still opens, copy out what you need now."
+            }
             Self::TmAgeUnknown => "Give the password, or verify without --quick.",
             _ => return None,
         })

@@ -195,6 +195,18 @@ impl Sweep<'_> {
             !sparse,
             "is marked as sparse without a count of holes, or has one unmarked",
         );
+        self.inode_kind(id, inode, value, span);
+        self.inode_numbers(id, inode, span);
+    }
+
+    /// What its kind allows, and where its contents are.
+    fn inode_kind(&mut self, id: u64, inode: &Inode, value: &[u8], span: Span) {
+        let flags = inode.flags;
+        let mut wrong = |rule: Rule, is: bool, text: &str| {
+            if is {
+                self.breaks.add(rule, id, span, || format!("inode {id} {text}"));
+            }
+        };
         if Kind::of_mode(inode.mode).is_none() {
             wrong(Rule::A160, true, &format!("has mode {:#o}, which is of no kind", inode.mode));
         }
@@ -218,7 +230,6 @@ impl Sweep<'_> {
         wrong(Rule::A179, !known, "has a default protection class that there is not");
         let size = inode.uncompressed != 0 && flags & flag::UNCOMPRESSED_SIZE == 0;
         wrong(Rule::A195, size, "has a length of uncompressed contents without the mark of one");
-        self.inode_numbers(id, inode, span);
     }
 
     /// Numbers that are reserved, or were not given out yet.
