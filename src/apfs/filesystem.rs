@@ -14,10 +14,13 @@ use crate::fs::{
 use crate::io::bytes::{to_u64, to_usize};
 use crate::io::{Memory, Source};
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 /// Bits of a cursor that hold the index in a leaf; a leaf of 64 KiB has fewer entries.
 const INDEX_BITS: u32 = 13;
+/// A stream of more extents is long; of so many the hashes are kept.
+const LONG_STREAM: usize = 32;
+const MAX_LONG_STREAMS: usize = 1 << 16;
 
 impl State {
     /// Metadata of an object for people.
@@ -119,16 +122,32 @@ impl State {
         let size = object.inode.stream.map_or(0, |s| s.size);
         hash.update(&size.to_le_bytes());
         if let Some(id) = self.stream_number(object, &Stream::Data)? {
-            for e in self.stream_extents(id)? {
-                for n in [e.offset, e.len, e.block.unwrap_or(0)] {
-                    hash.update(&n.to_le_bytes());
-                }
-            }
+            hash.update(&self.where_it_lies(id)?.to_le_bytes());
         } else if let Some(Value::Bytes(fork)) = self.attribute(object.id, RESOURCE_FORK)? {
             hash.update(&fork);
         }
-        let [id @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = *hash.finalize().as_bytes();
-        Ok(Some(ContentId(u128::from_le_bytes(id))))
+        Ok(Some(ContentId(half(&hash))))
+    }
+
+    /// The hash of a stream's extents. Of long ones it is kept: files by the thousand may share
+    /// one of thousands of extents.
+    fn where_it_lies(&self, stream: u64) -> Result<u128> {
+        let kept = || self.long_streams.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = kept().get(&stream) {
+            return Ok(*known);
+        }
+        let extents = self.stream_extents(stream)?;
+        let mut hash = blake3::Hasher::new();
+        for e in &extents {
+            for n in [e.offset, e.len, e.block.unwrap_or(0)] {
+                hash.update(&n.to_le_bytes());
+            }
+        }
+        let sum = half(&hash);
+        if extents.len() > LONG_STREAM && kept().len() < MAX_LONG_STREAMS {
+            kept().insert(stream, sum);
+        }
+        Ok(sum)
     }
 
     /// The key of the record before which `cursor` stands; `None` at the start.
@@ -143,6 +162,12 @@ impl State {
         let entry = node.entry(index).ok_or_else(bad)?;
         Ok(Some(entry.key.to_vec()))
     }
+}
+
+/// The first half of a hash.
+fn half(hash: &blake3::Hasher) -> u128 {
+    let [id @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = *hash.finalize().as_bytes();
+    u128::from_le_bytes(id)
 }
 
 /// Whether macOS does not show an attribute: it is storage.

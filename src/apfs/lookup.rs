@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::fs::xattr::RESOURCE_FORK;
 use crate::fs::{NodeId, Stream, ViewId, Views};
 use crate::io::Ranges;
+use crate::io::bytes::to_u64;
 use crate::report::{Progress, Unit};
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -140,6 +141,7 @@ impl<'a> Lookup<'a> {
             self.looks -= 1;
             let Ok(state) = self.volume.state(view) else { continue };
             let extents = state.stream_extents(stream).unwrap_or_default();
+            self.looks = self.looks.saturating_sub(to_u64(extents.len()) / 16);
             let parts = parts(&state, &extents, blocks, whose.size);
             if !parts.is_empty() {
                 seen.insert(view);

@@ -20,8 +20,9 @@ use crate::error::{Error, Result};
 use crate::fs::xattr::RESOURCE_FORK;
 use crate::io::bytes::{to_u64, to_usize};
 use crate::io::{Source, read_vec};
+use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// Longest attribute that is taken into memory: compressed contents, link targets.
 const MAX_SMALL: u64 = 32 << 20;
@@ -36,6 +37,8 @@ pub struct State {
     extents: Option<Tree>,
     key: Option<Arc<Xts>>,
     pub(super) lost: OnceLock<Lost>,
+    /// Hashes of where long streams lie, which many files may share.
+    pub(super) long_streams: Mutex<HashMap<u64, u128>>,
 }
 
 /// An inode with what its attributes say about it.
@@ -113,7 +116,8 @@ impl State {
         let shape = records::shape(rules.hashed);
         let tree = Tree::new(store.clone(), shape, Children::Virtual(space), superblock.root_oid);
         let tree = tree.sealed_by(hash);
-        Ok(Self { store, superblock, rules, tree, extents, key, lost: OnceLock::new() })
+        let (lost, long_streams) = (OnceLock::new(), Mutex::default());
+        Ok(Self { store, superblock, rules, tree, extents, key, lost, long_streams })
     }
 
     /// An error about object `id`.

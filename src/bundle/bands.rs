@@ -213,13 +213,19 @@ impl Bands {
             true => self.band(index)?,
             false => self.open_band(index)?.map(|(file, _)| Arc::new(file)),
         };
-        Ok(file.and_then(|file| rustix::fs::fstat(file).ok()))
+        let stat = file.map(rustix::fs::fstat).transpose();
+        stat.map_err(|e| self.failed(index, e.into()))
     }
 
     fn open_noted(&self, index: u64) -> std::result::Result<(File, u64), FileError> {
         let (file, stat) = open_seen(&self.dir, Path::new(&Self::name(index)))?;
         self.opened.note(index, &stat);
         Ok((file, u64::try_from(stat.st_size).unwrap_or(0)))
+    }
+
+    /// How many bands were there when the bundle was opened.
+    pub fn count_there(&self) -> usize {
+        self.there.len()
     }
 
     /// The bands that were there when the bundle was opened, ascending.
@@ -280,6 +286,28 @@ impl Bands {
         error
     }
 
+    /// The system did not tell of a band's file, which whoever asked did without.
+    pub fn unseen(&self, index: u64, e: rustix::io::Errno) {
+        if !matches!(e, rustix::io::Errno::NOENT | rustix::io::Errno::ACCESS) {
+            let name = Self::name(index);
+            let what = format!("cannot look at band {name} ({}/{name})", self.path);
+            self.note(index, 0, &Error::io(what, e));
+        }
+    }
+
+    /// A folder of the bundle could not be listed, or a file in it not be opened, which whoever
+    /// asked did without.
+    pub(super) fn unlisted(&self, what: &str, e: impl Into<std::io::Error>) {
+        let e: std::io::Error = e.into();
+        let quiet = [std::io::ErrorKind::NotFound, std::io::ErrorKind::PermissionDenied];
+        if e.raw_os_error().is_none() || quiet.contains(&e.kind()) {
+            return;
+        }
+        let text = format!("cannot look into {what} of the bundle: {e}");
+        let place = Locus { offset: 0, band: None };
+        self.meter.fail(FailedRead { cause: text.clone(), text, place });
+    }
+
     /// Keep in mind that a read failed, whatever becomes of the error.
     fn note(&self, index: u64, offset: u64, error: &Error) {
         let band = BandLocus { name: Self::name(index), offset };
@@ -288,18 +316,23 @@ impl Bands {
         self.meter.fail(FailedRead { cause: text.clone(), text, place });
     }
 
-    fn band(&self, index: u64) -> Result<Option<Arc<File>>> {
-        if let Some(cached) = self.open.get(&index) {
-            return Ok(cached);
-        }
-        let opened = self.open_band(index).inspect_err(|e| {
+    /// [`Bands::open_band`], where a refusal of the disk is kept in mind.
+    fn open_told(&self, index: u64) -> Result<Option<(File, u64)>> {
+        self.open_band(index).inspect_err(|e| {
             // What is no file has a finding of its own.
             let of_the_disk =
                 matches!(e, Error::Io { source, .. } if source.raw_os_error().is_some());
             if of_the_disk && !e.is_out_of_descriptors() {
                 self.note(index, 0, e);
             }
-        })?;
+        })
+    }
+
+    fn band(&self, index: u64) -> Result<Option<Arc<File>>> {
+        if let Some(cached) = self.open.get(&index) {
+            return Ok(cached);
+        }
+        let opened = self.open_told(index)?;
         let opened = opened.map(|(file, _)| Arc::new(file));
         self.open.insert(index, opened.clone());
         Ok(opened)
@@ -384,7 +417,7 @@ impl Bands {
         let whole = self.seen(index).filter(|s| s.whole);
         let opened = match whole {
             Some(_) => None,
-            None => self.open_band(index)?,
+            None => self.open_told(index)?,
         };
         let len = match (&whole, &opened) {
             (Some(seen), _) => seen.len,

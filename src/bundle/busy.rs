@@ -7,6 +7,7 @@
 use super::{Bundle, samba};
 use crate::io::bytes::to_u64;
 use rustix::fs::{AtFlags, statat};
+use rustix::io::Errno;
 use std::collections::{BTreeMap, HashSet};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -21,8 +22,8 @@ pub fn signs(bundle: &Bundle) -> Vec<String> {
 
 /// The same, and the files that could not be looked at, with why.
 pub fn signs_and_gaps(bundle: &Bundle) -> (Vec<String>, Vec<String>) {
-    let mut signs = open_files(bundle);
     let mut gaps = Vec::new();
+    let mut signs = open_files(bundle, &mut gaps);
     signs.extend(locks(bundle, &mut gaps));
     (signs, gaps)
 }
@@ -64,32 +65,39 @@ fn servers() -> impl Iterator<Item = (PathBuf, String)> {
 /// The files of a bundle that may be held open: those at its top, the folder of bands, and
 /// the bands, by device and inode. A path would not do: a server may see the bundle under
 /// another one.
-fn own_files(bundle: &Bundle) -> HashSet<(u64, u64)> {
+fn own_files(bundle: &Bundle, gaps: &mut Vec<String>) -> HashSet<(u64, u64)> {
     let mut own = HashSet::new();
-    let mut add = |dir: &OwnedFd| {
-        let Ok(stat) = rustix::fs::fstat(dir) else { return };
+    let mut add = |dir: &OwnedFd| -> rustix::io::Result<()> {
+        let stat = rustix::fs::fstat(dir)?;
         own.insert((stat.st_dev, stat.st_ino));
-        let entries = super::list_dir(dir).into_iter().flatten().filter_map(Result::ok);
         // A directory tells the inodes of what is in it; nothing is looked at one by one.
-        let below = entries.filter(|e| e.file_name().to_bytes() != b"..");
-        own.extend(below.map(|e| (stat.st_dev, e.ino())));
+        for entry in super::list_dir(dir)? {
+            let entry = entry?;
+            if entry.file_name().to_bytes() != b".." {
+                own.insert((stat.st_dev, entry.ino()));
+            }
+        }
+        Ok(())
     };
-    add(bundle.dir());
-    add(bundle.bands().dir());
+    let mut tried = vec![("the folder", add(bundle.dir()))];
+    tried.push(("bands", add(bundle.bands().dir())));
     if let Ok(mapped) = crate::io::open_untrusted_dir(bundle.dir(), Path::new("mapped")) {
-        add(&mapped);
+        tried.push(("mapped", add(&mapped)));
+    }
+    for (what, e) in tried.into_iter().filter_map(|(what, tried)| Some((what, tried.err()?))) {
+        gaps.push(format!("{what} cannot be listed: {e}"));
     }
     own
 }
 
 /// Files that a file server's processes hold open (only root sees those of others), and those
 /// that Samba keeps beside.
-fn open_files(bundle: &Bundle) -> Vec<String> {
+fn open_files(bundle: &Bundle, gaps: &mut Vec<String>) -> Vec<String> {
     let servers: Vec<(PathBuf, String)> = servers().collect();
     if servers.is_empty() {
         return Vec::new();
     }
-    let own = own_files(bundle);
+    let own = own_files(bundle, gaps);
     let mut by_server: BTreeMap<&str, u64> = BTreeMap::new();
     let mut seen = HashSet::new();
     for (path, server) in &servers {
@@ -156,7 +164,7 @@ fn locks(bundle: &Bundle, gaps: &mut Vec<String>) -> Vec<String> {
     for name in TELLING {
         let stat = match statat(bundle.dir(), *name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
-            Err(rustix::io::Errno::NOENT) => continue,
+            Err(Errno::NOENT) => continue,
             Err(e) => {
                 gaps.push(format!("{name} cannot be looked at: {e}"));
                 continue;
@@ -171,8 +179,29 @@ fn locks(bundle: &Bundle, gaps: &mut Vec<String>) -> Vec<String> {
 }
 
 /// Sizes and dates of the files that change with every backup.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stamp(Vec<Result<(i64, i64, i64), i32>>);
+#[derive(Debug, Clone)]
+pub struct Stamp(Vec<(&'static str, Seen)>);
+
+/// Size and date of a file, in seconds and nanoseconds.
+type Seen = rustix::io::Result<(i64, i64, i64)>;
+
+impl Stamp {
+    /// Whether it tells that the bundle changed since an earlier one. What could not be looked
+    /// at tells nothing ([`Stamp::gaps`]).
+    pub fn differs(&self, before: &Self) -> bool {
+        let known = |seen: &Seen| matches!(seen, Ok(_) | Err(Errno::NOENT));
+        let mut pairs = self.0.iter().zip(&before.0);
+        pairs.any(|((_, a), (_, b))| known(a) && known(b) && a != b)
+    }
+
+    /// What could not be looked at, and why.
+    pub fn gaps(&self) -> impl Iterator<Item = String> {
+        self.0.iter().filter_map(|(name, seen)| match seen {
+            Ok(_) | Err(Errno::NOENT) => None,
+            Err(e) => Some(format!("{name} cannot be looked at: {e}")),
+        })
+    }
+}
 
 /// Take the stamp of a bundle: two that differ mean that it changed in between.
 pub fn stamp(bundle: &Bundle) -> Stamp {
@@ -184,9 +213,9 @@ pub fn stamp(bundle: &Bundle) -> Stamp {
     Stamp(
         files
             .map(|name| {
-                let stat = statat(bundle.dir(), name, AtFlags::SYMLINK_NOFOLLOW)
-                    .map_err(rustix::io::Errno::raw_os_error)?;
-                Ok((stat.st_size, stat.st_mtime, i64::try_from(stat.st_mtime_nsec).unwrap_or(0)))
+                let stat = statat(bundle.dir(), name, AtFlags::SYMLINK_NOFOLLOW);
+                let nanos = |n| i64::try_from(n).unwrap_or(0);
+                (name, stat.map(|s| (s.st_size, s.st_mtime, nanos(s.st_mtime_nsec))))
             })
             .collect(),
     )

@@ -4,6 +4,7 @@ use super::listing::band_index;
 use super::{Info, open_file};
 use crate::io::bytes::{be16, be32, le64, to_u64, to_usize};
 use rustix::fs::{AtFlags, FileType, statat};
+use rustix::io::Errno;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -21,6 +22,8 @@ pub(super) struct Sample<'a> {
     lengths: Vec<u64>,
     /// Length of the last band.
     last: u64,
+    /// Bands that the system does not tell of, and why.
+    pub unseen: Vec<(u64, Errno)>,
 }
 
 impl<'a> Sample<'a> {
@@ -32,14 +35,16 @@ impl<'a> Sample<'a> {
         }
         indices.sort_unstable();
         let step = indices.len().div_ceil(LOOKED_AT).max(1);
-        let length = |index: &u64| {
-            let stat = statat(dir, format!("{index:x}"), AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        let mut unseen = Vec::new();
+        let mut length = |index: &u64| {
+            let stat = statat(dir, format!("{index:x}"), AtFlags::SYMLINK_NOFOLLOW);
+            let stat = stat.inspect_err(|e| unseen.push((*index, *e))).ok()?;
             let file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
             file.then_some(u64::try_from(stat.st_size).ok()?)
         };
-        let lengths = indices.iter().step_by(step).filter_map(length).collect();
-        let last = indices.last().and_then(length).unwrap_or(0);
-        Ok(Self { dir, indices, lengths, last })
+        let lengths = indices.iter().step_by(step).filter_map(&mut length).collect();
+        let last = indices.last().and_then(&mut length).unwrap_or(0);
+        Ok(Self { dir, indices, lengths, last, unseen })
     }
 
     /// Whether the bands can be those of such a bundle: none is too long, none lies behind

@@ -31,14 +31,20 @@ pub fn check(
     reporter: &dyn Reporter,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let Ok(dir) = open_untrusted_dir(bundle.dir(), Path::new("mapped")) else {
-        return Ok(());
-    };
-    let Ok(entries) = super::list_dir(&dir) else { return Ok(()) };
     let bands = bundle.bands();
+    let opened = open_untrusted_dir(bundle.dir(), Path::new("mapped"));
+    let listed = opened.and_then(|dir| Ok((super::list_dir(&dir)?, dir)));
+    let (entries, dir) = match listed {
+        Ok(listed) => listed,
+        Err(e) => {
+            bands.unlisted("mapped", e);
+            return Ok(());
+        }
+    };
     let count = bundle.info().band_count();
     let mut indices: Vec<u64> = entries
-        .filter_map(|e| band_index(e.ok()?.file_name().to_bytes()))
+        .filter_map(|e| e.inspect_err(|e| bands.unlisted("mapped", *e)).ok())
+        .filter_map(|e| band_index(e.file_name().to_bytes()))
         .filter(|i| *i < count)
         .collect();
     indices.sort_unstable();

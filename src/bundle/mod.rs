@@ -105,14 +105,17 @@ impl Bundle {
     pub fn open_held(anchor: &Anchor, access: &Access) -> Result<Self> {
         let (path, dir) = (anchor.path(), anchor.dir()?);
         let bands = Bands::dir_of(&dir, path);
-        let sample = match &bands {
-            Ok(bands) => geometry::Sample::take(bands).ok(),
-            Err(_) => None,
+        let (sample, unlisted) = match bands.as_ref().map(geometry::Sample::take) {
+            Ok(Ok(sample)) => (Some(sample), None),
+            Ok(Err(e)) => (None, Some(e)),
+            Err(_) => (None, None),
         };
         let info = Info::read(path, &dir, sample.as_ref(), access.given)?;
         let token = read_token(&dir, path)?;
-        let there = sample.map(|s| s.indices).unwrap_or_default();
+        let (there, unseen) = sample.map(|s| (s.indices, s.unseen)).unwrap_or_default();
         let bands = Arc::new(Bands::open(&dir, bands?, there, path, &info, access)?);
+        unseen.into_iter().for_each(|(index, e)| bands.unseen(index, e));
+        unlisted.into_iter().for_each(|e| bands.unlisted("bands", e));
         let plists = OnceLock::new();
         let bundle = Self { path: path.to_owned(), dir, info, token, bands, plists };
         if access.mapped

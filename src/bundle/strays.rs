@@ -113,16 +113,21 @@ impl Strays {
     pub fn find(bundle: &Bundle) -> Self {
         let (count, band_size) = (bundle.info().band_count(), bundle.info().band_size);
         let mut found = Self::default();
-        let mut look = Look { count, band_size, folders: 0, found: &mut found };
+        let mut look =
+            Look { count, band_size, folders: 0, unlisted: Vec::new(), found: &mut found };
         look.folder(bundle.dir(), "", Depth::Top);
         look.folder(bundle.bands().dir(), "bands/", Depth::Bands);
+        for (folder, e) in std::mem::take(&mut look.unlisted) {
+            bundle.bands().unlisted(&folder, e);
+        }
         found
     }
 
     /// The geometries in files beside the lost ones.
     pub(super) fn find_infos(dir: &OwnedFd) -> Vec<(String, Info)> {
         let mut found = Self::default();
-        let mut look = Look { count: 0, band_size: 0, folders: 0, found: &mut found };
+        let mut look =
+            Look { count: 0, band_size: 0, folders: 0, unlisted: Vec::new(), found: &mut found };
         look.folder(dir, "", Depth::Top);
         found.infos
     }
@@ -142,15 +147,28 @@ struct Look<'a> {
     count: u64,
     band_size: u64,
     folders: usize,
+    /// Folders that could not be listed to their end, and why.
+    unlisted: Vec<(String, rustix::io::Errno)>,
     found: &'a mut Strays,
 }
 
 impl Look<'_> {
     fn folder(&mut self, dir: &OwnedFd, prefix: &str, depth: Depth) {
-        let Ok(entries) = super::list_dir(dir) else { return };
+        let what = if prefix.is_empty() { "the folder" } else { prefix.trim_end_matches('/') };
+        let entries = match super::list_dir(dir) {
+            Ok(entries) => entries,
+            Err(e) => return self.unlisted.push((what.to_owned(), e)),
+        };
         let Ok(shared) = dir.try_clone().map(Arc::new) else { return };
         let mut below = Vec::new();
-        for entry in entries.filter_map(Result::ok).take(MAX_NAMES) {
+        for entry in entries.take(MAX_NAMES) {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(e) => {
+                    self.unlisted.push((what.to_owned(), e));
+                    break;
+                }
+            };
             let name = entry.file_name().to_bytes();
             let own = match depth {
                 Depth::Top => std::str::from_utf8(name).is_ok_and(super::check::is_own),

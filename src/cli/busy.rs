@@ -37,12 +37,20 @@ impl FromStr for IfBusy {
 
 /// Say that a Mac is using the source: what is read may be in the midst of a change.
 pub fn tell(disk: &Disk) {
-    let signs = disk.bundle().map(busy::signs).unwrap_or_default();
+    let (signs, gaps) = disk.bundle().map(busy::signs_and_gaps).unwrap_or_default();
+    unknown(&gaps);
     if !signs.is_empty() {
         let (name, signs) = (disk.name(), signs.join("; "));
         output::warn(&format!(
             "a Mac is using {name} ({signs}); what it changes meanwhile may be read half"
         ));
+    }
+}
+
+/// Say why it is not known whether a Mac is using the source.
+pub fn unknown(gaps: &[String]) {
+    for why in gaps {
+        output::warn(&format!("whether a Mac is using it is not known: {why}"));
     }
 }
 
@@ -52,7 +60,7 @@ pub fn unsteady(disk: &Disk) -> bool {
     let doubts = disk.doubts();
     for doubt in &doubts {
         let hint = "what was read last may be zeros that nobody wrote, or of something else: do it \
-                    again when the source is at rest";
+                    again when the source is at rest (locate --band NAME tells which files are in a band)";
         output::error(doubt, Some(hint));
     }
     !doubts.is_empty()

@@ -14,7 +14,8 @@ use tmbundle::report::Code;
 pub fn run(args: &InfoArgs) -> anyhow::Result<Exit> {
     let layout = args.password.open(&args.source, Prompt::No)?;
     let info = query::info(&layout, super::clock::now())?;
-    let busy = layout.disk().bundle().map(busy::signs).unwrap_or_default();
+    let (busy, gaps) = layout.disk().bundle().map(busy::signs_and_gaps).unwrap_or_default();
+    super::busy::unknown(&gaps);
     if args.json {
         output::json("tmbundle/info/1", &info)?;
     } else {

@@ -19,7 +19,7 @@ pub use encrcdsa::image_uuid;
 pub use rescued::BAD_MAP;
 
 use crate::bundle::{Bundle, Token};
-use crate::error::{Error, Result};
+use crate::error::{Error, Locus, Result};
 use crate::io::{
     Access, Anchor, BadMap, Change, FailedRead, Given, Meter, RawFile, ReadAt, Slice, Source,
     SourceWatch, read_up_to,
@@ -112,6 +112,15 @@ enum SealedStore {
     File(Source),
 }
 
+/// A watch of what was opened; that there is none is kept in mind as a failed read.
+fn watched(anchor: &Anchor, meter: &Meter) -> Option<SourceWatch> {
+    let untold = |e: &Error| {
+        let (text, place) = (e.to_string(), Locus { offset: 0, band: None });
+        meter.fail(FailedRead { cause: text.clone(), text, place });
+    };
+    anchor.watch().inspect_err(untold).ok()
+}
+
 impl Disk {
     /// Open what lies at `path`, without a password.
     ///
@@ -169,7 +178,7 @@ impl Disk {
             asker: None,
             given: access.given,
             meter: access.meter.clone(),
-            watch: anchor.watch().ok(),
+            watch: watched(anchor, &access.meter),
             bad_map: access.bad_map.clone(),
             unread: Vec::new(),
         };

@@ -63,8 +63,8 @@ pub struct About {
     /// What to know before it is relied on, one sentence each: another header had to be
     /// used, the journal could not be read, it is what could be salvaged.
     pub notes: Vec<String>,
-    /// That it is, or may be, seen as it was before its newest state, which cannot be read:
-    /// one sentence. Whatever is read of it is no success.
+    /// That it is, or may be, seen as it was before its newest state, which cannot be read; or
+    /// that records are lost of what was salvaged: one sentence. Whatever is read of it is no success.
     pub older: Option<String>,
     /// What only this format has.
     pub details: Details,

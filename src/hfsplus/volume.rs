@@ -64,6 +64,8 @@ pub(super) struct Parts {
     pub attributes: Option<std::result::Result<Attributes, String>>,
     /// What to know before it is relied on.
     pub notes: Vec<String>,
+    /// What is known to be missing.
+    pub lacks: Option<String>,
 }
 
 /// Decode a volume header and tell what makes it unusable, if anything.
@@ -157,6 +159,7 @@ impl HfsPlus {
             catalog,
             attributes,
             notes,
+            lacks: None,
         }))
     }
 
@@ -173,6 +176,7 @@ impl HfsPlus {
         let folds = folds_case(&parts.header, parts.catalog.header());
         let mut about = about(&parts.header, &parts.header_source, &parts.journal, !folds);
         about.notes.extend(parts.notes);
+        about.older = parts.lacks;
         let mut fs = Self {
             volume: parts.volume,
             header: parts.header,

@@ -14,6 +14,7 @@ pub use search::{USUAL_STARTS, alternate_fits, volume_len};
 use crate::error::{Error, Result};
 use crate::io::{Given, ReadAt, read_up_to};
 use crate::report::{Code, Finding, Reporter, Structure, Where};
+use std::collections::BTreeSet;
 
 /// How the disk is divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,6 +167,9 @@ fn whole(disk: &dyn ReadAt) -> PartitionMap {
     }
 }
 
+/// Most partitions that lie over others and are looked at.
+const MAX_OVERLAPS: usize = 8;
+
 /// What is said of a partition of which only the beginning is there.
 pub(crate) const PAST_END: &str = "ends past the disk";
 
@@ -185,6 +189,7 @@ fn check_layout(disk: &dyn ReadAt, map: &mut PartitionMap, reporter: &dyn Report
         }
     }
     map.partitions.retain(|p| p.len > 0);
+    leave_out_overlaps(disk, map, reporter);
     let mut sorted: Vec<&Partition> = map.partitions.iter().collect();
     sorted.sort_by_key(|p| p.start);
     for (a, b) in sorted.iter().zip(sorted.iter().skip(1)) {
@@ -194,6 +199,29 @@ fn check_layout(disk: &dyn ReadAt, map: &mut PartitionMap, reporter: &dyn Report
             reporter.report(Finding::new(Code::PartitionEntry, place, text));
         }
     }
+}
+
+/// Of many partitions that lie over others each would be opened, its journal read, its trees
+/// walked: a few of them are. Those of a real disk do not overlap.
+fn leave_out_overlaps(disk: &dyn ReadAt, map: &mut PartitionMap, reporter: &dyn Reporter) {
+    let mut order: Vec<(u64, u64, u32)> =
+        map.partitions.iter().map(|p| (p.start, p.start.saturating_add(p.len), p.number)).collect();
+    order.sort_unstable();
+    let (mut furthest, mut last, mut over) = (0, None, Vec::new());
+    for (start, end, number) in order {
+        // Those that begin alike are one volume, which is opened once.
+        if start < furthest && last != Some(start) {
+            over.push((number, start));
+        }
+        (furthest, last) = (furthest.max(end), Some(start));
+    }
+    let Some((_, first)) = over.get(MAX_OVERLAPS) else { return };
+    let place = Where::of(Structure::PartitionMap).at(disk.locate(*first));
+    let rest: BTreeSet<u32> = over.iter().skip(MAX_OVERLAPS).map(|(number, _)| *number).collect();
+    let (all, out) = (over.len(), rest.len());
+    let text = format!("{all} partitions lie over others; {out} of them are left out");
+    reporter.report(Finding::new(Code::PartitionEntry, place, text));
+    map.partitions.retain(|p| !rest.contains(&p.number));
 }
 
 /// The disk's first bytes, fewer if it is smaller; none if they cannot be read, which is

@@ -349,7 +349,8 @@ pub fn bytes_on_disk(bundle: &Bundle, present: &[u64]) -> (Option<u64>, bool) {
     let size = |index: &u64| {
         let name = crate::bundle::Bands::name(*index);
         let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
-        let stat = rustix::fs::statat(bands.dir(), name, flags).ok()?;
+        let stat = rustix::fs::statat(bands.dir(), name, flags);
+        let stat = stat.inspect_err(|e| bands.unseen(*index, *e)).ok()?;
         u64::try_from(stat.st_blocks).ok().map(|n| n.saturating_mul(512))
     };
     if present.len() <= EXACT_BANDS {

@@ -207,6 +207,26 @@ fn commands_take_the_option_and_hint_at_it() {
         .expect(0, &[]);
 }
 
+/// What was put together of half the records is no success.
+#[test]
+fn lost_leaves_are_told_in_the_exit_code() {
+    let volume = volume();
+    let mut image = volume.image.clone();
+    let catalog = &volume.layout.catalog;
+    let lost = catalog.leaves[catalog.leaves.len() / 2];
+    image.fill(catalog.node(lost), u64::from(catalog.node_size), 0);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("broken.img");
+    image.write_to(&path).unwrap();
+    let path = path.to_str().unwrap();
+    let to = dir.path().join("to");
+    let words = ["are lost: what is shown is not all there was"];
+    common::tmbundle(&["ls", "--salvage", path, "volume:/"]).expect(1, &words);
+    let to = ["--to", to.to_str().unwrap()];
+    common::tmbundle(&[&["extract", "--salvage", path, "volume:/"], &to[..]].concat())
+        .expect(1, &words);
+}
+
 /// Without a map, a journal or a header that leads to it: by the header's copy at its end, or
 /// where volumes usually begin, if the files fit there; else nothing is given.
 #[test]

@@ -152,6 +152,22 @@ fn a_check_says_what_it_lost_on_the_way() {
     }
 }
 
+/// A Mac at work gives single bands back, which is no damage; no Mac gives back half a backup.
+#[test]
+fn a_mac_at_work_gives_back_single_bands_only() {
+    let one = |source: &Source| fs::remove_file(&source.half()[0]).unwrap();
+    for (change, want, word) in [(one as Change, 0, "warning"), (remove, 1, "DAMAGE")] {
+        let source = Source::new();
+        let held = super::verdicts::in_use(&source.path());
+        let (code, err, out) = source.run(&["verify", "--read-data"], change);
+        drop(held);
+        let out = String::from_utf8_lossy(&out).into_owned();
+        let told = out.contains(word) && out.contains("BAND-UNREADABLE");
+        assert!(code == Some(want) && told, "{code:?} {out} {err}");
+        assert!(!out.contains("No damage"), "{out}");
+    }
+}
+
 #[test]
 fn a_check_says_that_something_else_lies_there_now() {
     let gone: [(&str, Change, &str); 3] = [

@@ -21,6 +21,7 @@ mod counts;
 mod doctor;
 mod dump;
 mod escaping;
+mod failed_looks;
 mod golden;
 mod guarding;
 #[cfg(feature = "mount")]

@@ -25,7 +25,9 @@ use super::format::{
 use super::journal::Journal;
 use super::volume::{HeaderSource, NODE_CACHE, read_volume_header, special_file};
 use crate::error::{Error, Result};
+use crate::io::bytes::to_u64;
 use crate::io::{Budget, ReadAt, Slice, Source, read_vec};
+use crate::report::words::plural;
 use crate::report::{Progress, Unit};
 use covered::Covered;
 use find::{Kind, Leaf};
@@ -47,6 +49,8 @@ struct Work<'a> {
     /// Leaves from all of the volume, where it had to be searched.
     anywhere: Option<Vec<(Kind, Leaf)>>,
     notes: Vec<String>,
+    /// What of the catalog is known to be lost.
+    lacks: Option<String>,
     budget: Budget,
     progress: &'a dyn Progress,
 }
@@ -83,6 +87,7 @@ fn open_within(source: Source, budget: Budget, progress: &dyn Progress) -> Resul
     let attributes = attributes.map(|t| Attributes::new(t, volume, work.header.block_size));
     if work.budget.is_spent() {
         work.notes.push(TOO_MUCH.into());
+        work.lacks.get_or_insert_with(|| TOO_MUCH.into());
     }
     Ok(HfsPlus::from_parts(super::volume::Parts {
         volume: work.volume,
@@ -93,6 +98,7 @@ fn open_within(source: Source, budget: Budget, progress: &dyn Progress) -> Resul
         catalog,
         attributes: attributes.map(Ok),
         notes: work.notes,
+        lacks: work.lacks,
     }))
 }
 
@@ -107,7 +113,17 @@ impl<'a> Work<'a> {
         let volume = journal.overlay(source);
         let (header, from) = read_volume_header(&*volume).unwrap_or((header, from));
         let notes = Vec::new();
-        Self { volume, header, source: from, journal, anywhere: None, notes, budget, progress }
+        Self {
+            volume,
+            header,
+            source: from,
+            journal,
+            anywhere: None,
+            notes,
+            lacks: None,
+            budget,
+            progress,
+        }
     }
 
     /// The volume of which only the copy of its header tells where it lies.
@@ -162,6 +178,7 @@ impl<'a> Work<'a> {
             journal,
             anywhere: Some(found),
             notes: vec![guess.told],
+            lacks: None,
             budget,
             progress,
         })
@@ -278,6 +295,7 @@ impl<'a> Work<'a> {
                 added.folders, added.lost
             ));
         }
+        self.lacks = lacking(&self.header, &added);
         let folds = self.folds(found.key_compare_type);
         let kind = if folds { 0xCF } else { 0xBC };
         let made = added.records;
@@ -318,6 +336,18 @@ impl<'a> Work<'a> {
         tree.map(|t| BTree::open(t, ATTRIBUTES_FILE, "attributes", order, cache.clone()))
             .transpose()
     }
+}
+
+/// What of the catalog is lost, as far as the volume's own count or its folders tell.
+fn lacking(header: &VolumeHeader, added: &orphans::Added) -> Option<String> {
+    let less = |counted: u32, found: usize| u64::from(counted).saturating_sub(to_u64(found));
+    let files = less(header.file_count, added.found.0);
+    let folders = less(header.folder_count, added.found.1).max(to_u64(added.folders));
+    (files > 0 || folders > 0).then(|| {
+        let (files, folders) =
+            (plural(files, "file", "files"), plural(folders, "folder", "folders"));
+        format!("records of {files} and {folders} are lost: what is shown is not all there was")
+    })
 }
 
 fn search(

@@ -12,7 +12,7 @@ use crate::hfsplus::unicode::{raw_string, stored_verbatim};
 use crate::io::Budget;
 use crate::io::ReadAt;
 use crate::io::bytes::{be16, be32};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// Where folders without a place go.
 const LOST_AND_FOUND: &str = "lost+found";
@@ -23,6 +23,8 @@ const ENTRY: usize = 56;
 /// What the catalog's leaves say of folders.
 #[derive(Default)]
 struct Seen {
+    /// Files with a record.
+    files: HashSet<u32>,
     /// Folders with a record, and their parents.
     folders: HashMap<u32, u32>,
     /// Folders that something lies in, and which of the private folders that would be.
@@ -60,6 +62,8 @@ pub struct Added {
     pub folders: usize,
     /// Those of them that are under `lost+found`.
     pub lost: usize,
+    /// Files, and folders but for the root, that have a record.
+    pub found: (usize, usize),
 }
 
 /// The records that lost folders need.
@@ -86,6 +90,9 @@ impl Seen {
                 self.largest = self.largest.max(id).max(key.parent);
                 if kind == record_type::FOLDER && budget.take(SMALL) {
                     self.folders.insert(id, key.parent);
+                }
+                if kind == record_type::FILE && budget.take(SMALL) {
+                    self.files.insert(id);
                 }
                 if key.parent == ROOT && budget.take(ENTRY + 2 * key.name.len()) {
                     self.in_root.insert(raw_string(key.name), id);
@@ -159,6 +166,8 @@ impl Seen {
             }
         }
         let folders = missing.len();
+        let root = usize::from(self.folders.contains_key(&ROOT));
+        let found = (self.files.len(), self.folders.len() - root);
         if !lost.is_empty() {
             let place = self.lost_and_found(&mut records);
             for id in &lost {
@@ -169,7 +178,7 @@ impl Seen {
                 records.push(folder(place, &stored_verbatim(&name), *id));
             }
         }
-        Added { records, folders, lost: lost.len() }
+        Added { records, folders, lost: lost.len(), found }
     }
 
     /// The folder of lost things: the volume's own, or one with a new number.
