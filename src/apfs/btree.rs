@@ -173,7 +173,7 @@ impl Tree {
         self.store.node_again(block, &self.shape, cipher)
     }
 
-    fn order(&self, a: &[u8], b: &[u8]) -> Ordering {
+    pub(super) fn order(&self, a: &[u8], b: &[u8]) -> Ordering {
         (self.shape.order)(a, b)
     }
 

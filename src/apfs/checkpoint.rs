@@ -10,6 +10,7 @@ use super::store::Store;
 use crate::error::{Error, Locus, Result};
 use crate::io::bytes::{array, le32, le64, to_u64, usize32};
 use crate::io::cut_off;
+use crate::report::Rule;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -137,7 +138,7 @@ impl Ring {
     }
 
     /// Place in the ring of a block of the container.
-    fn index_of(&self, block: u64) -> Option<u64> {
+    pub(super) fn index_of(&self, block: u64) -> Option<u64> {
         let behind = self.by_block.partition_point(|(_, start, _)| *start <= block);
         let (at, start, len) = self.by_block.get(behind.checked_sub(1)?)?;
         let inside = block - start;
@@ -253,14 +254,14 @@ fn tell(checkpoint: &Checkpoint, memory: Option<Error>, at: u64, notes: &mut Vec
             "the superblock of the newest checkpoint (transaction {xid}) is lost; its copy in block \
              0 was used"
         );
-        notes.push(Note::damage(at, text));
+        notes.push(Note::damage(Rule::A035, at, text));
     }
     if let Some(e) = memory {
         let text = format!(
             "the newest checkpoint (transaction {xid}) is not whole, its files are read all the \
              same: {e}"
         );
-        notes.push(Note { place: place_of(&e), ..Note::damage(at, text) });
+        notes.push(Note { place: place_of(&e), ..Note::damage(Rule::A018, at, text) });
     }
 }
 

@@ -10,6 +10,7 @@ use super::store::Store;
 use super::superblock::Superblock;
 use crate::error::{Error, Result};
 use crate::io::Source;
+use crate::report::Rule;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -36,7 +37,6 @@ impl Container {
     pub fn open(source: Source) -> Result<Self> {
         let mut notes = Vec::new();
         let first = find_superblock(&source, &mut notes)?;
-        refuse_unsupported(&first)?;
         let len = first.blocks.saturating_mul(u64::from(first.block_size));
         if len > source.len() {
             let (have, offset) = (source.len(), source.len());
@@ -45,13 +45,16 @@ impl Container {
             );
             // A conversion from HFS+ rounds up: less than a block is nobody's loss.
             let damage = len - have >= u64::from(first.block_size);
-            notes.push(Note { damage, ..Note::damage(offset, text) });
+            let rule = if damage { Rule::A022 } else { Rule::A034 };
+            notes.push(Note { damage, ..Note::damage(rule, offset, text) });
         }
         let blocks = Blocks::new(source, first.block_size, first.blocks);
         let store = Arc::new(Store::new(blocks));
-        let opened = checkpoint::newest(&store, &first, &mut notes)?;
+        let opened = checkpoint::newest(&store, &first, &mut notes);
+        // Of what is of another kind than this reads, little can be expected to be found.
+        let opened = opened.map_err(|e| refuse_unsupported(&first).err().unwrap_or(e))?;
         let Opened { checkpoint, omap, older } = opened;
-        refuse_unsupported(&checkpoint.superblock)?;
+        refuse(&first, &checkpoint, &store)?;
         let rounds = AtomicU64::new(super::unlock::MAX_IN_ALL);
         let outdated = older.as_ref().is_some_and(|o| o.newest > checkpoint.superblock.xid);
         let mut container = Self { store, checkpoint, omap, notes, older: None, outdated, rounds };
@@ -126,7 +129,7 @@ impl Container {
             )
         };
         let offset = self.checkpoint.block.saturating_mul(self.store.blocks().size());
-        Note { place: checkpoint::place_of(trouble), ..Note::damage(offset, text) }
+        Note { place: checkpoint::place_of(trouble), ..Note::damage(Rule::A007, offset, text) }
     }
 
     /// The map of its volumes.
@@ -169,6 +172,20 @@ fn day(seconds: i64) -> String {
     }
 }
 
+/// Refuse a checkpoint that cannot be read; block 0, of the same transaction, tells whether that
+/// is so or its features were changed.
+fn refuse(first: &NxSuperblock, checkpoint: &Checkpoint, store: &Store) -> Result<()> {
+    let Err(e) = refuse_unsupported(&checkpoint.superblock) else { return Ok(()) };
+    if first.at != 0 || first.xid != checkpoint.superblock.xid || refuse_unsupported(first).is_err()
+    {
+        return Err(e);
+    }
+    let (here, there) = (checkpoint.superblock.incompatible, first.incompatible);
+    let text =
+        format!("has features {here:#x} that must be known, its copy in block 0 has {there:#x}");
+    Err(store.blocks().corrupt("container superblock", checkpoint.block, text))
+}
+
 fn refuse_unsupported(nx: &NxSuperblock) -> Result<()> {
     let no = |text: &str| Err(Error::Unsupported(format!("the APFS container {text}")));
     if nx.incompatible & NX_FUSION != 0 {
@@ -201,12 +218,27 @@ fn find_superblock(source: &Source, notes: &mut Vec<Note>) -> Result<NxSuperbloc
             let text = format!(
                 "the superblock in block 0 is lost ({trouble}); the one at byte {at} was used"
             );
-            notes.push(Note { place: checkpoint::place_of(&trouble), ..Note::damage(0, text) });
+            let rule = why_lost(source);
+            notes.push(Note {
+                place: checkpoint::place_of(&trouble),
+                ..Note::damage(rule, 0, text)
+            });
             return Ok(nx);
         }
         at += 4096;
     }
     Err(trouble)
+}
+
+/// The rule that block 0 breaks, which is no sound superblock.
+fn why_lost(source: &Source) -> Rule {
+    let head = crate::io::read_up_to(&**source, 0, 4096).unwrap_or_default();
+    match NxSuperblock::parse(&head) {
+        None => Rule::A001,
+        Some(nx) if nx.problem().is_some() => Rule::A002,
+        Some(_) if !super::fletcher::is_sound(&head) => Rule::A003,
+        Some(_) => Rule::A004,
+    }
 }
 
 /// Whether a container begins with a superblock that is sound, and may be believed.

@@ -1,7 +1,7 @@
 //! Keybags: which keys there are, wrapped in which others (section 10).
 
 use super::der;
-use super::object::Blocks;
+use super::object::{Blocks, Object};
 use crate::crypt::xts::{SECTOR, Xts};
 use crate::error::{Error, Result};
 use crate::io::bytes::{array, le16, le32};
@@ -45,16 +45,23 @@ pub enum Kind {
 ///
 /// # Errors
 /// [`Error::Corrupt`] when it is not sound.
-pub fn read(
+pub fn read(blocks: &Blocks, kind: Kind, place: (u64, u64), uuid: &[u8; 16]) -> Result<Vec<Entry>> {
+    let object = object(blocks, kind, place, uuid)?;
+    entries(object.bytes())
+        .ok_or_else(|| blocks.corrupt(kind.name(), place.0, "an entry does not fit"))
+}
+
+/// The object that a keybag is.
+///
+/// # Errors
+/// As for [`read`].
+pub(super) fn object(
     blocks: &Blocks,
     kind: Kind,
     (block, count): (u64, u64),
     uuid: &[u8; 16],
-) -> Result<Vec<Entry>> {
-    let what = match kind {
-        Kind::Container => "container keybag",
-        Kind::Volume => "volume keybag",
-    };
+) -> Result<Object> {
+    let what = kind.name();
     if count == 0 || count > MAX_BLOCKS {
         return Err(blocks.corrupt(what, block, format!("{count} blocks are impossible")));
     }
@@ -73,11 +80,20 @@ pub fn read(
         );
         return Err(blocks.corrupt(what, block, text));
     }
-    entries(object.bytes()).ok_or_else(|| blocks.corrupt(what, block, "an entry does not fit"))
+    Ok(object)
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Container => "container keybag",
+            Self::Volume => "volume keybag",
+        }
+    }
 }
 
 /// The entries; each begins at a multiple of 16 (macOS) or right behind the last (iOS).
-fn entries(b: &[u8]) -> Option<Vec<Entry>> {
+pub(super) fn entries(b: &[u8]) -> Option<Vec<Entry>> {
     let (count, bytes) = (le16(b, 0x22)?, le32(b, 0x24)?);
     let padded = parse(b, count, |n| n.next_multiple_of(16));
     let end = 0x20 + crate::io::bytes::usize32(bytes);

@@ -34,7 +34,6 @@ mod salvage;
 mod sealed;
 mod snapshots;
 mod space;
-mod spaceman;
 mod store;
 mod stream;
 mod structures;

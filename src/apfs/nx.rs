@@ -2,6 +2,7 @@
 
 use crate::error::Locus;
 use crate::io::bytes::{array, le32, le64};
+use crate::report::Rule;
 
 /// Number of volumes a superblock has room for.
 const MAX_VOLUMES: usize = 100;
@@ -91,6 +92,8 @@ impl NxSuperblock {
 pub struct Note {
     /// Whether something is lost or damaged, or only unusual.
     pub damage: bool,
+    /// The rule that is broken.
+    pub rule: Rule,
     /// Byte of the container that it concerns.
     pub offset: u64,
     /// Where the trouble lies, if it is elsewhere.
@@ -101,7 +104,7 @@ pub struct Note {
 
 impl Note {
     /// That something is lost or damaged.
-    pub(super) fn damage(offset: u64, text: String) -> Self {
-        Self { damage: true, offset, place: None, text }
+    pub(super) fn damage(rule: Rule, offset: u64, text: String) -> Self {
+        Self { damage: true, rule, offset, place: None, text }
     }
 }

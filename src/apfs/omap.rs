@@ -182,7 +182,8 @@ fn key(oid: u64, xid: u64) -> [u8; 16] {
     (u128::from(xid) << 64 | u128::from(oid)).to_le_bytes()
 }
 
-fn mapping(key: &[u8], value: &[u8]) -> Option<(u64, Mapping)> {
+/// Decode a mapping: the number of the object, and where it lies.
+pub(super) fn mapping(key: &[u8], value: &[u8]) -> Option<(u64, Mapping)> {
     let m = Mapping {
         xid: le64(key, 8)?,
         flags: le32(value, 0)?,

@@ -151,6 +151,11 @@ impl Pass<'_> {
             let text = format!("is object {}, expected {oid}", object.header.oid);
             return Err(blocks.corrupt(what, m.block, text));
         }
+        if object.header.xid != m.xid {
+            let (found, xid) = (object.header.xid, m.xid);
+            let text = format!("is of transaction {found}, expected {xid}: another state of it");
+            return Err(blocks.corrupt(what, m.block, text));
+        }
         Ok(())
     }
 
@@ -187,7 +192,7 @@ impl Pass<'_> {
         if locus.is_some() {
             place = place.length(self.volume.container.store().blocks().size());
         }
-        let text = format!("{of} {what}: {e}");
+        let text = format!("{of} {what}: {e} ({})", super::check::say::rule_of(&e));
         self.reporter.report(Finding::new(Code::ApfsUnreadable, place, text));
         Ok(())
     }

@@ -248,7 +248,7 @@ codes! {
     VolumeNone "VOLUME-NONE" Damage Nothing []
         "No volume was found on the disk."
         => "The image was never formatted, or its first band is lost.";
-    ApfsUnreadable "APFS-UNREADABLE" Damage Place + Contents []
+    ApfsUnreadable "APFS-UNREADABLE" Damage Place + Contents [] ["om: btn: found zeroed-out block"]
         "A structure of an APFS container, of one of its volumes or of a snapshot cannot be read: it is lost or wrong."
         => "What it leads to cannot be read; if a band is lost or rotten, restore that band from elsewhere.";
     ApfsCheckpoint "APFS-CHECKPOINT" Damage Nothing + Contents []
@@ -269,10 +269,10 @@ codes! {
     ApfsNode "APFS-NODE" Damage Place + Contents []
         "The areas, entries or free pieces of a node of an APFS tree contradict each other. A Mac may refuse to write to the tree, or overwrite records of it."
         => "Copy out what you need; do not let the Mac back up to this image before it is checked there.";
-    ApfsTree "APFS-TREE" Damage Place + Contents []
+    ApfsTree "APFS-TREE" Damage Place + Contents [] ["btn: key (n) compare error", "fsroot tree is invalid."]
         "The nodes of an APFS tree do not fit together: order, levels, index keys, or what the tree says of itself. A search may miss records that are there."
         => "Copy out what you need; do not let the Mac back up to this image before it is checked there.";
-    ApfsObjectMap "APFS-OMAP" Damage Nothing + Contents []
+    ApfsObjectMap "APFS-OMAP" Damage Nothing + Contents [] ["Object map is invalid."]
         "An object map of APFS, which tells where nodes lie, contradicts itself or what it leads to; a Mac may read an old node for a new one."
         => "Copy out what you need; do not let the Mac back up to this image before it is checked there.";
     ApfsVolume "APFS-VOLUME" Damage Nothing + Contents []
@@ -290,7 +290,7 @@ codes! {
     ApfsInode "APFS-INODE" Warning Object + Contents []
         "A field or flag of a file or folder contradicts what else is stored of it."
         => "Harmless to read as far as the finding does not say otherwise; look at the file before its other snapshots are deleted.";
-    ApfsEntry "APFS-ENTRY" Damage Object + Contents []
+    ApfsEntry "APFS-ENTRY" Damage Object + Contents [] ["inode_val: object (oid n): invalid parent_id"]
         "An entry of a folder and its object do not belong together: one of them is missing, or they name different parents or kinds. The object may be out of reach."
         => "Look for it in another snapshot.";
     ApfsLinks "APFS-LINKS" Warning Object + Contents []
@@ -341,7 +341,7 @@ codes! {
     ApfsSeal "APFS-SEAL" Damage Place + Contents []
         "What seals a system volume does not fit it: it was changed after it was sealed, or is damaged."
         => "A system volume is no backup; let macOS install it anew.";
-    ApfsCompression "APFS-COMPRESSION" Damage Object + Contents []
+    ApfsCompression "APFS-COMPRESSION" Damage Object + Contents [] ["Resource Fork xattr is missing or empty for compressed file"]
         "What is stored of a compressed file contradicts itself; its contents cannot be told."
         => "Look for the file in another snapshot.";
     HeaderPrimary "HFS-HEADER" Damage Nothing + Contents [555, 561, 564]

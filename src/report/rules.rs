@@ -83,11 +83,11 @@ rules! {
     A035 ApfsCheckpoint Damage unseen "block 0 is not newer than the newest sound checkpoint";
     A039 ApfsContainer Damage "the newest superblock calls itself object 1, of the memory";
     A040 ApfsUnreadable Damage "the sum of an object is right";
-    A041 ApfsObject Damage "an object has the number by which it was asked for";
-    A042 ApfsObject Damage "an object was written by a transaction that has been";
-    A043 ApfsObject Damage "an object has the type that its place asks for";
-    A044 ApfsObject Damage "an object is stored as its type is (by block, by number, of memory)";
-    A045 ApfsObject Damage "an object lies in the container";
+    A041 ApfsUnreadable Damage "an object has the number by which it was asked for";
+    A042 ApfsUnreadable Damage "an object was written by a transaction that has been";
+    A043 ApfsUnreadable Damage "an object has the type that its place asks for";
+    A044 ApfsUnreadable Damage "an object is stored as its type is (by block, by number, of memory)";
+    A045 ApfsUnreadable Damage "an object lies in the container";
     A046 ApfsObject Damage "an object has no flags that never occur on a disk";
     A047 ApfsObject Damage "an object is encrypted as its mapping says";
     A048 ApfsObject Damage "a virtual object has a number that was given out";
@@ -135,8 +135,8 @@ rules! {
     A090 ApfsObjectMap Damage "an object map's record of a snapshot is sound";
     A091 ApfsState Info "no snapshot is marked as deleted or set back in the object map";
     A092 ApfsObjectMap Damage "the object map's count of snapshots and the newest of them are those of its tree";
-    A093 ApfsObjectMap Damage "every object that is asked for is mapped";
-    A094 ApfsObjectMap Damage "an object was written by the transaction its mapping names";
+    A093 ApfsUnreadable Damage "every object that is asked for is mapped";
+    A094 ApfsUnreadable Damage "an object was written by the transaction its mapping names";
     A095 ApfsObjectMap Warning "every mapping of the container is used, one for each object";
     A096 ApfsObjectMap Warning "every mapping of the volume is used by a view of it";
     A097 ApfsSeal Damage unseen "the nodes of a sealed tree have no header, and the map says so";

@@ -10,7 +10,8 @@ fn page() -> String {
         "# Findings\n\n\
          What `tmbundle verify` reports. A code keeps its meaning from release to release.\n\
          `tmbundle explain CODE` prints the same. The last columns give the nearest error\n\
-         numbers of Apple's `fsck_hfs`, and the nearest messages of `apfsck` and `fsck_apfs`.\n\n\
+         numbers of Apple's `fsck_hfs`, and the nearest messages of `fsck_apfs`; those of `apfsck` stand\n\
+         in [apfsck.md](apfsck.md).\n\n\
          Severity: **damage** (something is lost or structurally wrong), **warning** (not damage\n\
          yet, or damage that costs nothing), **info** (worth knowing). A finding may be graded\n\
          differently where its circumstances are milder or worse; the table has the usual grade.\n\n\
@@ -168,4 +169,56 @@ fn the_rules_of_apfs_are_those_of_the_book() {
         .collect();
     assert_eq!(rows, here);
     assert_eq!(here.len(), 282);
+}
+
+/// What apfsck reports, by the lab's map of its sites to rules: "", or why there is none.
+fn sites(map: &str) -> std::collections::BTreeMap<String, String> {
+    let mut found: std::collections::BTreeMap<String, String> = Default::default();
+    for line in map.lines().filter(|l| !l.starts_with('#')) {
+        let Some((rule, sites)) = line.trim_start_matches("- ").split_once(' ') else { continue };
+        let (rule, sites) = match line.strip_prefix("- ") {
+            Some(rest) => ("–", rest),
+            None => (rule, sites),
+        };
+        let sites = sites.trim_start_matches(|c: char| c == '(' || c == ')' || c.is_ascii_digit());
+        let rule = if rule == "fusion" { "Fusion drives are refused" } else { rule };
+        for site in sites.trim().split("; ") {
+            let site = site.replace('|', "\\|");
+            let rules = found.entry(site).or_default();
+            let more = if rules.is_empty() { rule.into() } else { format!(", {rule}") };
+            rules.push_str(&more);
+        }
+    }
+    found
+}
+
+/// `docs/apfsck.md` has every site of apfsck, with the rules that stand for it.
+#[test]
+fn every_report_of_apfsck_is_mapped() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/apfsck.md");
+    let Some(data) = crate::common::shared_data("every_report_of_apfsck_is_mapped") else { return };
+    let map = std::fs::read_to_string(data.join("../formats/apfsck-map.txt")).unwrap();
+    let mut page = String::from(
+        "# The reports of apfsck\n\n\
+         What `apfsck` (apfsprogs 3721463) can report, by source file and message, and the rules of\n\
+         [findings.md](findings.md) that stand for it. A dash: it tells of a feature it does not\n\
+         know, or of a bug of its own, and tmbundle has no such finding.\n\n\
+         | apfsck | Rules |\n|---|---|\n",
+    );
+    let sites = sites(&map);
+    assert!(sites.len() > 700, "{}", sites.len());
+    for (site, rules) in &sites {
+        let _ = writeln!(page, "| {site} | {rules} |");
+        for rule in rules.split(", ").filter(|r| r.starts_with('A')) {
+            assert!(Rule::by_name(rule).is_some(), "{rule}");
+        }
+    }
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &page).unwrap();
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == page,
+        "docs/apfsck.md is out of step: UPDATE_DOCS=1 cargo test --test checks findings"
+    );
 }

@@ -1,8 +1,10 @@
 //! What is damaged is found, named and graded; page, codes and layers agree.
 #![allow(clippy::print_stderr, clippy::print_stdout)]
 
+mod apfs_agreement;
 mod apfs_records;
 mod apfs_rules;
+mod apfs_sound;
 mod as_apple;
 mod bounds;
 mod campaign;

@@ -1,23 +1,29 @@
 //! What is wrong with a container and its volumes: what opening them shows, and every node
 //! of a volume's trees that cannot be read. Nothing here says that the nodes fit together.
 
+mod container;
+mod efi;
 pub(in crate::apfs) mod files;
-// Its users follow, rule by rule.
-#[allow(dead_code)]
+mod keybags;
 mod nodes;
-#[allow(dead_code)]
+mod omaps;
+mod reaper;
 pub mod say;
+mod space;
+mod trees;
+mod used;
+mod whole;
+
+use self::say::Checker;
 
 use crate::apfs::Container;
 use crate::apfs::nx::Note;
-use crate::apfs::spaceman;
 use crate::apfs::volume::Apfs;
 use crate::crypt::AskAgain;
 use crate::error::{Error, Result};
 use crate::io::Source;
 use crate::report::words::plural;
 use crate::report::{Code, Finding, Progress, Reporter, Severity, Structure, Where};
-use std::collections::HashSet;
 use std::sync::Arc;
 
 /// What was looked at.
@@ -56,8 +62,8 @@ pub fn check(
     for note in container.older().into_iter().chain(container.notes()) {
         say_note(source, note, reporter);
     }
-    structures(&container, reporter, progress)?;
-    let checker = say::Checker::new(container.store().blocks(), reporter);
+    let checker = Checker::new(container.store().blocks(), reporter);
+    whole::check(&checker, &container, progress)?;
     let (mut volumes, mut snapshots) = (0u32, 0);
     for oid in &container.superblock().volumes {
         volumes += 1;
@@ -88,41 +94,12 @@ pub fn check(
     Ok(seen)
 }
 
-/// The container's own structures that opening it does not read, or not all of: its object
-/// map and its space manager.
-fn structures(
-    container: &Container,
-    reporter: &dyn Reporter,
-    progress: &dyn Progress,
-) -> Result<()> {
-    let (mut nodes, mut failed) = (HashSet::new(), Vec::new());
-    let tree = container.omap().tree();
-    tree.walk_telling(&mut nodes, &mut |e| failed.push((Structure::ObjectMap, e)), &mut |_| {
-        progress.check()
-    })?;
-    spaceman::check(container, progress, &mut |e| failed.push((Structure::SpaceManager, e)))?;
-    for (structure, e) in failed {
-        let locus = match &e {
-            Error::Interrupted => return Err(e),
-            Error::Corrupt(c) => c.place.clone(),
-            _ => None,
-        };
-        let mut place = Where::of(structure).at(locus.clone());
-        if locus.is_some() {
-            place = place.length(container.store().blocks().size());
-        }
-        let text = format!("the container cannot be read in whole: {e}");
-        reporter.report(Finding::new(Code::ApfsUnreadable, place, text));
-    }
-    Ok(())
-}
-
 fn say_note(source: &Source, note: &Note, reporter: &dyn Reporter) {
     let at = note.place.clone().or_else(|| source.locate(note.offset));
     let place = Where::of(Structure::Checkpoint).at(at);
     let severity = if note.damage { Severity::Damage } else { Severity::Info };
-    reporter
-        .report(Finding::new(Code::ApfsCheckpoint, place, note.text.clone()).severity(severity));
+    let text = format!("{} ({})", note.text, note.rule);
+    reporter.report(Finding::new(Code::ApfsCheckpoint, place, text).severity(severity));
 }
 
 /// Damage is a finding; what cannot be opened for another reason is not checked.
@@ -141,7 +118,7 @@ fn say_unreadable(
                 _ => source.locate(0),
             };
             let place = Where::of(Structure::Container).at(at);
-            let text = format!("{what} cannot be opened: {e}");
+            let text = format!("{what} cannot be opened: {e} ({})", say::rule_of(&e));
             reporter.report(Finding::new(Code::ApfsUnreadable, place, text));
         }
         Error::WrongPassword(_) => {

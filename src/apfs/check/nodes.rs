@@ -18,9 +18,10 @@ const FIXED: u16 = 4;
 const HASHED: u16 = 8;
 const NO_HEADER: u16 = 0x10;
 const KNOWN: u16 = 0x1F;
-/// Flag of a footer: keys come in order.
+/// Flag of a footer that only advises a writer; not every system sets it.
 const SEQUENTIAL: u32 = 2;
 /// Flags of a sealed tree's footer: nodes with hashes, without header.
+#[allow(dead_code)]
 const SEALED_TREE: u32 = 0x180;
 
 /// What all trees of a kind have in common.
@@ -50,8 +51,10 @@ pub const OMAP: Kind = kind("object map", tree::OMAP, 0x12, Some((16, 16)));
 pub const OMAP_SNAPSHOTS: Kind =
     kind("object map's snapshot tree", tree::OMAP_SNAPSHOTS, 0x10, Some((8, 16)));
 /// File-system trees.
+#[allow(dead_code)]
 pub const FS: Kind = kind("file-system tree", tree::FS, 0x42, None);
 /// File-system trees of sealed volumes.
+#[allow(dead_code)]
 pub const FS_SEALED: Kind = Kind { flags: 0x42 | SEALED_TREE, sealed: true, ..FS };
 /// Extents of sealed volumes.
 pub const FEXT: Kind = kind("extents tree", tree::FEXT, 0x10, Some((16, 16)));
@@ -262,7 +265,6 @@ impl Inside<'_> {
         let kind = self.kind;
         let same = match kind.subtype {
             tree::FEXT => footer.flags & kind.flags == kind.flags,
-            // The Linux driver does not mark trees as sequential.
             _ => (footer.flags ^ kind.flags) & !SEQUENTIAL == 0,
         };
         if !same {

@@ -1,8 +1,9 @@
 //! The one way in which a broken rule is told.
 
 use crate::apfs::object::Blocks;
-use crate::report::{Finding, Reporter, Rule, Severity, Structure, Where};
-use std::collections::BTreeMap;
+use crate::error::{Error, Result};
+use crate::report::{Code, Finding, Reporter, Rule, Severity, Structure, Where};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 /// How often one rule is told in a container; the rest are counted.
@@ -13,6 +14,8 @@ pub struct Checker<'a> {
     blocks: &'a Blocks,
     reporter: &'a dyn Reporter,
     told: Mutex<BTreeMap<Rule, Told>>,
+    /// Bytes at which something was told to be unreadable.
+    unreadable: Mutex<HashSet<u64>>,
 }
 
 /// How often a rule was broken, and the first place beyond those that were told.
@@ -25,7 +28,7 @@ struct Told {
 impl<'a> Checker<'a> {
     /// Of what lies in a container; findings go to `reporter`.
     pub fn new(blocks: &'a Blocks, reporter: &'a dyn Reporter) -> Self {
-        Self { blocks, reporter, told: Mutex::default() }
+        Self { blocks, reporter, told: Mutex::default(), unreadable: Mutex::default() }
     }
 
     /// The place of a block of the container.
@@ -63,6 +66,33 @@ impl<'a> Checker<'a> {
         self.tell(rule, severity, place, &text());
     }
 
+    /// Something cannot be read, for an error: told once of a place. `what` begins the sentence.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`], which is no finding.
+    pub fn unreadable(&self, place: Where, what: &str, e: Error) -> Result<()> {
+        let locus = match &e {
+            Error::Interrupted => return Err(e),
+            // Given up, or locked: not wrong.
+            Error::Unsupported(_) | Error::PasswordRequired(_) => return Ok(()),
+            Error::Corrupt(c) => c.place.clone(),
+            _ => None,
+        };
+        if let Some(locus) = &locus {
+            let mut told = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
+            if !told.insert(locus.offset) {
+                return Ok(());
+            }
+        }
+        let place = match locus {
+            None => place,
+            locus => place.at(locus).length(self.blocks.size()),
+        };
+        let text = format!("{what} cannot be read in whole: {e} ({})", rule_of(&e));
+        self.reporter.report(Finding::new(Code::ApfsUnreadable, place, text));
+        Ok(())
+    }
+
     /// How often a rule was broken so far.
     pub fn count(&self, rule: Rule) -> u64 {
         let all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
@@ -84,4 +114,37 @@ impl<'a> Checker<'a> {
         let finding = Finding::new(rule.code(), place, format!("{text} ({rule})"));
         self.reporter.report(finding.severity(severity));
     }
+}
+
+/// What readers say of what they refuse, and the rule that is broken then.
+const REFUSED: &[(&str, Rule)] = &[
+    ("its checksum is", Rule::A040),
+    ("is all zeros", Rule::A040),
+    ("another state of it", Rule::A094),
+    ("newer than the container", Rule::A042),
+    ("is an object of type", Rule::A043),
+    ("is object ", Rule::A041),
+    ("do not lie in the container", Rule::A045),
+    ("past the end of what there is", Rule::A045),
+    ("object map has no object", Rule::A093),
+    ("contradict each other", Rule::A063),
+    ("below a node of level", Rule::A063),
+    ("disagree on whether it is a root", Rule::A064),
+    ("its hash is not", Rule::A074),
+    ("do not fit into a table", Rule::A053),
+    ("has no entries", Rule::A054),
+    ("does not lie in the node", Rule::A055),
+    ("is not in order", Rule::A061),
+    ("of fixed size in a tree", Rule::A066),
+    ("says that nodes have", Rule::A068),
+    ("has no child", Rule::A077),
+    ("that must be known, its copy", Rule::A027),
+    ("no superblock in it is sound", Rule::A006),
+    ("checkpoint area", Rule::A005),
+];
+
+/// The rule that what cannot be read breaks.
+pub fn rule_of(e: &Error) -> Rule {
+    let text = e.to_string();
+    REFUSED.iter().find(|(words, _)| text.contains(words)).map_or(Rule::A079, |(_, rule)| *rule)
 }

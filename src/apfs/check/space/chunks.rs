@@ -1,0 +1,324 @@
+//! Chunks: their lists, their bitmaps, and what really is in use in them.
+
+use super::Space;
+use crate::apfs::check::used::Used;
+use crate::apfs::format::{HEADER, kind};
+use crate::apfs::object::{Expected, Object, Storage};
+use crate::error::{Error, Result};
+use crate::io::bytes::{le32, le64, to_u64, usize32};
+use crate::report::{Rule, Structure};
+use std::ops::Range;
+
+/// Where the lists in chunk-info and address blocks begin, their index and number of entries.
+const LIST: usize = HEADER + 8;
+const INDEX: usize = HEADER;
+const COUNT: usize = HEADER + 4;
+/// Bytes of what is said of one chunk.
+const CHUNK: usize = 32;
+/// The bits of a count of blocks that are one.
+const BLOCKS: u32 = (1 << 20) - 1;
+
+/// What is said of a chunk.
+struct Chunk {
+    xid: u64,
+    first: u64,
+    count: u32,
+    free: u32,
+    bitmap: u64,
+}
+
+impl Chunk {
+    fn parse(b: &[u8]) -> Option<Self> {
+        Some(Self {
+            xid: le64(b, 0)?,
+            first: le64(b, 8)?,
+            count: le32(b, 16)? & BLOCKS,
+            free: le32(b, 20)? & BLOCKS,
+            bitmap: le64(b, 24)?,
+        })
+    }
+}
+
+/// What was seen on the way through the chunks.
+pub(super) struct Tally {
+    /// Number of the next chunk and of the next list.
+    chunk: u64,
+    cib: u64,
+    free: u64,
+    whole: bool,
+    /// Blocks of the pool that are in use.
+    pub in_pool: Vec<u64>,
+}
+
+impl Space<'_> {
+    /// Compare all bitmaps with what is in use.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`].
+    pub fn bitmaps(&self, used: &Used) -> Result<()> {
+        let mut tally = Tally { chunk: 0, cib: 0, free: 0, whole: true, in_pool: Vec::new() };
+        let lists: Vec<u64> = self.addresses().collect();
+        if self.u32(0x44) == 0 {
+            for block in lists {
+                self.list(block, used, &mut tally)?;
+            }
+        } else {
+            for (i, block) in (0u64..).zip(lists) {
+                self.list_of_lists(i, block, used, &mut tally)?;
+            }
+        }
+        if tally.whole && tally.chunk == self.sizes.chunks {
+            self.number(Rule::A295, "the free blocks", self.u64(0x48), tally.free);
+        }
+        self.pool_bitmap(&tally.in_pool, tally.whole)
+    }
+
+    fn object(&self, what: &str, block: u64, kinds: &'static [u16]) -> Result<Object> {
+        let store = self.container.store();
+        let object = store.blocks().object(what, block, 1)?;
+        let (max_xid, storage) = (store.max_xid(), Storage::Physical);
+        let expected = Expected { oid: block, xid: None, max_xid, kinds, subtype: 0, storage };
+        match expected.problem(&object.header) {
+            Some(problem) => Err(store.blocks().corrupt(what, block, problem)),
+            None => Ok(object),
+        }
+    }
+
+    fn failed(&self, block: u64, e: Error, tally: &mut Tally) -> Result<()> {
+        tally.whole = false;
+        let place = self.checker.place(Structure::SpaceManager, block);
+        self.checker.unreadable(place, "the space manager", e)
+    }
+
+    fn in_pool(&self, what: &str, block: u64, tally: &mut Tally) {
+        tally.in_pool.push(block);
+        if !self.pool().contains(&block) {
+            self.broken(Rule::A287, || {
+                format!("has {what} in block {block}, which is outside its pool")
+            });
+        }
+    }
+
+    fn list_of_lists(&self, i: u64, block: u64, used: &Used, tally: &mut Tally) -> Result<()> {
+        let what = "list of chunk lists";
+        self.in_pool(what, block, tally);
+        let cab = match self.object(what, block, &[kind::CAB]) {
+            Ok(cab) => cab,
+            Err(e) => {
+                tally.cib = (i + 1) * self.sizes.per_cab;
+                tally.chunk = tally.cib * self.sizes.per_cib;
+                return self.failed(block, e, tally);
+            }
+        };
+        let s = &self.sizes;
+        let expected = (s.cibs - (i * s.per_cab).min(s.cibs)).min(s.per_cab);
+        let (index, count) = (cab.u32(INDEX).unwrap_or(0), cab.u32(COUNT).unwrap_or(0));
+        if u64::from(index) != i || u64::from(count) != expected {
+            self.checker.broken(Rule::A288, self.checker.place(Structure::SpaceManager, block), || {
+                format!("list of chunk lists {i} calls itself {index} and has {count} lists, expected {expected}")
+            });
+        }
+        let room = (cab.bytes().len() - LIST) / 8;
+        for cib in (0..usize32(count).min(room)).map_while(|n| cab.u64(LIST + n * 8)) {
+            self.list(cib, used, tally)?;
+        }
+        Ok(())
+    }
+
+    fn list(&self, block: u64, used: &Used, tally: &mut Tally) -> Result<()> {
+        self.progress.check()?;
+        let (s, what, i) = (&self.sizes, "list of chunks", tally.cib);
+        tally.cib += 1;
+        self.in_pool(what, block, tally);
+        let cib = match self.object("space manager's chunk-info block", block, &[kind::CIB]) {
+            Ok(cib) => cib,
+            Err(e) => {
+                tally.chunk = tally.cib * s.per_cib;
+                return self.failed(block, e, tally);
+            }
+        };
+        let place = || self.checker.place(Structure::SpaceManager, block);
+        let expected = (s.chunks - (i * s.per_cib).min(s.chunks)).min(s.per_cib);
+        let (index, count) = (cib.u32(INDEX).unwrap_or(0), cib.u32(COUNT).unwrap_or(0));
+        if u64::from(index) != i || u64::from(count) != expected {
+            self.checker.broken(Rule::A289, place(), || {
+                format!("list of chunks {i} calls itself {index} and has {count} chunks, expected {expected}")
+            });
+        }
+        let mut newest = 0;
+        for n in 0..usize32(count) {
+            let at = LIST + n * CHUNK;
+            let Some(chunk) = cib.bytes().get(at..at + CHUNK).and_then(Chunk::parse) else { break };
+            newest = newest.max(chunk.xid);
+            if chunk.xid == 0 || chunk.xid > cib.header.xid {
+                self.checker.broken(Rule::A293, place(), || {
+                    format!(
+                        "the chunk from block {} on is of transaction {}, its list of {}",
+                        chunk.first, chunk.xid, cib.header.xid
+                    )
+                });
+            }
+            self.chunk(&chunk, block, used, tally)?;
+            self.progress.advance(1);
+        }
+        if newest != cib.header.xid {
+            self.checker.broken(Rule::A294, place(), || {
+                format!(
+                    "list of chunks {i} is of transaction {}, the newest of its chunks of {newest}",
+                    cib.header.xid
+                )
+            });
+        }
+        Ok(())
+    }
+
+    fn chunk(&self, chunk: &Chunk, cib: u64, used: &Used, tally: &mut Tally) -> Result<()> {
+        let s = &self.sizes;
+        let first = tally.chunk * s.chunk;
+        let count = self.container.store().blocks().count().saturating_sub(first).min(s.chunk);
+        tally.chunk += 1;
+        tally.free += u64::from(chunk.free);
+        let place = || self.checker.place(Structure::SpaceManager, cib);
+        if chunk.first != first || u64::from(chunk.count) != count {
+            self.checker.broken(Rule::A290, place(), || {
+                format!(
+                    "a chunk has {} blocks from {} on, expected {count} from {first}",
+                    chunk.count, chunk.first
+                )
+            });
+        }
+        let blocks = first..first + count;
+        let bitmap = if chunk.bitmap == 0 { None } else { self.bitmap(chunk.bitmap, tally)? };
+        let bits = match (&bitmap, chunk.bitmap) {
+            (Some(bits), _) => bits.as_slice(),
+            (None, 0) => &[],
+            (None, _) => return Ok(()),
+        };
+        let taken = ones(bits, 0..count);
+        if u64::from(chunk.free) != count.saturating_sub(taken) {
+            let at = if chunk.bitmap == 0 { cib } else { chunk.bitmap };
+            let place = self.checker.place(Structure::SpaceManager, at);
+            self.checker.broken(Rule::A291, place, || {
+                format!(
+                    "the chunk from block {first} on has {} blocks free, its bitmap {}",
+                    chunk.free,
+                    count.saturating_sub(taken)
+                )
+            });
+        }
+        if ones(bits, count..to_u64(bits.len()) * 8) != 0 {
+            let place = self.checker.place(Structure::SpaceManager, chunk.bitmap);
+            self.checker.broken(Rule::A292, place, || {
+                format!("the bitmap of the chunk from block {first} on goes on behind its end")
+            });
+        }
+        self.compare(bits, blocks, used);
+        Ok(())
+    }
+
+    fn bitmap(&self, block: u64, tally: &mut Tally) -> Result<Option<Vec<u8>>> {
+        self.in_pool("a bitmap", block, tally);
+        let blocks = self.container.store().blocks();
+        let what = "space manager bitmap";
+        // Its bytes have no sum: zeros that are not stored are told by what they lack.
+        let read = blocks.read(what, block, 1).and_then(|bytes| {
+            blocks.stored(what, block, &bytes)?;
+            Ok(bytes)
+        });
+        match read {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(e) => self.failed(block, e, tally).map(|()| None),
+        }
+    }
+
+    /// What is in use is marked so, and nothing else.
+    fn compare(&self, bits: &[u8], blocks: Range<u64>, used: &Used) {
+        let mut at = blocks.start;
+        for (range, by) in used.within(blocks.clone()) {
+            self.unused(bits, &blocks, at..range.start, used);
+            for run in runs(bits, blocks.start, range.clone(), false) {
+                let place = self.checker.place(Structure::SpaceManager, run.start);
+                self.checker.broken(Rule::A309, place, || {
+                    let n = run.end - run.start;
+                    format!("{n} blocks from {} on hold {by}, and are marked free", run.start)
+                });
+            }
+            at = range.end;
+        }
+        self.unused(bits, &blocks, at..blocks.end, used);
+    }
+
+    fn unused(&self, bits: &[u8], blocks: &Range<u64>, gap: Range<u64>, used: &Used) {
+        if !used.whole {
+            return;
+        }
+        for run in runs(bits, blocks.start, gap, true) {
+            let place = self.checker.place(Structure::SpaceManager, run.start);
+            self.checker.broken(Rule::A318, place, || {
+                let n = run.end - run.start;
+                format!("{n} blocks from {} on are marked used, and nothing uses them", run.start)
+            });
+        }
+    }
+}
+
+fn bit(bits: &[u8], i: u64) -> bool {
+    let byte = usize::try_from(i / 8).ok().and_then(|at| bits.get(at));
+    byte.is_some_and(|b| b >> (i % 8) & 1 != 0)
+}
+
+/// Number of ones among some bits.
+fn ones(bits: &[u8], range: Range<u64>) -> u64 {
+    let mut at = range.start;
+    let mut sum = 0;
+    while at < range.end {
+        let whole = at.is_multiple_of(8) && range.end - at >= 8;
+        if whole {
+            let byte = usize::try_from(at / 8).ok().and_then(|i| bits.get(i));
+            sum += u64::from(byte.map_or(0, |b| b.count_ones()));
+            at += 8;
+        } else {
+            sum += u64::from(bit(bits, at));
+            at += 1;
+        }
+    }
+    sum
+}
+
+/// Runs of blocks whose bit is as wanted, among `range`; the bits begin at block `first`.
+fn runs(bits: &[u8], first: u64, range: Range<u64>, wanted: bool) -> Vec<Range<u64>> {
+    let mut found: Vec<Range<u64>> = Vec::new();
+    let other = if wanted { 0 } else { 0xFF };
+    let mut at = range.start;
+    while at < range.end {
+        let i = at - first;
+        let byte = usize::try_from(i / 8).ok().and_then(|at| bits.get(at)).copied().unwrap_or(0);
+        if i.is_multiple_of(8) && range.end - at >= 8 && byte == other {
+            at += 8;
+            continue;
+        }
+        if bit(bits, i) == wanted {
+            match found.last_mut() {
+                Some(last) if last.end == at => last.end += 1,
+                _ => found.push(at..at + 1),
+            }
+        }
+        at += 1;
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_are_counted_and_found_in_runs() {
+        let bits = [0b1111_0000, 0xFF, 0, 0b1];
+        assert_eq!(ones(&bits, 0..32), 13);
+        assert_eq!(ones(&bits, 5..15), 10);
+        assert_eq!(runs(&bits, 100, 100..132, true), [104..116, 124..125]);
+        assert_eq!(runs(&bits, 100, 102..130, false), [102..104, 116..124, 125..130]);
+        assert_eq!(runs(&[], 0, 0..9, false).len(), 1);
+    }
+}

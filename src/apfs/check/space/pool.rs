@@ -1,0 +1,112 @@
+//! The pool: the blocks that lists and bitmaps of chunks lie in, and its own bitmap.
+
+use super::Space;
+use crate::error::Result;
+use crate::io::bytes::{to_u64, to_usize};
+use crate::report::{Rule, Structure};
+use std::collections::HashSet;
+
+/// Ends a list of bitmaps, and marks those in use.
+const END: u16 = 0xFFFF;
+
+impl Space<'_> {
+    fn table16(&self, offset: usize, i: u64) -> u16 {
+        self.u16(to_usize(u64::from(self.u32(offset)) + i * 2))
+    }
+
+    /// The list of free bitmaps, and the bitmap in use against `in_use`, which may not be all
+    /// if it is not `whole`.
+    pub(super) fn pool_bitmap(&self, in_use: &[u64], whole: bool) -> Result<()> {
+        let s = &self.sizes;
+        let all = s.pool_bitmap * super::BITMAP_COPIES;
+        let current: Vec<u16> = (0..s.pool_bitmap).map(|i| self.table16(0x148, i)).collect();
+        for i in 0..s.pool_bitmap {
+            let xid = self.u64(to_usize(u64::from(self.u32(0x144)) + i * 8));
+            let max = self.container.superblock().xid;
+            if xid > max {
+                self.broken(Rule::A304, || {
+                    format!("has a bitmap of its pool of transaction {xid}, newer than {max}")
+                });
+            }
+        }
+        self.free_bitmaps(&current, all);
+        if let Some(out) = current.iter().find(|c| u64::from(**c) >= all) {
+            self.broken(Rule::A306, || format!("uses bitmap {out} of {all} of its pool"));
+            return Ok(());
+        }
+        self.compare_pool(&current, in_use, whole)
+    }
+
+    fn free_bitmaps(&self, current: &[u16], all: u64) {
+        let (head, tail) = (self.u16(0x140), self.u16(0x142));
+        let (mut free, mut at, mut last) = (HashSet::new(), head, END);
+        while at != END {
+            if u64::from(at) >= all || !free.insert(at) {
+                self.broken(Rule::A305, || {
+                    format!(
+                        "has a list of free bitmaps that leads to {at}, of {all}, or there twice"
+                    )
+                });
+                return;
+            }
+            last = at;
+            at = self.table16(0x14C, at.into());
+        }
+        if last != tail {
+            self.broken(Rule::A305, || {
+                format!("has a list of free bitmaps that ends at {last}, expected {tail}")
+            });
+        }
+        let used: HashSet<u16> = current.iter().copied().collect();
+        let sum = to_u64(free.len() + used.len());
+        let both = used.iter().any(|i| free.contains(i));
+        let marked = current.iter().any(|i| self.table16(0x14C, (*i).into()) != END);
+        if sum != all || both || marked || used.len() != current.len() {
+            self.broken(Rule::A306, || {
+                let (free, used) = (free.len(), used.len());
+                format!("has {free} free bitmaps and {used} in use, of {all}, or one that is both")
+            });
+        }
+    }
+
+    fn compare_pool(&self, current: &[u16], in_use: &[u64], whole: bool) -> Result<()> {
+        let (pool, size) = (self.pool(), self.sizes.chunk);
+        let mut wanted: Vec<u64> = in_use
+            .iter()
+            .filter(|b| pool.contains(b))
+            .map(|b| b - pool.start)
+            .chain(self.pool_queue.borrow().iter().copied())
+            .collect();
+        wanted.sort_unstable();
+        for (part, index) in (0u64..).zip(current) {
+            let block = self.u64(0xA8).saturating_add((*index).into());
+            let place = self.checker.place(Structure::SpaceManager, block);
+            let blocks = self.container.store().blocks();
+            let bits = match blocks.read("bitmap of the space manager's pool", block, 1) {
+                Ok(bits) => bits,
+                Err(e) => {
+                    self.checker.unreadable(place, "the space manager", e)?;
+                    continue;
+                }
+            };
+            let from = wanted.partition_point(|b| *b < part * size);
+            let until = wanted.partition_point(|b| *b < (part + 1) * size);
+            let mut expected = vec![0u8; bits.len()];
+            for b in wanted.get(from..until).unwrap_or_default() {
+                let bit = b - part * size;
+                if let Some(byte) = expected.get_mut(to_usize(bit / 8)) {
+                    *byte |= 1 << (bit % 8);
+                }
+            }
+            let missing = |(found, expected): (&u8, &u8)| expected & !found != 0;
+            let lacks = bits.iter().zip(&expected).any(missing);
+            if lacks || whole && bits != expected {
+                self.checker.broken(Rule::A307, place, || {
+                    let what = if lacks { "does not mark" } else { "marks more than" };
+                    format!("the bitmap of the space manager's pool {what} what is in use in it")
+                });
+            }
+        }
+        Ok(())
+    }
+}

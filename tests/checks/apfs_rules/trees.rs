@@ -1,0 +1,133 @@
+//! Nodes, trees and object maps.
+
+use super::Row;
+use super::bent::{Bent, get, get16, get32, put, put16, put32};
+use tmbundle::report::Rule::*;
+use tools::apfs::What;
+use tools::apfs::object::kind;
+
+pub const TABLE: &[Row] = &[
+    (A040, "small", |c| {
+        let (at, _) = c.find(|w| matches!(w, What::Cib));
+        c.byte(at + 0x100, |b| b ^ 1);
+    }),
+    (A041, "small", |c| c.cib(|b| put(b, 8, 5))),
+    (A042, "small", |c| c.cib(|b| put(b, 16, 1 << 40))),
+    (A043, "small", |c| c.cib(|b| put32(b, 24, 0x4000_0006))),
+    (A045, "small", |c| c.spaceman(|b| put(b, get32(b, 0x50) as usize, 1 << 40))),
+    (A048, "small", |c| c.superblock(|b| put(b, 0x58, 1025))),
+    (A049, "snapshots", |c| references(c, |b| put16(b, 0x20, get16(b, 0x20) | 0x10))),
+    (A050, "snapshots", |c| references(c, |b| put16(b, 0x20, get16(b, 0x20) | 0x40))),
+    (A052, "snapshots", |c| references(c, |b| put16(b, 0x2E, 0x7000))),
+    (A053, "snapshots", |c| references(c, |b| put32(b, 0x24, 3000))),
+    (A055, "snapshots", |c| references(c, |b| put16(b, 0x2C, 0))),
+    (A056, "snapshots", |c| references(c, |b| put16(b, 0x38 + 4, get16(b, 0x40 + 4)))),
+    (A057, "snapshots", |c| references(c, |b| put16(b, 0x30, 0))),
+    (A058, "snapshots", |c| references(c, |b| put16(b, 0x32, get16(b, 0x32) + 4))),
+    (A059, "snapshots", |c| references(c, |b| put16(b, 0x34, 20))),
+    (A060, "snapshots", |c| references(c, |b| put16(b, 0x36, get16(b, 0x36) + 4))),
+    (A061, "snapshots", |c| references(c, |b| put16(b, 0x38, get16(b, 0x40)))),
+    (A063, "snapshots", |c| references(c, |b| put16(b, 0x22, 1))),
+    (A067, "snapshots", |c| references(c, |b| footer(b, 0, 0x40))),
+    (A068, "snapshots", |c| references(c, |b| footer(b, 4, 512))),
+    (A069, "snapshots", |c| references(c, |b| footer(b, 8, 8))),
+    (A070, "snapshots", |c| references(c, |b| footer(b, 16, 4))),
+    (A071, "snapshots", |c| references(c, |b| footer(b, 24, 7000))),
+    (A072, "snapshots", |c| references(c, |b| footer(b, 32, 7))),
+    (A080, "small", |c| omap(c, |b| put32(b, 0x20, 0x100))),
+    (A081, "small", |c| omap(c, |b| put32(b, 0x28, 2))),
+    (A082, "small", |c| omap(c, |b| put(b, 0x48, 5))),
+    (A083, "small", |c| omap(c, |b| put32(b, 0x20, 2))),
+    (A084, "small", |c| mapping(c, |b, v| put32(b, v, get32(b, v) | 2))),
+    (A085, "small", |c| mapping(c, |b, v| put32(b, v + 4, 100))),
+    (A086, "small", |c| container_mapping(c, |b, key| put(b, key + 8, 0))),
+    (A087, "small", |c| omap_tree(c, |b| put(b, 16, 1))),
+    (A088, "small", |c| mapping(c, |b, v| put(b, v + 8, 1 << 40))),
+    (A089, "small", |c| mapping(c, |b, v| put32(b, v + 4, 8192))),
+    (A090, "snapshots", |c| omap_snapshot(c, |b, _, v| put32(b, v + 4, 1))),
+    (A091, "snapshots", |c| omap_snapshot(c, |b, _, v| put32(b, v, 1))),
+    (A092, "snapshots", |c| omap(c, |b| put32(b, 0x24, get32(b, 0x24) + 1))),
+    (A093, "small", |c| c.superblock(|b| put(b, 0xB8, 0x9999))),
+    (A094, "snapshots", |c| sibling(c, |b| put(b, 16, get(b, 16) - 1))),
+    (A095, "small", |c| container_mapping(c, |b, key| put(b, key, get(b, key) + 1))),
+    (A262, "snapshots", |c| omap_snapshot(c, |b, k, _| put(b, k, get(b, k) + 1))),
+    (A268, "snapshots", |c| omap_snapshot(c, |b, k, _| put(b, k, get(b, k) + 1))),
+];
+
+/// A node of the volume's tree of that subtype which has entries, a root if there is one.
+fn node(c: &Bent, volume: Option<u32>, subtype: u32) -> (u64, usize) {
+    let size = c.layout.block_size;
+    let found = c.layout.find(
+        |w| matches!(w, What::Node { volume: v, tree, .. } if *v == volume && tree.subtype == subtype),
+    );
+    let mut all: Vec<u64> = found.map(|p| p.address * size).collect();
+    all.retain(|at| get32(&c.image.read(at + 0x24, 4), 0) > 2 || volume.is_none());
+    let root = all.iter().find(|at| c.image.read(*at + 0x20, 1)[0] & 1 != 0).copied();
+    (root.unwrap_or(all[0]), size as usize)
+}
+
+fn first_volume(c: &Bent) -> Option<u32> {
+    let volumes = c.layout.places.iter().filter_map(|p| match p.what {
+        What::Volume(n) => Some(n),
+        _ => None,
+    });
+    volumes.min()
+}
+
+fn references(c: &mut Bent, change: impl FnOnce(&mut [u8])) {
+    let (at, len) = node(c, first_volume(c), kind::EXTENTREF);
+    c.edit(at, len, change);
+}
+
+fn sibling(c: &mut Bent, change: impl FnOnce(&mut [u8])) {
+    let (at, len) = node(c, first_volume(c), kind::FS_TREE);
+    c.edit(at, len, change);
+}
+
+fn footer(b: &mut [u8], at: usize, value: u32) {
+    let start = b.len() - 40;
+    put32(b, start + at, value);
+}
+
+/// The volume's object map.
+fn omap(c: &mut Bent, change: impl FnOnce(&mut [u8])) {
+    c.object(|w| matches!(w, What::Omap(Some(_))), change);
+}
+
+fn omap_tree(c: &mut Bent, change: impl FnOnce(&mut [u8])) {
+    let (at, len) = node(c, first_volume(c), kind::OMAP);
+    c.edit(at, len, change);
+}
+
+/// The value of the first entry of a leaf of a fixed tree.
+fn value(b: &[u8]) -> usize {
+    let end = b.len() - if b[0x20] & 1 != 0 { 40 } else { 0 };
+    end - usize::from(get16(b, 0x3A))
+}
+
+fn mapping(c: &mut Bent, change: impl FnOnce(&mut [u8], usize)) {
+    omap_tree(c, |b| {
+        let value = value(b);
+        change(b, value);
+    });
+}
+
+fn key(b: &[u8]) -> usize {
+    0x38 + usize::from(get16(b, 0x2A)) + usize::from(get16(b, 0x38))
+}
+
+fn container_mapping(c: &mut Bent, change: impl FnOnce(&mut [u8], usize)) {
+    let (at, len) = node(c, None, kind::OMAP);
+    c.edit(at, len, |b| {
+        let key = key(b);
+        change(b, key);
+    });
+}
+
+fn omap_snapshot(c: &mut Bent, change: impl FnOnce(&mut [u8], usize, usize)) {
+    let (at, len) = node(c, first_volume(c), kind::OMAP_SNAPSHOT);
+    c.edit(at, len, |b| {
+        let (key, value) = (key(b), value(b));
+        change(b, key, value);
+    });
+}
