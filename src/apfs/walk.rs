@@ -23,7 +23,7 @@ pub fn volume(
 ) -> Result<()> {
     progress.phase("checking the nodes of APFS", 0, Unit::Items);
     let told = HashSet::new();
-    let mut pass = Pass { volume, number, reporter, progress, told, seen: HashSet::new() };
+    let mut pass = Pass { checker, volume, number, reporter, progress, told, seen: HashSet::new() };
     let mut seen = HashSet::new();
     let mut failed = |view, structure, e| {
         let what = match structure {
@@ -40,12 +40,13 @@ pub fn volume(
 }
 
 struct Pass<'a> {
+    checker: &'a Checker<'a>,
     volume: &'a Apfs,
     number: u32,
     reporter: &'a dyn Reporter,
     progress: &'a dyn Progress,
-    /// What was reported: places, or texts where there is no place.
-    told: HashSet<(u64, String)>,
+    /// Texts that were reported where there is no place; the checker knows the places.
+    told: HashSet<String>,
     /// Blocks of nodes that were read.
     seen: HashSet<u64>,
 }
@@ -143,10 +144,6 @@ impl Pass<'_> {
             key.decrypt(m.block.wrapping_mul(sectors), &mut bytes);
         }
         let object = blocks.prove(what, m.block, bytes)?;
-        if object.header.oid == oid && object.header.xid != m.xid {
-            let text = format!("is of transaction {}, expected {}", object.header.xid, m.xid);
-            return Err(blocks.corrupt(what, m.block, text));
-        }
         if object.header.oid != oid {
             let text = format!("is object {}, expected {oid}", object.header.oid);
             return Err(blocks.corrupt(what, m.block, text));
@@ -173,8 +170,11 @@ impl Pass<'_> {
             Error::Corrupt(c) => c.place.clone(),
             _ => None,
         };
-        let key = locus.as_ref().map_or((u64::MAX, e.to_string()), |l| (l.offset, String::new()));
-        if !self.told.insert(key) {
+        let is_new = match &locus {
+            Some(locus) => self.checker.is_new(locus),
+            None => self.told.insert(e.to_string()),
+        };
+        if !is_new {
             return Ok(());
         }
         let snapshot = view.and_then(|v| {

@@ -208,6 +208,11 @@ macro_rules! head {
 
 include!("apfs_records_table.rs");
 
+/// The rules that are provoked here.
+pub fn rules() -> impl Iterator<Item = Rule> {
+    TABLE.iter().map(|(rule, _)| *rule)
+}
+
 fn base() -> &'static [u8] {
     static BASE: OnceLock<Vec<u8>> = OnceLock::new();
     BASE.get_or_init(|| samples::sample("basic").unwrap().image.to_vec())

@@ -1,5 +1,5 @@
-//! What is wrong with a container and its volumes: what opening them shows, and every node
-//! of a volume's trees that cannot be read. Nothing here says that the nodes fit together.
+//! What is wrong with a container and its volumes: what opening them shows, every node that
+//! cannot be read, and what does not fit together, by the rules of docs/apfsck.md.
 
 mod container;
 mod efi;
@@ -36,8 +36,8 @@ pub struct Seen {
 }
 
 /// Why the structures of a volume are not called sound.
-const UNCHECKED: &str =
-    "the structures of APFS are read and their sums proved, but not compared with each other yet";
+const UNCHECKED: &str = "the structures of APFS are compared with each other, but this check is young: its \
+     silence is no proof that they are sound";
 
 /// Open the container and each of its volumes, read all nodes of all snapshots, and report
 /// what is wrong with that.

@@ -3,6 +3,7 @@
 use super::say::Checker;
 use crate::apfs::container::Container;
 use crate::apfs::format::kind;
+use crate::apfs::object::Object;
 use crate::error::Result;
 use crate::io::bytes::{all_zero, to_u64};
 use crate::report::{Rule, Structure, Where};
@@ -42,18 +43,10 @@ pub fn check(
         checker.broken(rule, place(), || format!("the reaper {}", text()));
     };
     let (long, word) = (|at| reaper.u64(at).unwrap_or(0), |at| reaper.u32(at).unwrap_or(0));
-    let (next, completed, head, tail) = (long(0x20), long(0x28), long(0x30), long(0x38));
-    let (flags, lists, state) = (word(0x40), word(0x44), u64::from(word(0x6C)));
-    if flags & 1 == 0 || flags & !3 != 0 {
-        broken(Rule::A310, &|| format!("has flags {flags:#x}"));
-    }
+    let (next, head, tail) = (long(0x20), long(0x30), long(0x38));
+    let (flags, lists) = (word(0x40), word(0x44));
     let room = container.store().blocks().size() - STATE;
-    if state != room {
-        broken(Rule::A311, &|| format!("has room for {state} bytes of state, expected {room}"));
-    }
-    if next <= completed {
-        broken(Rule::A312, &|| format!("has done number {completed}, and {next} is next"));
-    }
+    numbers(&reaper, room, &broken);
     let parts = [head != 0, tail != 0, lists != 0];
     let none = parts == [false; 3];
     // What a reaper deleted stays in it; one without lists never deleted anything.
@@ -65,9 +58,6 @@ pub fn check(
         broken(Rule::A313, &|| {
             format!("has lists from {head} to {tail}, {lists} of them, and number {next} is next")
         });
-    }
-    if flags & 2 != 0 {
-        broken(Rule::A314, &|| "is deleting something, and goes on when it is mounted".into());
     }
     let (mut at, mut last, mut count) = (head, 0, 0u64);
     let mut idle = flags & 2 == 0;
@@ -89,13 +79,27 @@ pub fn check(
     Ok(idle)
 }
 
+/// Check the numbers of the reaper that stand for themselves.
+fn numbers(reaper: &Object, room: u64, broken: &dyn Fn(Rule, &dyn Fn() -> String)) {
+    let (long, word) = (|at| reaper.u64(at).unwrap_or(0), |at| reaper.u32(at).unwrap_or(0));
+    let (next, completed) = (long(0x20), long(0x28));
+    let (flags, state) = (word(0x40), u64::from(word(0x6C)));
+    if flags & 1 == 0 || flags & !3 != 0 {
+        broken(Rule::A310, &|| format!("has flags {flags:#x}"));
+    }
+    if state != room {
+        broken(Rule::A311, &|| format!("has room for {state} bytes of state, expected {room}"));
+    }
+    if next <= completed {
+        broken(Rule::A312, &|| format!("has done number {completed}, and {next} is next"));
+    }
+    if flags & 2 != 0 {
+        broken(Rule::A314, &|| "is deleting something, and goes on when it is mounted".into());
+    }
+}
+
 /// Check a list; returns the number of the next.
-fn list(
-    checker: &Checker<'_>,
-    container: &Container,
-    oid: u64,
-    list: &crate::apfs::object::Object,
-) -> u64 {
+fn list(checker: &Checker<'_>, container: &Container, oid: u64, list: &Object) -> u64 {
     let found = container.checkpoint().ephemeral.iter().find(|e| e.oid == oid);
     let place = || checker.place(Structure::Reaper, found.map_or(0, |e| e.block));
     let most = u64::from(list.u32(0x2C).unwrap_or(0));

@@ -1,7 +1,7 @@
 //! The one way in which a broken rule is told.
 
 use crate::apfs::object::Blocks;
-use crate::error::{Error, Result};
+use crate::error::{Error, Locus, Result};
 use crate::report::{Code, Finding, Reporter, Rule, Severity, Structure, Where};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -78,11 +78,8 @@ impl<'a> Checker<'a> {
             Error::Corrupt(c) => c.place.clone(),
             _ => None,
         };
-        if let Some(locus) = &locus {
-            let mut told = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
-            if !told.insert(locus.offset) {
-                return Ok(());
-            }
+        if locus.as_ref().is_some_and(|locus| !self.is_new(locus)) {
+            return Ok(());
         }
         let place = match locus {
             None => place,
@@ -91,6 +88,12 @@ impl<'a> Checker<'a> {
         let text = format!("{what} cannot be read in whole: {e} ({})", rule_of(&e));
         self.reporter.report(Finding::new(Code::ApfsUnreadable, place, text));
         Ok(())
+    }
+
+    /// Whether nothing was told to be unreadable at a place before. Afterwards it was.
+    pub fn is_new(&self, locus: &Locus) -> bool {
+        let mut told = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
+        told.insert(locus.offset)
     }
 
     /// How often a rule was broken so far.

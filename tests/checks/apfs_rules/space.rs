@@ -77,8 +77,8 @@ fn queue(c: &mut Bent, change: impl FnOnce(&mut [u8], usize)) {
     let (at, len) = queue_node(c);
     c.edit(at, len, |b| {
         let count = get32(b, 0x24) as usize;
-        let values = (0..count).map(|i| get16(b, 0x38 + i * 4 + 2)).filter(|v| *v != 0xFFFF);
-        let value = len - 40 - usize::from(values.last().unwrap());
+        let mut values = (0..count).map(|i| get16(b, 0x38 + i * 4 + 2)).filter(|v| *v != 0xFFFF);
+        let value = len - 40 - usize::from(values.next_back().unwrap());
         change(b, value);
     });
 }

@@ -218,14 +218,7 @@ impl Space<'_> {
 
     fn bitmap(&self, block: u64, tally: &mut Tally) -> Result<Option<Vec<u8>>> {
         self.in_pool("a bitmap", block, tally);
-        let blocks = self.container.store().blocks();
-        let what = "space manager bitmap";
-        // Its bytes have no sum: zeros that are not stored are told by what they lack.
-        let read = blocks.read(what, block, 1).and_then(|bytes| {
-            blocks.stored(what, block, &bytes)?;
-            Ok(bytes)
-        });
-        match read {
+        match self.bits("space manager bitmap", block) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(e) => self.failed(block, e, tally).map(|()| None),
         }

@@ -69,6 +69,14 @@ impl Space<'_> {
         }
     }
 
+    /// The block of a bitmap. It has no sum: zeros that are not stored are told by what they lack.
+    pub(super) fn bits(&self, what: &str, block: u64) -> Result<Vec<u8>> {
+        let blocks = self.container.store().blocks();
+        let bytes = blocks.read(what, block, 1)?;
+        blocks.stored(what, block, &bytes)?;
+        Ok(bytes)
+    }
+
     fn compare_pool(&self, current: &[u16], in_use: &[u64], whole: bool) -> Result<()> {
         let (pool, size) = (self.pool(), self.sizes.chunk);
         let mut wanted: Vec<u64> = in_use
@@ -81,8 +89,7 @@ impl Space<'_> {
         for (part, index) in (0u64..).zip(current) {
             let block = self.u64(0xA8).saturating_add((*index).into());
             let place = self.checker.place(Structure::SpaceManager, block);
-            let blocks = self.container.store().blocks();
-            let bits = match blocks.read("bitmap of the space manager's pool", block, 1) {
+            let bits = match self.bits("bitmap of the space manager's pool", block) {
                 Ok(bits) => bits,
                 Err(e) => {
                     self.checker.unreadable(place, "the space manager", e)?;
