@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use tmbundle::apfs::check;
 use tmbundle::crypt::Secret;
 use tmbundle::io::{Memory, Source};
-use tmbundle::report::{Collector, NoProgress, Rule, Severity};
+use tmbundle::report::{Collector, Finding, NoProgress, Rule, Severity};
 use tools::apfs::object::reseal;
 use tools::apfs::samples;
 use tools::image::Image;
@@ -32,13 +32,18 @@ fn le(b: &[u8], at: usize, n: usize) -> u64 {
     b[at..at + n].iter().rev().fold(0, |all, b| all << 8 | u64::from(*b))
 }
 
-/// The findings about rules in an image: rule and severity.
-fn broken(bytes: Vec<u8>) -> BTreeSet<(String, Severity)> {
+/// The findings in an image.
+fn told_of(bytes: Vec<u8>) -> Vec<Finding> {
     let source: Source = Arc::new(Memory::new(bytes));
     let collector = Collector::default();
     let ask = |_: &_, _| Ok(vec![Secret::new(b"password".to_vec())]);
     check::check(&source, &ask, &collector, &NoProgress).unwrap();
-    let (found, _) = collector.into_findings();
+    collector.into_findings().0
+}
+
+/// The findings about rules in an image: rule and severity.
+fn broken(bytes: Vec<u8>) -> BTreeSet<(String, Severity)> {
+    let found = told_of(bytes);
     let rule = |m: &str| {
         let (_, rule) = m.strip_suffix(')')?.rsplit_once(" (")?;
         Rule::ALL.iter().any(|r| r.name() == rule).then(|| rule.to_owned())
@@ -267,4 +272,29 @@ fn what_macs_wrote_breaks_no_rule() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The contents of a clone lie under a number that is no inode's: the file is named all the
+/// same.
+#[test]
+fn what_is_wrong_with_the_contents_of_a_clone_names_the_file() {
+    let mut bytes = samples::sample("clones").unwrap().image.to_vec();
+    let id = |r: &Record<'_>| le(r.block, r.key, 8) << 4 >> 4;
+    let inodes = std::cell::RefCell::new(BTreeSet::new());
+    changed(&mut bytes, FS, &|r| {
+        let _ = r.kind() == INODE && inodes.borrow_mut().insert(id(r));
+        false
+    });
+    let inodes = inodes.into_inner();
+    let hit = changed(&mut bytes, FS, &|r| {
+        let strange = r.kind() == EXTENT && !inodes.contains(&id(r)) && r.get(8, 8) != 0;
+        on(strange, || r.put(8, 8, 1 << 40))
+    });
+    assert!(hit > 0, "the sample has no contents under another number");
+    let told = told_of(bytes);
+    let outside: Vec<&Finding> = told.iter().filter(|f| f.message.ends_with("(A225)")).collect();
+    assert!(!outside.is_empty());
+    for finding in outside {
+        assert!(finding.message.contains(" ('/"), "{}", finding.message);
+    }
 }

@@ -1,7 +1,7 @@
 //! Broken rules as they are found: what is broken in many views, or in many states of a
 //! node, is one thing.
 
-use super::tables::Span;
+use super::tables::{Span, UserRow};
 use crate::report::Rule;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -68,6 +68,19 @@ impl Breaks {
         }
         self.known.insert(key, self.list.len());
         self.list.push(Break { rule, object, span, text, note });
+    }
+
+    /// Give what is broken in a stream that lies under a number of its own to the inode that
+    /// has the stream: that one has a path. `users` are in order.
+    pub fn give_to_inodes(&mut self, users: &[UserRow]) {
+        for one in &mut self.list {
+            let (id, span) = (one.object, one.span);
+            let from = users.get(users.partition_point(|u| u.stream < id)..).unwrap_or_default();
+            let mut of = from.iter().take_while(|u| u.stream == id);
+            if let Some(user) = of.find(|u| u.inode != id && u.span.meet(span).is_some()) {
+                one.object = user.inode;
+            }
+        }
     }
 
     /// What was found, and how often each rule was broken beyond that.

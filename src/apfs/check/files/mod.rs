@@ -238,12 +238,16 @@ impl Of<'_> {
         if facts.sealed {
             return Ok(());
         }
-        streams::check(&streams.into_sorted(), &users.into_sorted(), views, breaks);
+        let users = users.into_sorted();
+        streams::check(&streams.into_sorted(), &users, views, breaks);
         let store = volume.container.store();
         let tree = |root: u64| (root != 0).then(|| crate::apfs::references::tree_at(store, root));
         let trees: Vec<_> =
             volume.reference_trees().into_iter().map(|(_, root)| tree(root)).collect();
-        match references::check(&extents.into_sorted(), &trees, (facts, views), breaks, progress) {
+        let extents = extents.into_sorted();
+        let totals = references::check(&extents, &trees, (facts, views), breaks, progress);
+        breaks.give_to_inodes(&users);
+        match totals {
             Err(Error::Interrupted) => Err(Error::Interrupted),
             Ok(totals) => {
                 volume::check_allocated(volume, self.map, totals, views, breaks);
