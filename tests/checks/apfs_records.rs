@@ -298,3 +298,18 @@ fn what_is_wrong_with_the_contents_of_a_clone_names_the_file() {
         assert!(finding.message.contains(" ('/"), "{}", finding.message);
     }
 }
+
+#[test]
+fn an_unknown_flag_of_a_snapshot_is_not_called_merging() {
+    for (flags, merging) in [(2, true), (0x10000, false)] {
+        let mut bytes = base().to_vec();
+        let change = move |r: &mut Record<'_>| on(r.kind() == SNAPSHOT, || r.put(0x2C, 4, flags));
+        assert!(changed(&mut bytes, SNAPSHOTS, &change) > 0);
+        let found = told_of(bytes);
+        let of: Vec<_> = found.iter().filter(|f| f.message.ends_with("(A267)")).collect();
+        assert!(!of.is_empty());
+        let said = |f: &&Finding| f.message.contains("merged or emptied");
+        assert_eq!(of.iter().all(said), merging);
+        assert_eq!(of.iter().any(said), merging);
+    }
+}

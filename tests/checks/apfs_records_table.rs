@@ -109,6 +109,7 @@ const TABLE: &[(Rule, How)] = &[
     (Rule::A228, record!(FS, |r| attribute(r, "com.example.big"), 4, 8, |n| n - 1)),
     (Rule::A229, record!(FS, |r| attribute(r, "com.example.small-stream"), 4, 8, |n| n - 1)),
     (Rule::A230, record!(FS, |r| r.kind() == EXTENT, 16, 8, |_| 4)),
+    (Rule::A230, field!("hello.txt", 8, 16, 8, |_| 5)),
     (Rule::A232, record!(FS, |r| r.kind() == EXTENT, 7, 1, |_| 1)),
     (Rule::A240, record!(REFERENCES, |r| r.kind() == REFERENCE, 16, 4, |_| 0)),
     (Rule::A241, record!(REFERENCES, |r| r.kind() == REFERENCE, 8, 8, |_| 3)),

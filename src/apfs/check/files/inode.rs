@@ -124,6 +124,7 @@ impl Sweep<'_> {
             return;
         };
         let blob = value.get(FIXED..).unwrap_or_default();
+        let mut crypto = 0;
         let (mut document, mut name) = (None, None);
         let sound = fields::check(
             blob,
@@ -134,7 +135,10 @@ impl Sweep<'_> {
                 match field.kind {
                     field::DOCUMENT => document = le32(field.value, 0),
                     field::NAME => name = Some(field.value),
-                    field::STREAM => inode.sizes = le64(field.value, 0).zip(le64(field.value, 8)),
+                    field::STREAM => {
+                        inode.sizes = le64(field.value, 0).zip(le64(field.value, 8));
+                        crypto = le64(field.value, 0x10).unwrap_or(0);
+                    }
                     field::SPARSE => inode.sparse = le64(field.value, 0).unwrap_or(0),
                     _ => {}
                 }
@@ -147,6 +151,7 @@ impl Sweep<'_> {
         }
         inode.name = name.map_or(0, |n: &[u8]| name_hash(n.strip_suffix(&[0]).unwrap_or(n)));
         self.inode_alone(id, &inode, value, span);
+        self.crypto_id(id, crypto, span);
         if let Some(document) = document.filter(|d| *d < 3 || *d >= self.facts.next_document(span))
         {
             self.breaks.add(Rule::A193, id, span, || {

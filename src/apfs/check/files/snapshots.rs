@@ -132,7 +132,9 @@ fn metadata(
     let flags = le32(value, 0x2C).unwrap_or(0);
     if flags != 0 {
         breaks.add(Rule::A267, 0, span, || {
-            format!("the snapshot of transaction {xid} has flags {flags:#x}: it is being merged or emptied")
+            let what =
+                if flags & 3 == 0 { "which nobody knows" } else { "it is being merged or emptied" };
+            format!("the snapshot of transaction {xid} has flags {flags:#x}: {what}")
         });
     }
     if le64(value, 0x20) == Some(0) {
