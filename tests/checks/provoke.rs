@@ -23,7 +23,7 @@ const ELSEWHERE: &[(Code, &str)] = &[
     (Code::BundleBusy, "commands/bad_input.rs"),
     (Code::BundleSkipped, "commands/bad_input.rs"),
     (Code::BandMapped, "checks/losses.rs"),
-    (Code::BandHole, "checks/losses.rs"),
+    (Code::BandHole, "commands/lost_bytes.rs"),
     (Code::BandMany, "checks/losses.rs"),
     (Code::BandRot, "commands/band_manifest.rs"),
     (Code::BandRewritten, "commands/band_manifest.rs"),
