@@ -13,7 +13,7 @@ use crate::apfs::object::Object;
 use crate::apfs::omap::{Mapping, Omap, mapping};
 use crate::error::Result;
 use crate::io::bytes::{le32, le64, to_u64};
-use crate::report::{Progress, Rule, Structure};
+use crate::report::{Progress, Rule, Structure, Where};
 
 /// Flags of a map: the container's own; the four that say that it is being encrypted.
 const MANAGED: u32 = 1;
@@ -71,9 +71,16 @@ impl<'a> Of<'a> {
     ) -> Result<()> {
         let told = self.told(&nodes::OMAP);
         used.claim(block..block.saturating_add(1), By::ObjectMap, self.number());
-        if let Ok(head) = self.container.store().blocks().object("object map", block, 1) {
-            self.head(&head, block);
-            self.snapshots(&head, block, snapshots, used)?;
+        match self.container.store().blocks().object("object map", block, 1) {
+            Ok(head) => {
+                self.head(&head, block);
+                self.snapshots(&head, block, snapshots, used)?;
+            }
+            Err(e) => {
+                used.whole = false;
+                let place = Where { volume: self.volume, ..Where::of(Structure::ObjectMap) };
+                self.checker.unreadable(place, "the object map", e)?;
+            }
         }
         let mut last = None;
         let walked = trees::walk(omap.tree(), told, &mut |node| {
