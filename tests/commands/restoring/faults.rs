@@ -57,9 +57,13 @@ fn killed_fifty_times_it_goes_on_to_the_same_end() {
     let wanted = snapshot(&whole);
     assert_eq!(wanted.len(), 40 * 51);
     let to = sample.dir.path().join("killed");
-    let started = std::time::Instant::now();
-    sample.restore_to(&sample.dir.path().join("timed"), &[]).expect(0, &[]);
-    let usual = started.elapsed();
+    // The shortest of three: what else runs must not let all of it be over before it is killed.
+    let timed = |n| {
+        let started = std::time::Instant::now();
+        sample.restore_to(&sample.dir.path().join(format!("timed {n}")), &[]).expect(0, &[]);
+        started.elapsed()
+    };
+    let usual = timed(1).min(timed(2)).min(timed(3));
     let mut interrupted = 0;
     for n in 0..50u32 {
         let mut child = Command::new(env!("CARGO_BIN_EXE_tmbundle"))
