@@ -11,6 +11,7 @@
 pub mod acl;
 mod metadata;
 mod normal_form;
+mod overlap;
 mod owners;
 mod path;
 mod stored;
@@ -23,6 +24,7 @@ pub mod xattr;
 pub use crate::report::present;
 pub use metadata::{Device, Kind, Metadata, NodeId, Time, Times};
 pub use normal_form::{decompose, decomposed};
+pub(crate) use overlap::overlapping;
 pub use owners::{Name, Owned, Owner};
 pub use path::{resolve, split};
 pub use stored::{Body, Stored};

@@ -1,11 +1,10 @@
 //! What comes back of a broken volume: every file whose record and extents still exist.
 
-use crate::common;
+use crate::common::{self, contents::readable};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use tmbundle::fs::{FileSystem, Step, Stream, walk};
 use tmbundle::hfsplus::HfsPlus;
-use tmbundle::io::{Memory, read_vec};
+use tmbundle::io::Memory;
 use tmbundle::report::NoProgress;
 use tools::Image;
 use tools::hfs::{Content, Meta, Volume, VolumeBuilder, VolumeOptions};
@@ -31,24 +30,9 @@ fn volume() -> Volume {
 
 /// Hashes of all contents that can be read, and paths of all files.
 fn contents(fs: &HfsPlus) -> (BTreeSet<String>, BTreeSet<String>) {
-    let (mut sums, mut paths) = (BTreeSet::new(), BTreeSet::new());
-    let root = fs.metadata(fs.root()).unwrap();
-    let _ = walk(
-        fs,
-        &root,
-        &mut |e| {
-            if let Ok(meta) = &e.entry.node
-                && let Ok(data) = fs.open(meta.id, &Stream::Data)
-                && let Ok(bytes) = read_vec(&*data, 0, data.len() as usize)
-            {
-                sums.insert(common::sha256(&bytes));
-                paths.insert(e.path.to_owned());
-            }
-            Ok(Step::Into)
-        },
-        &mut |_, _| Ok(()),
-    );
-    (sums, paths)
+    let found = readable(fs);
+    let sums = found.values().cloned().collect();
+    (sums, found.into_keys().collect())
 }
 
 fn salvaged(image: &Image) -> HfsPlus {

@@ -5,9 +5,9 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use tmbundle::Result;
 use tmbundle::error::Locus;
-use tmbundle::fs::Views;
+use tmbundle::fs::{FileSystem, Step, Stream, Views, walk};
 use tmbundle::hfsplus::HfsPlus;
-use tmbundle::io::{Memory, ReadAt, Source};
+use tmbundle::io::{Memory, ReadAt, Source, read_vec};
 use tmbundle::report::{Collector, Finding, NoProgress, Progress};
 use tmbundle::timemachine::Appearances;
 use tmbundle::verify::Subset;
@@ -51,6 +51,27 @@ pub fn try_pass(source: Source, how: How<'_>) -> Result<(Done, Vec<Finding>)> {
 
 pub fn pass(source: Source, how: How<'_>) -> (Done, Vec<Finding>) {
     try_pass(source, how).unwrap()
+}
+
+/// Hashes of the contents of all files that can be read, by path; what cannot is left out.
+pub fn readable(fs: &dyn FileSystem) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let Ok(root) = fs.metadata(fs.root()) else { return found };
+    let _ = walk(
+        fs,
+        &root,
+        &mut |e| {
+            if let Ok(meta) = &e.entry.node
+                && let Ok(data) = fs.open(meta.id, &Stream::Data)
+                && let Ok(bytes) = read_vec(&*data, 0, data.len() as usize)
+            {
+                found.insert(e.path.to_owned(), super::sha256(&bytes));
+            }
+            Ok(Step::Into)
+        },
+        &mut |_, _| Ok(()),
+    );
+    found
 }
 
 pub fn memory(image: &tools::Image) -> Source {

@@ -4,6 +4,7 @@
 use super::made::{Child, Maker, Record};
 use crate::apfs::btree::Tree;
 use crate::apfs::node::{Node, Order};
+use crate::fs::overlapping;
 use crate::io::Budget;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -43,35 +44,29 @@ pub fn records(node: &Node) -> impl Iterator<Item = Record> + '_ {
 pub fn resolve(
     tree: &Tree,
     maker: &Maker<'_>,
-    mut leaves: Vec<Leaf>,
+    leaves: Vec<Leaf>,
     budget: &mut Budget,
 ) -> Vec<Child> {
-    let order = maker.shape.order;
-    leaves.sort_by(|a, b| order(&a.first, &b.first));
     let mut out = Vec::with_capacity(leaves.len());
-    let mut group: Vec<Leaf> = Vec::new();
-    let mut last: Box<[u8]> = Box::default();
-    for leaf in leaves {
-        if !group.is_empty() && order(&leaf.first, &last) == Ordering::Greater {
-            flush(tree, maker, std::mem::take(&mut group), &mut out, budget);
-        }
-        if group.is_empty() || order(&leaf.last, &last) == Ordering::Greater {
-            last.clone_from(&leaf.last);
-        }
-        group.push(leaf);
-    }
-    flush(tree, maker, group, &mut out, budget);
+    overlapping(
+        leaves,
+        |leaf| (&leaf.first, &leaf.last),
+        maker.shape.order,
+        |group| {
+            flush(tree, maker, &group, &mut out, budget);
+        },
+    );
     out
 }
 
 fn flush(
     tree: &Tree,
     maker: &Maker<'_>,
-    group: Vec<Leaf>,
+    group: &[Leaf],
     out: &mut Vec<Child>,
     budget: &mut Budget,
 ) {
-    if let [only] = group.as_slice()
+    if let [only] = group
         && !only.is_root
     {
         out.push((only.first.clone(), only.number));
@@ -79,7 +74,7 @@ fn flush(
     }
     let order = maker.shape.order;
     let mut all: Vec<(Record, u64)> = Vec::new();
-    for leaf in &group {
+    for leaf in group {
         // Its records are held while they are sorted, and again in the leaves made of them.
         if !budget.take(3 * tree.node_size()) {
             break;
@@ -89,7 +84,7 @@ fn flush(
     }
     all.sort_by(|a, b| order(&a.0.0, &b.0.0).then(b.1.cmp(&a.1)));
     all.dedup_by(|b, a| order(&a.0.0, &b.0.0) == Ordering::Equal);
-    let mut newest = Newest { order, leaves: &group, at: 0, heap: BinaryHeap::new() };
+    let mut newest = Newest { order, leaves: group, at: 0, heap: BinaryHeap::new() };
     all.retain(|((key, _), xid)| newest.over(key) <= *xid);
     out.extend(maker.leaves(all.into_iter().map(|(record, _)| record)));
 }

@@ -4,6 +4,7 @@
 
 use super::find::{Bytes, Kind, Leaf, date, good_records, read};
 use crate::error::{Locus, Result};
+use crate::fs::overlapping;
 use crate::hfsplus::btree::CompareKeys;
 use crate::hfsplus::node::{DESCRIPTOR, kind, split};
 use crate::io::Budget;
@@ -102,27 +103,15 @@ impl ReadAt for Rebuilt {
 
 /// The leaves in order, none of which overlaps another. Of those that must be put together
 /// anew, as much as may be kept.
-fn merged(
-    source: &dyn ReadAt,
-    shape: &Shape,
-    mut leaves: Vec<Leaf>,
-    budget: &mut Budget,
-) -> Vec<Leaf> {
+fn merged(source: &dyn ReadAt, shape: &Shape, leaves: Vec<Leaf>, budget: &mut Budget) -> Vec<Leaf> {
     let order = |a: &[u8], b: &[u8]| (shape.compare)(a, b).unwrap_or(Ordering::Equal);
-    leaves.sort_by(|a, b| order(&a.first, &b.first));
     let mut out = Vec::with_capacity(leaves.len());
-    let mut group: Vec<Leaf> = Vec::new();
-    let mut last: Box<[u8]> = Box::default();
-    for leaf in leaves {
-        if !group.is_empty() && order(&leaf.first, &last) == Ordering::Greater {
-            flush(source, shape, std::mem::take(&mut group), &mut out, budget);
-        }
-        if group.is_empty() || order(&leaf.last, &last) == Ordering::Greater {
-            last.clone_from(&leaf.last);
-        }
-        group.push(leaf);
-    }
-    flush(source, shape, group, &mut out, budget);
+    overlapping(
+        leaves,
+        |leaf| (&leaf.first, &leaf.last),
+        order,
+        |group| flush(source, shape, group, &mut out, budget),
+    );
     out
 }
 
