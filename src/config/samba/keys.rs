@@ -1,5 +1,6 @@
 //! Names of options. `keys.txt` lists those of Samba 4.17 with what testparm makes of a wrong
-//! word (`b` a boolean, `=a|b` one of these words: both end the program), and newer ones by name.
+//! word (`b` a boolean, `o` an octal number, `z` a size, `=a|b` one of these words: all of them end the
+//! program), and newer ones by name. Words are those of Samba's own tables, each tried.
 
 use super::{Share, value};
 use std::collections::HashMap;
@@ -12,6 +13,10 @@ pub enum Kind {
     Free,
     /// Yes or no; other words end Samba.
     Boolean,
+    /// Begins with an octal digit; other words end Samba.
+    Octal,
+    /// Digits with or without a letter; other words end Samba.
+    Size,
     /// One of some words, parted by `|`; others end Samba.
     Words(&'static str),
 }
@@ -35,6 +40,8 @@ static KNOWN: LazyLock<HashMap<String, Known>> = LazyLock::new(|| {
         let kind = match fields.next().unwrap_or("") {
             "" => Kind::Free,
             "b" => Kind::Boolean,
+            "o" => Kind::Octal,
+            "z" => Kind::Size,
             words => Kind::Words(words.trim_start_matches('=')),
         };
         Some((compact(name), Known { name, global, kind }))
@@ -63,6 +70,9 @@ const SYNONYMS: &[(&str, &str, bool)] = &[
     ("lockdir", "lockdirectory", false),
     ("group", "forcegroup", false),
     ("smbencrypt", "serversmbencrypt", false),
+    ("unixextensions", "smb1unixextensions", false),
+    ("preferedmaster", "preferredmaster", false),
+    ("privatedirectory", "privatedir", false),
 ];
 
 /// Options of fruit: those that count in `[global]` alone, and the others.
@@ -128,6 +138,10 @@ pub fn known(key: &str) -> Option<Known> {
 pub fn refuses(key: &str, text: &str) -> bool {
     match known(key).map(|k| k.kind) {
         Some(Kind::Boolean) => value::boolean(text).is_none(),
+        Some(Kind::Octal) => !value::is_octal(text),
+        Some(Kind::Size) => {
+            text.trim_ascii().is_empty() || value::size(text, false) == value::Size::Unread
+        }
         Some(Kind::Words(words)) => !words.split('|').any(|w| w.eq_ignore_ascii_case(text)),
         _ => false,
     }

@@ -66,6 +66,8 @@ pub struct Setting {
 pub enum Remark {
     /// `[name` without `]`: Samba ends here.
     NoBracket(At, String),
+    /// A share is to be like another that is not there before it: Samba ends here.
+    NoSource(At, String),
     /// A line without `=`.
     NoEquals {
         /// Where.
@@ -118,8 +120,11 @@ pub struct Share<'a> {
 
 impl Samba {
     /// The shares with what they have from `[global]`.
+    ///
+    /// Not those that are switched off and only there for others to be like them.
     pub fn shares(&self) -> impl Iterator<Item = Share<'_>> {
-        self.shares.iter().map(|section| Share { samba: self, section })
+        let all = self.shares.iter().map(|section| Share { samba: self, section });
+        all.filter(|s| !s.is_template())
     }
 
     /// Shares that are meant for Time Machine, by their own or the global word: folders only.
@@ -129,7 +134,7 @@ impl Samba {
 
     /// Whether Samba ends while it reads it.
     pub fn is_fatal(&self) -> bool {
-        self.remarks.iter().any(|r| matches!(r, Remark::NoBracket(..)))
+        self.remarks.iter().any(|r| matches!(r, Remark::NoBracket(..) | Remark::NoSource(..)))
             || self.lines.iter().any(|s| keys::refuses(&s.key, &s.value))
     }
 
@@ -182,6 +187,15 @@ impl<'a> Share<'a> {
         let name = self.name().to_lowercase();
         matches!(name.as_str(), "homes" | "printers" | "print$" | "ipc$")
             || self.boolean("printable") == Some(true)
+    }
+
+    /// Whether it is switched off, and others are to be like it.
+    fn is_template(&self) -> bool {
+        let like_it = |s: &&Section| {
+            let from = s.settings.get("copy").map(|set| set.value.to_lowercase());
+            from.is_some_and(|from| from == self.name().to_lowercase())
+        };
+        self.boolean("available") == Some(false) && self.samba.shares.iter().any(|s| like_it(&s))
     }
 
     /// What it says of Time Machine.

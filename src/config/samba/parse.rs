@@ -228,7 +228,16 @@ impl Reader<'_> {
 
     fn copy(&mut self, set: &Setting) {
         let from = self.samba.shares.iter().find(|s| same(&s.name, &set.value));
-        let Some(settings) = from.map(|s| s.settings.clone()) else { return };
+        let Some(settings) = from.map(|s| s.settings.clone()) else {
+            // It may stand where nobody could look.
+            let unseen = |r: &Remark| {
+                matches!(r, Remark::NoInclude(..) | Remark::Unread(..) | Remark::Registry(_))
+            };
+            if !self.samba.remarks.iter().any(unseen) {
+                self.samba.remarks.push(Remark::NoSource(set.at.clone(), set.value.clone()));
+            }
+            return;
+        };
         let Some(section) = self.open.and_then(|i| self.samba.shares.get_mut(i)) else { return };
         for (key, set) in settings {
             section.settings.entry(key).or_insert(set);

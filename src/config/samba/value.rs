@@ -52,6 +52,14 @@ pub fn size(value: &str, fractions: bool) -> Size {
     }
 }
 
+/// Whether Samba finds an octal number at its beginning, with or without a sign; it does not
+/// care what follows.
+pub fn is_octal(value: &str) -> bool {
+    let value = value.trim_ascii();
+    let digits = value.strip_prefix(['+', '-']).unwrap_or(value);
+    digits.starts_with(|c: char| c.is_digit(8))
+}
+
 /// `5` of a unit of `2^shift` bytes: half of it.
 fn fraction_of(digits: &str, shift: u32) -> u64 {
     let digits = digits.get(..digits.len().min(9)).unwrap_or_default();

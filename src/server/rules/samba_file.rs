@@ -46,6 +46,11 @@ fn remark(remark: &Remark) -> Option<Told> {
             Told::at(C::ConfFatal, at, format!("the name of the share '{name}' has no closing bracket; smbd does not start"))
                 .fix(Fix::replace(at, format!("[{name}]")))
         }
+        Remark::NoSource(at, name) => Told::at(
+            C::ConfFatal,
+            at,
+            format!("there is no share '{name}' before this that could be copied; smbd does not start"),
+        ),
         Remark::NoEquals { at, text, after } => no_equals(at, text, after.as_ref()),
         Remark::NoInclude(at, path) => {
             Told::at(C::ConfIncludeMissing, at, format!("the included file {path} does not exist"))
@@ -133,13 +138,18 @@ fn fatal(set: &Setting) -> Option<Told> {
     if !keys::refuses(&set.key, &set.value) {
         return None;
     }
-    let bare = value::comment(&set.value).map(|(bare, _)| bare);
+    let bare = value::comment(&set.value).map(|(bare, _)| bare).filter(|b| !b.is_empty());
     let (must, right) = match keys::known(&set.key)?.kind {
         Kind::Words(words) => {
             let right = bare.filter(|b| words.split('|').any(|w| w.eq_ignore_ascii_case(b)));
             (format!("must be one of {}", words.replace('|', ", ")), right.map(str::to_owned))
         }
-        _ => (
+        Kind::Octal => ("must be an octal number".to_owned(), bare.map(str::to_owned)),
+        Kind::Size => (
+            "must be a number, with K, M, G, T or P or nothing behind it".to_owned(),
+            bare.map(str::to_owned),
+        ),
+        Kind::Free | Kind::Boolean => (
             "must be yes or no".to_owned(),
             bare.map_or_else(|| yes_or_no(&set.value), |b| Some(b.to_owned())),
         ),

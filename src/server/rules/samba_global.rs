@@ -86,15 +86,17 @@ fn protocol(samba: &Samba) -> Option<Told> {
     Some(Told::at(C::OldProtocol, &set.at, message).fix(Fix::remove(&set.at)))
 }
 
-fn reachable(samba: &Samba) -> Option<Told> {
+/// Whether a list of interfaces or hosts names this machine alone.
+pub(super) fn only_here(set: &Setting) -> bool {
     let here = |name: &String| {
         let bare = name.split('/').next().unwrap_or(name).to_lowercase();
         bare == "lo" || bare == "localhost" || bare == "::1" || bare.starts_with("127.")
     };
-    let only_here = |set: &Setting| {
-        let list = value::list(&set.value);
-        !list.is_empty() && list.iter().all(here)
-    };
+    let list = value::list(&set.value);
+    !list.is_empty() && list.iter().all(here)
+}
+
+fn reachable(samba: &Samba) -> Option<Told> {
     let bound = samba.global_bool("bindinterfacesonly") == Some(true);
     let interfaces = samba.global("interfaces").filter(|s| bound && only_here(s));
     let allowed = samba.global("hostsallow").filter(|s| only_here(s));

@@ -67,7 +67,9 @@ fn sizes(case: Case<'_>, share: &Share<'_>, set: &Setting, limit: u64) -> Vec<To
     let facts = case.host.path(&path);
     if let Some(size) = facts.size.filter(|size| limit > *size) {
         let message = format!("the limit is {}, and the disk has {}", gib(limit), gib(size));
-        let right = in_words((size / 100 * 90) >> 30 << 30);
+        // As much of the disk as is well used, and what is there already need not go.
+        let room = used(case, &path).zip(facts.free).map(|(used, free)| fitting(used, free));
+        let right = in_words(room.map_or(most(size), |room| room.min(most(size))));
         told.push(
             Told::at(C::LimitBeyondDisk, &set.at, message)
                 .share(share.name())
@@ -85,7 +87,7 @@ fn sizes(case: Case<'_>, share: &Share<'_>, set: &Setting, limit: u64) -> Vec<To
             gib(limit - used),
             gib(free)
         );
-        let right = in_words((used + free / 100 * 95) >> 30 << 30);
+        let right = in_words(fitting(used, free));
         told.push(
             Told::at(C::LimitBeyondDisk, &set.at, message)
                 .share(share.name())
@@ -94,6 +96,16 @@ fn sizes(case: Case<'_>, share: &Share<'_>, set: &Setting, limit: u64) -> Vec<To
         );
     }
     told
+}
+
+/// The largest limit on a disk of so many bytes, in whole GiB.
+fn most(size: u64) -> u64 {
+    (size / 100 * 90) >> 30 << 30
+}
+
+/// The largest limit that leaves no more than there is, in whole GiB (rule D036).
+fn fitting(used: u64, free: u64) -> u64 {
+    used.saturating_add(free / 100 * 95) >> 30 << 30
 }
 
 /// What Samba counts of the bundles in a share, if they were looked at.
@@ -137,7 +149,7 @@ fn none(case: Case<'_>, share: &Share<'_>, set: Option<&Setting>) -> Option<Told
         .share(share.name())
         .severity(severity);
     let size = share.path().and_then(|p| case.host.path(&p).size);
-    let Some(size) = size.map(|s| in_words((s / 100 * 90) >> 30 << 30)) else { return Some(told) };
+    let Some(size) = size.map(|s| in_words(most(s))) else { return Some(told) };
     Some(told.fix(match set {
         Some(set) => replaced(set, &size),
         None => Fix::insert(at, format!("   fruit:time machine max size = {size}")),

@@ -3,9 +3,9 @@
 use super::Case;
 use super::login::{allowed_users, may_write};
 use super::samba_file::{replaced, yes_or_no};
-use super::samba_global::switch;
+use super::samba_global::{only_here, switch};
 use crate::report::{ServerCode as C, Severity};
-use crate::server::samba::{Samba, Share, TimeMachine, keys, value};
+use crate::server::samba::{Samba, Setting, Share, TimeMachine, keys, value};
 use crate::server::{Fix, Told};
 
 pub(super) fn rules(case: Case<'_>, samba: &Samba, told: &mut Vec<Told>) {
@@ -19,6 +19,7 @@ pub(super) fn rules(case: Case<'_>, samba: &Samba, told: &mut Vec<Told>) {
         found.extend(modules(case, &share));
         found.extend(words(&share));
         found.extend(unavailable(&share));
+        found.extend(closed(&share));
         found.extend(writable(case, &share));
         found.extend(oplocks(&share));
         found.extend(overridden(&share));
@@ -226,11 +227,30 @@ fn words(share: &Share<'_>) -> Vec<Told> {
 
 fn unavailable(share: &Share<'_>) -> Option<Told> {
     let set = share.get("available").filter(|_| share.boolean("available") == Some(false))?;
-    Some(
-        Told::at(C::Unavailable, &set.at, "the share is switched off")
-            .share(share.name())
-            .fix(Fix::remove(&set.at)),
-    )
+    let told = Told::at(C::Unavailable, &set.at, "the share is switched off").share(share.name());
+    // A line that it has from another share switches that one off, too, as is perhaps meant.
+    let section = share.section.at.as_ref();
+    let elsewhere = set.section.as_deref() != Some(share.name());
+    Some(told.fix(match section.filter(|_| elsewhere) {
+        Some(section) => Fix::insert(section, "   available = yes".to_owned()),
+        None => Fix::remove(&set.at),
+    }))
+}
+
+/// Nobody but this machine may use it, whoever may connect.
+fn closed(share: &Share<'_>) -> Option<Told> {
+    let allowed = share.get("hostsallow").filter(|s| !s.value.is_empty());
+    let denied = |s: &&Setting| {
+        let all = |host: &String| matches!(host.as_str(), "ALL" | "0.0.0.0/0");
+        matches!(value::list(&s.value).as_slice(), [one] if all(one))
+    };
+    let set = match allowed {
+        Some(set) => only_here(set).then_some(set),
+        None => share.get("hostsdeny").filter(denied),
+    }?;
+    let message =
+        format!("`{} = {}`: nobody but this machine can use the share", set.written, set.value);
+    Some(Told::at(C::NotReachable, &set.at, message).share(share.name()))
 }
 
 fn writable(case: Case<'_>, share: &Share<'_>) -> Option<Told> {

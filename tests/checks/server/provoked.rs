@@ -163,6 +163,13 @@ fn of_samba() -> Vec<Row> {
         of(&[C::ConfFatal], Kind::Samba, "[global]\n[tm\npath = /x\n"),
         instead(&[C::ConfFatal], "read only = no", "read only = nope"),
         global(&[C::ConfFatal], "server min protocol = SMB9"),
+        global(&[C::ConfFatal], "security = shrae"),
+        global(&[C::ConfFatal], "max log size = big"),
+        share(&[C::ConfFatal], "create mask = rwxr-x---"),
+        share(&[C::ConfFatal], "copy = nosuch"),
+        // Words of Samba's tables that its manual does not tell.
+        global(&[], "server signing = force\nmap to guest = baduid\nmax log size = 1K"),
+        share(&[], "create mask = 0664\nmap readonly = perms"),
         share(&[C::ConfUnknownKey], "vaild users = anna"),
         share(&[], "newer option = yes").host(|h| h.testparm = Some(testparm(true, &[]))),
         share(&[C::ConfUnknownKey], "newer option = yes")
@@ -204,6 +211,15 @@ fn of_samba() -> Vec<Row> {
         instead(&[C::LimitUnread], "1T", "1TB"),
         instead(&[C::LimitTiny], "1T", "1000000"),
         folder(&[C::LimitBeyondDisk], PathFacts { size: Some(1 << 39), ..PathFacts::default() }),
+        folder(
+            &[C::LimitBeyondDisk],
+            PathFacts {
+                free: Some(26 << 30),
+                bundles: Some(Vec::new()),
+                size: Some(1 << 38),
+                ..PathFacts::default()
+            },
+        ),
         bundles(
             &[C::LimitBelowUsed],
             &[BundleFacts { band_size: Some(1 << 39), ..bundle("A.sparsebundle") }],
@@ -235,11 +251,22 @@ fn of_samba() -> Vec<Row> {
             .host(|h| h.folders = Some(BTreeSet::from(["/srv".into()]))),
         share(&[C::Guest], "guest only = yes"),
         global(&[C::NotReachable], "hosts allow = 127.0.0.1"),
+        share(&[C::NotReachable], "hosts allow = 127.0.0.1 localhost"),
+        share(&[C::NotReachable], "hosts deny = ALL"),
+        share(&[], "hosts deny = ALL\nhosts allow = 192.168."),
+        share(&[], "hosts deny = ALL EXCEPT 192.168."),
         global(&[C::Ntlm], "ntlm auth = disabled"),
         global(&[C::Ineffective], "socket options = TCP_NODELAY SO_RCVBUF=8192"),
         facts(&[C::NfsAces], |h| h.samba = Some((4, 17))),
         facts(&[C::SambaOld, C::NfsAces], |h| h.samba = Some((4, 5))),
         share(&[C::Unavailable], "available = no"),
+        // What others are to be like may be off, and need not be whole.
+        instead(
+            &[],
+            "[tm]",
+            "[like]\navailable = no\nread only = no\n[tm]\ncopy = like\navailable = yes",
+        ),
+        instead(&[C::Unavailable], "[tm]", "[like]\navailable = no\n[tm]\ncopy = like"),
         share(&[C::TwoSharesOnePath], "[two]\ncopy = tm"),
     ]
 }
