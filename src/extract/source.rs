@@ -2,8 +2,8 @@
 
 use super::failure::{Failure, Outcome};
 use crate::error::Error;
+use crate::io::ReadAt;
 use crate::io::bytes::{all_zero, to_u64, to_usize};
-use crate::io::{Presence, ReadAt};
 use crate::timemachine::checksum::Cksum;
 use rustix::fs::SeekFrom;
 use std::fs::File;
@@ -29,7 +29,7 @@ const SECTOR: u64 = 4096;
 #[derive(Default)]
 pub struct Reader {
     buf: Vec<u8>,
-    /// How far it is known that bytes of the source at hand are stored.
+    /// How far it is known that bytes of the source at hand are stored, or unreadable.
     stored_until: u64,
 }
 
@@ -96,7 +96,7 @@ impl Reader {
             let until = source.len().min(end.saturating_add(window));
             let (mut absent, mut stored) = (end, None);
             let told = source.presence(end..until, &mut |run, how| {
-                if how == Presence::Stored {
+                if !how.is_zeros() {
                     stored.get_or_insert(run.end);
                 } else if stored.is_none() {
                     absent = run.end;
@@ -257,7 +257,7 @@ fn put_runs(piece: &[u8], offset: u64, to: &mut dyn Pieces) -> Outcome<Option<u6
 mod tests {
     use super::*;
     use crate::error::Result;
-    use crate::io::Memory;
+    use crate::io::{Memory, Presence};
 
     struct Kept(Vec<(u64, usize)>);
     impl Pieces for Kept {
@@ -372,6 +372,49 @@ mod tests {
         assert!(source.read.load(Relaxed) < 200 << 20);
         file.write_all_at(b"x", 700 << 30).unwrap();
         assert!(!reader.same(&source, &file, &mut |_| Ok(()), None).ok().unwrap());
+    }
+
+    /// Zeros of which nothing is stored, and in their midst what could not be read.
+    struct Rescued(Range<u64>);
+
+    impl ReadAt for Rescued {
+        fn len(&self) -> u64 {
+            4 << 20
+        }
+        fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
+            let bad = offset < self.0.end && self.0.start < offset + to_u64(buf.len());
+            if bad {
+                return Err(Error::corrupt("x", "unreadable"));
+            }
+            buf.fill(0);
+            Ok(())
+        }
+        fn presence(&self, range: Range<u64>, visit: crate::io::PresenceVisitor<'_>) -> Result<()> {
+            for (of, how) in [
+                (0..self.0.start, Presence::Hole),
+                (self.0.clone(), Presence::Unreadable),
+                (self.0.end..self.len(), Presence::Hole),
+            ] {
+                let part = of.start.max(range.start)..of.end.min(range.end);
+                if part.start < part.end {
+                    visit(part, how);
+                }
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_is_unreadable_amid_a_hole_is_no_hole() {
+        let bad = 1u64 << 20..(1 << 20) + 8192;
+        let source = Rescued(bad.clone());
+        let mut kept = Kept(Vec::new());
+        assert!(Reader::default().copy(&source, &mut kept, None).is_err());
+        let (_, missing) = Reader::default().salvage(&source, &mut kept).ok().unwrap();
+        assert_eq!(missing, [bad]);
+        let zeros = tempfile::tempfile().unwrap();
+        zeros.set_len(4 << 20).unwrap();
+        assert!(Reader::default().same(&source, &zeros, &mut |_| Ok(()), None).is_err());
     }
 
     #[test]

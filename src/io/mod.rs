@@ -66,6 +66,11 @@ impl Presence {
     pub fn is_absent(self) -> bool {
         !matches!(self, Self::Stored | Self::Unwritten)
     }
+
+    /// Whether reading these bytes gives zeros without anything being read for it.
+    pub fn is_zeros(self) -> bool {
+        !matches!(self, Self::Stored | Self::Unreadable)
+    }
 }
 
 /// Called with each run of equal presence, in order and without gaps.

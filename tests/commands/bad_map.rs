@@ -146,6 +146,36 @@ fn files_that_ddrescue_could_not_read_are_lost_not_zeros() {
     assert_eq!(copy.hit(&["--read-data"]), ["volume:/big", "volume:/small3"]);
 }
 
+/// What is zeros anyhow may be a hole, and is not read; what ddrescue could not read within is
+/// not known to be zeros.
+#[test]
+fn what_could_not_be_read_amid_zeros_is_never_given() {
+    let mut volume =
+        VolumeBuilder::new(VolumeOptions { size: 16 << 20, ..VolumeOptions::default() });
+    let root = volume.root();
+    let mut sparse = bytes("sparse", 5 << 20);
+    sparse[1 << 20..4 << 20].fill(0);
+    volume.file(root, "sparse", Content::Bytes(sparse.clone()), Meta::file());
+    let disk = Gpt::default().wrap(&volume.build().image).0.to_vec();
+    let first = blocks_with(&disk, "<<sparse>>").remove(0).start;
+    let gap = 2u64 << 20..(2 << 20) + 8192;
+    let copy = Copy::new(&disk, &[first + gap.start..first + gap.end]);
+    let said = ["ddrescue could not read"];
+    copy.run("cat", &["volume:/sparse"]).expect(3, &said);
+    copy.run("cat", &["volume:/sparse", "--lost-as-zeros"]).expect(3, &said);
+    let to = copy.dir.path().join("to");
+    let args = ["volume:/", "--no-sync", "--json", "--to", to.to_str().unwrap()];
+    let missing = serde_json::json!([[gap.start, gap.end - gap.start]]);
+    for more in [&["--salvage"][..], &["--salvage", "--lost-as-zeros"]] {
+        let ran = copy.run("extract", &[&args[..], more].concat());
+        assert_eq!(ran.code, Some(1), "{}", ran.err);
+        let document: Value = serde_json::from_str(&ran.out).unwrap();
+        assert_eq!(document["failed"][0]["missing"], missing, "{more:?}");
+        assert!(std::fs::read(to.join("sparse.damaged")).unwrap() == sparse);
+        std::fs::remove_dir_all(&to).unwrap();
+    }
+}
+
 #[test]
 fn extract_leaves_them_out_or_tells_what_is_missing() {
     let disk = disk();

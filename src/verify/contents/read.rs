@@ -10,7 +10,7 @@ use crate::decmpfs;
 use crate::error::{Error, Locus, Result};
 use crate::fs::{FileSystem, Stream, ViewId};
 use crate::io::bytes::{to_u64, to_usize};
-use crate::io::{Presence, ReadAt, cut_off};
+use crate::io::{ReadAt, cut_off};
 use crate::report::{Code, Finding, Progress, Reporter, Severity};
 use crate::timemachine::checksum::{self, Cksum};
 use std::ops::Range;
@@ -440,11 +440,11 @@ impl Reader<'_> {
     }
 }
 
-/// How many bytes of a stream from the start of `range` on are not stored: all of the
-/// range or none. That they should be is found by the look for lost bands.
+/// How many bytes of a stream from the start of `range` on are zeros as nothing is stored: all
+/// of the range or none. That they should be is found by the look for lost bands.
 fn absent(source: &dyn ReadAt, range: Range<u64>) -> u64 {
     let mut stored = false;
-    let told = source.presence(range.clone(), &mut |_, how| stored |= how == Presence::Stored);
+    let told = source.presence(range.clone(), &mut |_, how| stored |= !how.is_zeros());
     if stored || told.is_err() { 0 } else { range.end - range.start }
 }
 
@@ -472,4 +472,35 @@ fn first_bad(source: &dyn ReadAt, range: Range<u64>) -> u64 {
 fn scale(bytes: u64, part: u64, of: u64) -> u64 {
     let share = u128::from(bytes) * u128::from(part) / u128::from(of.max(1));
     u64::try_from(share).unwrap_or(bytes).min(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::{Presence, PresenceVisitor};
+
+    struct As(Presence);
+
+    impl ReadAt for As {
+        fn len(&self) -> u64 {
+            WINDOW
+        }
+        fn read_at(&self, _: &mut [u8], _: u64) -> Result<()> {
+            unreachable!()
+        }
+        fn presence(&self, range: Range<u64>, visit: PresenceVisitor<'_>) -> Result<()> {
+            visit(range.start..range.start + 512, Presence::Hole);
+            visit(range.start + 512..range.end, self.0);
+            Ok(())
+        }
+    }
+
+    /// A checksum is worked out over what is taken for zeros.
+    #[test]
+    fn what_is_unreadable_is_not_taken_for_zeros() {
+        assert_eq!(absent(&As(Presence::Missing), 0..WINDOW), WINDOW);
+        assert_eq!(absent(&As(Presence::Unwritten), 0..WINDOW), WINDOW);
+        assert_eq!(absent(&As(Presence::Stored), 0..WINDOW), 0);
+        assert_eq!(absent(&As(Presence::Unreadable), 0..WINDOW), 0);
+    }
 }
