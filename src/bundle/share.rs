@@ -24,6 +24,9 @@ const NEW_BANDS: usize = 16;
 /// How deep below a share bundles are looked for: a Time Capsule with accounts has
 /// `Users/NAME/X.sparsebundle`.
 const MAX_DEPTH: usize = 5;
+/// What is said of folders further down, and of the first of those that are too many.
+const TOO_DEEP: &str = "lies too deep and was not looked into";
+const TOO_MANY: &str = "was not looked into, nor were those after it: there are too many folders";
 /// Most folders that are listed: a share may hold other things than bundles.
 const MAX_FOLDERS: usize = 10_000;
 /// What a bundle holds, and a share does not.
@@ -42,8 +45,8 @@ pub struct Share {
     /// Those of the bundles that have the name of one that a Mac is making, and hold bands; how
     /// long ago they were last changed.
     pub named_unfinished: Vec<(PathBuf, Duration)>,
-    /// Folders that lie too deep, or are too many, to be looked into.
-    pub cut: Vec<PathBuf>,
+    /// Folders that lie too deep, or are too many, to be looked into, and what is said of that.
+    pub cut: Vec<(PathBuf, &'static str)>,
     /// Folders that could not be listed.
     pub failed: Vec<Error>,
 }
@@ -67,7 +70,7 @@ impl Share {
         let mut listed = 0;
         while let Some((folder, depth)) = folders.pop_front() {
             if listed >= MAX_FOLDERS {
-                share.cut.push(folder);
+                share.cut.push((folder, TOO_MANY));
                 break;
             }
             listed += 1;
@@ -75,7 +78,7 @@ impl Share {
                 Ok(below) if depth < MAX_DEPTH => {
                     folders.extend(below.into_iter().map(|f| (f, depth + 1)));
                 }
-                Ok(below) => share.cut.extend(below),
+                Ok(below) => share.cut.extend(below.into_iter().map(|f| (f, TOO_DEEP))),
                 Err(e) => share.failed.push(e),
             }
         }
@@ -130,6 +133,9 @@ impl Share {
         let mut why = "it holds no Info.plist, and no *.sparsebundle or *.backupbundle lies in it \
                        or in the folders below"
             .to_owned();
+        if !self.cut.is_empty() {
+            why.push_str(" that were looked into");
+        }
         for (passed, reason) in self.passed.iter().take(3) {
             why.push_str(&format!("; {} is {reason}", passed.display()));
         }
@@ -139,6 +145,9 @@ impl Share {
                 true => format!("; {path} was begun by a Mac {} ago, never finished", ago(*age)),
                 false => format!("; {path} is only being made by a Mac"),
             });
+        }
+        for (path, reason) in self.cut.iter().take(3) {
+            why.push_str(&format!("; {} {reason}", path.display()));
         }
         Error::NotASource { path: path.to_owned(), why }
     }
@@ -229,7 +238,7 @@ mod tests {
                 "b/Users/bob/Bob.sparsebundle"
             ]
         );
-        assert_eq!(share.cut, [at.join("b/2/3/4/5/6")], "and that is told");
+        assert_eq!(share.cut, [(at.join("b/2/3/4/5/6"), TOO_DEEP)], "and that is told");
         assert_eq!(share.passed.len(), 2, "{:?}", share.passed);
         assert_eq!(share.unfinished.len(), 2);
         assert!(share.failed.is_empty());

@@ -129,8 +129,8 @@ impl Targets {
             );
             note(path, Why::NamedUnfinished, text, !quiet);
         }
-        for path in &share.cut {
-            note(path, Why::TooDeep, "lies too deep and was not looked into".into(), !quiet);
+        for (path, why) in &share.cut {
+            note(path, Why::TooDeep, (*why).into(), !quiet);
         }
     }
 

@@ -169,6 +169,28 @@ fn what_was_not_looked_into_is_in_json_and_metrics_too() {
 }
 
 #[test]
+fn a_share_whose_only_bundles_lie_too_deep_is_not_said_to_have_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_str().unwrap();
+    let deep = dir.path().join("1/2/3/4/5/6");
+    fs::create_dir_all(&deep).unwrap();
+    copy_demo(&deep.join("Deep.sparsebundle"));
+    let told = format!("{} lies too deep and was not looked into", deep.display());
+    for command in ["verify", "watch"] {
+        tmbundle(&[command, path]).expect(3, &["in the folders below that were looked into", &told]);
+    }
+    let ran = tmbundle(&["verify", "--json", path]);
+    ran.expect(3, &["lies too deep"]);
+    // One level less is a share like any other.
+    let users = deep.with_file_name("Bob.sparsebundle");
+    fs::rename(deep.join("Deep.sparsebundle"), users).unwrap();
+    fs::remove_dir(&deep).unwrap();
+    let ran = tmbundle(&["verify", "-v", path]);
+    ran.expect(0, &["1/2/3/4/5/Bob.sparsebundle"]);
+    assert!(!ran.err.contains("too deep"), "{ran:#?}");
+}
+
+#[test]
 fn unchecked_is_said_beside_warnings() {
     let dir = tempfile::tempdir().unwrap();
     for name in ["a", "b"] {
