@@ -65,8 +65,17 @@ impl Evidence {
 
     /// Other files that may be a band.
     pub fn alternates(&self, band: u64) -> &[Alternate] {
+        self.all_alternates().get(&band).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Whether any band has such files beside it.
+    pub fn has_alternates(&self) -> bool {
+        !self.all_alternates().is_empty()
+    }
+
+    fn all_alternates(&self) -> &BTreeMap<u64, Vec<Alternate>> {
         let find = || self.bundle.as_ref().map(|b| Strays::find(b).bands).unwrap_or_default();
-        self.alternates.get_or_init(find).get(&band).map(Vec::as_slice).unwrap_or_default()
+        self.alternates.get_or_init(find)
     }
 
     /// The run of absent bytes of a volume, within one band, around one of its bytes; `None`

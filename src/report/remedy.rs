@@ -8,6 +8,9 @@ pub const DENIED: &str = "Permission denied (os error 13)";
 /// What is said of a file that stands beside a band that is lost.
 pub const STANDS_IN: &str = "may hold what is missing";
 
+/// What is said of a file that has keys in it, where the token has none or another's.
+const HAS_KEYS: &str = "an encryption header";
+
 /// What a backup is kept in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeptIn {
@@ -87,6 +90,14 @@ impl Code {
 const BANDS_FIRST: &str = "Look for the missing bands first, in another copy of the bundle or in the file that is \
      named; a repair without them makes their loss final.";
 
+/// Where another file may be the band that something is wrong in.
+const VERSION_FIRST: &str = "Try the file that is named first, under the band's name in a copy of the bundle; keep \
+     both until it is known which is the good one, and let nothing repair the volume before.";
+
+/// Where another file has keys.
+const KEYS_FIRST: &str = "Make a copy of the bundle, give the file that is named the name 'token' there, and try the \
+     password; keep that file whatever comes of it, for it may hold the only keys.";
+
 /// The same where the end of the disk is missing.
 const END_FIRST: &str =
     "Copy it again from where it came; what lies past the end cannot be mended here.";
@@ -118,6 +129,11 @@ impl Finding {
                 f.remedy = END_FIRST;
                 continue;
             }
+            let of_contents = f.code.name().starts_with("FILE-");
+            if (mends || of_contents) && f.message.contains(STANDS_IN) {
+                f.remedy = VERSION_FIRST;
+                continue;
+            }
             if kept == KeptIn::Bundle && mends && (lacks || f.message.contains(IN_LOST_BAND)) {
                 f.remedy = BANDS_FIRST;
             }
@@ -134,6 +150,11 @@ impl Finding {
         if self.code == Code::BandLost && self.message.contains(STANDS_IN) {
             self.remedy = "Make a copy of the bundle, give the file that is named the band's name \
                            there, and verify that; keep the file whatever comes of it.";
+            return;
+        }
+        let about_keys = [Code::TokenLost, Code::TokenForeign];
+        if about_keys.contains(&self.code) && self.message.contains(HAS_KEYS) {
+            self.remedy = KEYS_FIRST;
             return;
         }
         if self.remedy == self.code.info().remedy {

@@ -128,9 +128,7 @@ fn seen_in(volume: &OpenVolume, node: NodeId, finding: &Finding) -> Hit {
     if all.count() <= 1 {
         return only(ViewId::LIVE);
     }
-    let views = volume.volume.views().unwrap_or_default();
-    let found = |xid| views.iter().find(|v| v.id != ViewId::LIVE && v.number == xid);
-    let at = finding.place.snapshot.and_then(found).map_or(ViewId::LIVE, |v| v.id);
+    let at = view_of(volume, finding);
     let state =
         |view| {
             let fs = volume.view(view).ok()?;
@@ -144,6 +142,13 @@ fn seen_in(volume: &OpenVolume, node: NodeId, finding: &Finding) -> Hit {
         };
     let Some(wanted) = state(at) else { return only(at) };
     Hit { bytes: 0, views: all.iter().filter(|v| state(*v) == Some(wanted)).collect() }
+}
+
+/// The view of a volume that a finding was made in.
+pub(super) fn view_of(volume: &OpenVolume, finding: &Finding) -> ViewId {
+    let views = volume.volume.views().unwrap_or_default();
+    let found = |xid| views.iter().find(|v| v.id != ViewId::LIVE && v.number == xid);
+    finding.place.snapshot.and_then(found).map_or(ViewId::LIVE, |v| v.id)
 }
 
 fn probe_of(loss: Loss, judged: Judged, start: u64, evidence: &Evidence) -> Probe {

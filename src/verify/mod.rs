@@ -167,7 +167,7 @@ pub fn verify(
     findings.extend(disk.bundle().zip(listing.as_ref()).and_then(|(b, l)| first_lost(disk, b, l)));
     note_reads(disk, &mut findings);
     lost_places::add(disk, &mut findings);
-    alternates::name(disk, &mut findings);
+    alternates::name(disk, archive.as_ref(), &mut findings);
     cut::follow(&mut findings, disk.size());
     if changed(disk, before.as_ref(), &mut outcome) || rewritten {
         signs.push("it changed while it was checked".into());

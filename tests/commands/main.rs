@@ -59,6 +59,7 @@ mod setup;
 mod share;
 mod signals;
 mod spelling;
+mod stand_ins;
 mod state;
 mod timemachine_state;
 mod verdicts;

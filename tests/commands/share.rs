@@ -177,7 +177,8 @@ fn a_share_whose_only_bundles_lie_too_deep_is_not_said_to_have_none() {
     copy_demo(&deep.join("Deep.sparsebundle"));
     let told = format!("{} lies too deep and was not looked into", deep.display());
     for command in ["verify", "watch"] {
-        tmbundle(&[command, path]).expect(3, &["in the folders below that were looked into", &told]);
+        tmbundle(&[command, path])
+            .expect(3, &["in the folders below that were looked into", &told]);
     }
     let ran = tmbundle(&["verify", "--json", path]);
     ran.expect(3, &["lies too deep"]);
