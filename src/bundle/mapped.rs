@@ -14,7 +14,7 @@ use std::ops::{ControlFlow, Range};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// Bytes of a band that one bit stands for.
 const UNIT: u64 = 4096;
@@ -76,13 +76,29 @@ pub struct Mapped {
     dir: OwnedFd,
     /// The map that was asked last: many files lie in one band.
     last: Mutex<Option<(u64, Option<Map>)>>,
+    /// The bands that have a map, in order; `None` if that cannot be told.
+    bands: OnceLock<Option<Vec<u64>>>,
 }
 
 impl Mapped {
     /// The record, if the bundle has one.
     pub fn open(bundle: &Bundle) -> Option<Self> {
         let dir = open_untrusted_dir(bundle.dir(), Path::new("mapped")).ok()?;
-        Some(Self { dir, last: Mutex::default() })
+        Some(Self { dir, last: Mutex::default(), bands: OnceLock::new() })
+    }
+
+    /// The first band from one on that has a map, or may have one.
+    pub fn next(&self, from: u64) -> Option<u64> {
+        let list = || {
+            let mut bands = Vec::new();
+            for entry in super::list_dir(&self.dir).ok()? {
+                bands.extend(band_index(entry.ok()?.file_name().to_bytes()));
+            }
+            bands.sort_unstable();
+            Some(bands)
+        };
+        let Some(bands) = self.bands.get_or_init(list) else { return Some(from) };
+        bands.get(bands.partition_point(|band| *band < from)).copied()
     }
 
     /// Whether it says that something in this range of a band was written.

@@ -6,7 +6,7 @@ use crate::bundle::{Alternate, Bands, Bundle, Strays, mapped::Mapped};
 use crate::disk::Disk;
 use crate::error::Result;
 use crate::io::{Presence, ReadAt};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
@@ -21,7 +21,7 @@ pub struct Evidence {
     packed: bool,
     mapped: Option<Mapped>,
     /// Bands that earlier runs have read, and that were gone since.
-    known: Vec<u64>,
+    known: BTreeSet<u64>,
     alternates: OnceLock<BTreeMap<u64, Vec<Alternate>>>,
     bundle: Option<Arc<Bundle>>,
     /// The largest aligned block of zeros that is stored.
@@ -46,7 +46,7 @@ impl Evidence {
             encrypted: disk.encryption().is_some(),
             packed: disk.kind() == crate::disk::PACKED,
             mapped: bundle.as_ref().and_then(|b| Mapped::open(b)),
-            known,
+            known: known.into_iter().collect(),
             alternates: OnceLock::new(),
             bundle,
             zeros: OnceLock::new(),
@@ -78,6 +78,27 @@ impl Evidence {
         self.alternates.get_or_init(find)
     }
 
+    /// Runs end where these do at the latest.
+    fn window(&self) -> u64 {
+        self.bands.as_ref().map_or(WINDOW, |b| b.band_size())
+    }
+
+    /// The end of the whole bands in a range of the disk of which nothing is known.
+    pub(super) fn unknown_until(&self, disk: &Range<u64>) -> u64 {
+        let size = self.window();
+        let (first, end) = (disk.start / size, disk.end / size);
+        let told = self.bands.is_some().then(|| self.next_told(first)).flatten();
+        told.map_or(end, |told| told.min(end)).saturating_mul(size)
+    }
+
+    /// The first band from one on of which something is known, or may be.
+    fn next_told(&self, from: u64) -> Option<u64> {
+        let known = self.known.range(from..).next().copied();
+        let other = self.all_alternates().range(from..).next().map(|(band, _)| *band);
+        let mapped = self.mapped.as_ref().and_then(|mapped| mapped.next(from));
+        [known, other, mapped].into_iter().flatten().min()
+    }
+
     /// The run of absent bytes of a volume, within one band, around one of its bytes; `None`
     /// if that is stored. `start`: the volume's first byte on the disk. All in bytes of the
     /// volume.
@@ -85,7 +106,7 @@ impl Evidence {
         if self.packed {
             return Ok(None);
         }
-        let size = self.bands.as_ref().map_or(WINDOW, |b| b.band_size());
+        let size = self.window();
         let first = (start.saturating_add(offset) / size).saturating_mul(size);
         let end = first.saturating_add(size).saturating_sub(start).min(volume.len());
         let (mut run, mut found): (Option<Run>, Option<Run>) = (None, None);

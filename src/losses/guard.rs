@@ -1,27 +1,23 @@
-//! Streams of files that never give zeros in the place of lost bytes.
+//! Watching over a volume: what to think of its absent bytes, found out once for each run.
+
+mod stream;
 
 use super::around::Around;
-use super::checksum::{Recorded, recorded};
 use super::evidence::{Evidence, Run};
-use super::rule::{Facts, Judged, Standing};
-use crate::error::{BandLocus, Error, Locus, Lost, Result};
-use crate::fs::{Extent, FileSystem, NodeId, Owned, Stream, ViewId, Views, Volume};
-use crate::io::bytes::{all_zero, to_u64};
-use crate::io::{Presence, PresenceVisitor, Ranges, ReadAt, Source};
+use super::rule::{Facts, Judged};
+use crate::error::{BandLocus, Error, Lost, Result};
+use crate::fs::{FileSystem, Owned, ViewId, Views, Volume};
+use crate::io::{Presence, Ranges, ReadAt, Source};
 use crate::report::NoProgress;
 use crate::timemachine::OpenVolume;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+pub use stream::{Doubt, Guarded, Watched};
+pub(super) use stream::{add, zero_runs};
 
-/// Zeros are looked for in pieces of this size: no server's file system has smaller holes.
-const SECTOR: usize = 512;
-/// Largest files whose contents are read to compare them with their recorded checksum: where
-/// zeros are plausible, and where they are not.
-const MAX_PLAUSIBLE: u64 = 256 << 20;
-const MAX_DOUBTED: u64 = 16 << 30;
-/// What decided against zeros.
-const DIFFERS: &str = "the file's recorded checksum does not fit zeros there";
+/// Runs that are kept in mind: a large disk may have very small bands.
+const MAX_KNOWN: usize = 1 << 16;
 
 /// What is given for lost bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,25 +27,6 @@ pub enum Policy {
     Fail,
     /// Zeros; the stream tells of it ([`Guarded::doubt`]).
     Zeros,
-}
-
-/// What a stream gave as zeros though they may be, or are, lost bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Doubt {
-    /// [`Standing::Doubtful`] or, under [`Policy::Zeros`], [`Standing::Lost`].
-    pub standing: Standing,
-    /// How many of the bytes that were read so far.
-    pub bytes: u64,
-    /// Where the first of them lie and why they are doubted, one sentence.
-    pub why: String,
-    /// The band, of a bundle.
-    pub band: Option<String>,
-}
-
-/// Bytes that are watched over while they are read.
-pub trait Watched: ReadAt {
-    /// What was given so far though it is doubtful.
-    fn doubt(&self) -> Option<Doubt>;
 }
 
 /// Watches over the streams of a volume.
@@ -70,18 +47,24 @@ pub struct Guard {
 /// What is known so far of runs of absent bytes, by their first byte.
 #[derive(Default)]
 struct Survey {
-    judged: BTreeMap<u64, (Run, Judged)>,
+    judged: Known,
     /// The same of all that lies in a run, the volume's own records included.
-    whole: BTreeMap<u64, (Run, Judged)>,
+    whole: Known,
     passes: u32,
     owned: Vec<Owned>,
     of: Ranges,
     around: Around,
 }
 
-/// Called with an absent part of a stream: its first byte on the volume, its bytes in the
-/// stream, the run they are in, and what is thought of it.
-type AbsentVisitor<'a> = &'a mut dyn FnMut(u64, Range<u64>, &Run, &Judged) -> Result<()>;
+type Known = BTreeMap<u64, (Run, Judged)>;
+
+/// Keep what was found of a run in mind.
+fn keep(known: &mut Known, run: &Run, judged: &Judged) {
+    if known.len() >= MAX_KNOWN {
+        known.clear();
+    }
+    known.insert(run.range.start, (run.clone(), judged.clone()));
+}
 
 impl Guard {
     /// Watch over a volume's live view, with what is known of its bundle.
@@ -111,74 +94,6 @@ impl Guard {
             start,
             surveyed: Mutex::default(),
         })
-    }
-
-    /// Open a stream. Reading lost bytes is [`Error::Lost`] (see [`Policy`]); doubtful ones
-    /// are given as zeros, and [`Guarded::doubt`] tells of them.
-    ///
-    /// # Errors
-    /// As for [`FileSystem::open`]; [`Error::Lost`] where that failed because of lost bytes,
-    /// and for a compressed file of which anything is lost.
-    pub fn open(self: &Arc<Self>, node: NodeId, stream: &Stream) -> Result<Arc<Guarded>> {
-        let meta = self.fs.metadata(node)?;
-        // Packed bytes are never zeros, and one that is missing spoils more.
-        let compressed = meta.compressed && !matches!(stream, Stream::Attribute(_));
-        let extents = self.fs.extents(node, stream)?;
-        let guarded = |inner: Source, stored| Guarded {
-            guard: self.clone(),
-            node,
-            stream: stream.clone(),
-            inner,
-            compressed,
-            extents,
-            stored,
-            doubt: Mutex::default(),
-            recorded: OnceLock::new(),
-        };
-        match self.fs.open(node, stream) {
-            Ok(inner) => {
-                let stored = if compressed { u64::MAX } else { inner.len() };
-                let stream = guarded(inner, stored);
-                if compressed {
-                    stream.check_stored()?;
-                }
-                Ok(Arc::new(stream))
-            }
-            Err(e) => {
-                // Perhaps because of lost bytes: only what is stored is asked.
-                guarded(Arc::new(crate::io::Memory::default()), u64::MAX).check_stored()?;
-                Err(e)
-            }
-        }
-    }
-
-    /// Target of a symbolic link.
-    ///
-    /// # Errors
-    /// [`Error::Lost`] if it is not stored, whatever the policy: a target is never zeros;
-    /// [`Error::Corrupt`] if zeros are stored. As for [`FileSystem::read_link`].
-    pub fn read_link(self: &Arc<Self>, node: NodeId) -> Result<Vec<u8>> {
-        let target = self.open(node, &Stream::Data)?;
-        target.check_dense()?;
-        let target = self.fs.read_link(node)?;
-        if target.contains(&0) {
-            let text = "its target has a zero byte in it, which no path has";
-            return Err(Error::corrupt(format!("symbolic link {}", node.0), text));
-        }
-        Ok(target)
-    }
-
-    /// Value of an extended attribute; `None` if there is none of that name.
-    ///
-    /// # Errors
-    /// [`Error::Lost`] if it has blocks of its own that are not stored; as for
-    /// [`FileSystem::xattr`].
-    pub fn xattr(self: &Arc<Self>, node: NodeId, name: &str) -> Result<Option<Vec<u8>>> {
-        let value = self.fs.xattr(node, name)?;
-        if value.as_ref().is_some_and(|v| v.chunks(SECTOR).any(all_zero)) {
-            self.open(node, &Stream::attribute(name))?.check_stored()?;
-        }
-        Ok(value)
     }
 
     /// What to think of the absent bytes of the volume around `offset`, whosever they are;
@@ -212,7 +127,7 @@ impl Guard {
         facts.own(&|view| self.opened(view), &survey.owned, range);
         self.look_around(&mut survey, &mut facts, range, run.how);
         let judged = facts.judge_all(run.how);
-        survey.whole.insert(run.range.start, (run.clone(), judged.clone()));
+        keep(&mut survey.whole, &run, &judged);
         Ok(Some((run, judged)))
     }
 
@@ -280,8 +195,37 @@ impl Guard {
         }
         self.look_around(&mut survey, &mut facts, &[range], run.how);
         let judged = facts.judge(run.how);
-        survey.judged.insert(run.range.start, (run.clone(), judged.clone()));
+        keep(&mut survey.judged, &run, &judged);
         Ok(Some((run, judged)))
+    }
+
+    /// Judge absent bytes of the volume that a stream has in one piece: each run in them has
+    /// its own facts.
+    fn runs(
+        &self,
+        of: &Guarded,
+        part: Range<u64>,
+        visit: &mut dyn FnMut(Range<u64>, &Run, &Judged) -> Result<()>,
+    ) -> Result<()> {
+        let mut at = part.start;
+        while at < part.end {
+            let Some((run, judged)) = self.judge(at, of)? else { break };
+            let end = self.reach(&run, &part).clamp(at + 1, part.end);
+            visit(at..end, &run, &judged)?;
+            at = end;
+        }
+        Ok(())
+    }
+
+    /// How far the facts of a run go for what follows it in a part that one stream has: behind
+    /// a run that is the stream's alone, as long as nothing more is known of a band.
+    fn reach(&self, run: &Run, part: &Range<u64>) -> u64 {
+        let end = run.range.end;
+        if run.range.start < part.start || end >= part.end {
+            return end;
+        }
+        let disk = self.start + run.range.start..self.start + part.end;
+        self.evidence.unknown_until(&disk).saturating_sub(self.start).max(end)
     }
 
     fn look_around(
@@ -322,251 +266,4 @@ impl Survey {
     fn has(&self, run: &Range<u64>) -> bool {
         self.of.meet(run.clone()).map(|r| r.end - r.start).sum::<u64>() == run.end - run.start
     }
-}
-
-/// A stream under guard.
-pub struct Guarded {
-    guard: Arc<Guard>,
-    node: NodeId,
-    stream: Stream,
-    inner: Source,
-    compressed: bool,
-    extents: Vec<Extent>,
-    /// Bytes of the extents that belong to the stream.
-    stored: u64,
-    doubt: Mutex<Option<Doubt>>,
-    /// What the file's recorded checksum says of it with zeros.
-    recorded: OnceLock<Recorded>,
-}
-
-impl Watched for Guarded {
-    fn doubt(&self) -> Option<Doubt> {
-        Self::doubt(self)
-    }
-}
-
-impl Guarded {
-    /// What was given so far though it is doubtful.
-    pub fn doubt(&self) -> Option<Doubt> {
-        self.doubt.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// What can be said of a range of the stream, the worst of its parts.
-    ///
-    /// # Errors
-    /// Of reading what is needed to tell.
-    pub fn standing(&self, range: Range<u64>) -> Result<Standing> {
-        let mut worst = Standing::Stored;
-        self.absent_parts(range, &mut |_, _, _, judged| {
-            worst = worst.max(judged.standing);
-            Ok(())
-        })?;
-        Ok(worst)
-    }
-
-    /// Whether a range of the volume belongs to this stream alone and is not all of it.
-    fn holds_all(&self, range: &Range<u64>) -> bool {
-        let len = range.end - range.start;
-        let inside = |e: &Extent| {
-            let Some(at) = e.at else { return false };
-            let end = at.saturating_add(e.length.min(self.stored.saturating_sub(e.offset)));
-            at <= range.start && range.end <= end
-        };
-        !self.compressed
-            && self.stored != u64::MAX
-            && len < self.stored
-            && self.extents.iter().any(inside)
-    }
-
-    /// An error if anything of what is stored for the stream is absent and not free.
-    fn check_stored(&self) -> Result<()> {
-        self.check_as(self.compressed)
-    }
-
-    /// The same of what is never zeros.
-    fn check_dense(&self) -> Result<()> {
-        self.check_as(true)
-    }
-
-    fn check_as(&self, dense: bool) -> Result<()> {
-        self.absent_parts(0..self.stored, &mut |offset, part, run, judged| {
-            let doubtful = judged.standing == Standing::Doubtful && dense;
-            if judged.standing < Standing::Lost && !doubtful {
-                return Ok(());
-            }
-            let packed =
-                if self.compressed { "; of a compressed file zeros are no part" } else { "" };
-            let why = format!("{} ({}{packed})", self.guard.describe(run), judged.why);
-            Err(self.guard.lost(offset, part, why))
-        })
-    }
-
-    /// Visit the absent parts of a range of the stream: first byte on the volume, bytes of
-    /// the stream, the run they are in, and what is thought of it.
-    fn absent_parts(&self, range: Range<u64>, visit: AbsentVisitor<'_>) -> Result<()> {
-        for extent in &self.extents {
-            let end = extent.offset.saturating_add(extent.length).min(range.end).min(self.stored);
-            let from = extent.offset.max(range.start);
-            if from >= end {
-                continue;
-            }
-            let Some(at) = extent.at.and_then(|at| at.checked_add(from - extent.offset)) else {
-                continue;
-            };
-            let mut absent = Vec::new();
-            self.guard.bytes.presence(at..at + (end - from), &mut |part, how| {
-                if how.is_absent() {
-                    absent.push(part);
-                }
-            })?;
-            for part in absent {
-                let Some((run, judged)) = self.guard.judge(part.start, self)? else { continue };
-                let within = from + (part.start - at)..from + (part.end - at);
-                visit(part.start, within, &run, &judged)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Look at what was read as zeros.
-    fn judge_zeros(&self, range: Range<u64>) -> Result<()> {
-        self.absent_parts(range, &mut |offset, part, run, judged| {
-            let Some(doubt) = self.doubt_about(offset, &part, run, judged) else { return Ok(()) };
-            if doubt.standing == Standing::Lost && self.guard.policy == Policy::Fail {
-                let all = self.all_of(&part, run);
-                return Err(self.guard.lost(offset, all, doubt.why));
-            }
-            add(&mut self.doubt.lock().unwrap_or_else(PoisonError::into_inner), doubt);
-            Ok(())
-        })
-    }
-
-    /// All of the stream in one piece that lies in a run, where `part` of it does.
-    fn all_of(&self, part: &Range<u64>, run: &Run) -> Range<u64> {
-        let all = |e: &Extent| {
-            let at = e.at?;
-            let end = at.checked_add(e.length)?.min(run.range.end);
-            let start = at.max(run.range.start);
-            let range = e.offset + start.checked_sub(at)?..e.offset + end.checked_sub(at)?;
-            range.contains(&part.start).then(|| range.start..range.end.min(self.stored))
-        };
-        self.extents.iter().find_map(all).unwrap_or_else(|| part.clone())
-    }
-
-    /// What there will be to say of the stream when all of it is read; its recorded checksum
-    /// is asked only where zeros are doubted.
-    ///
-    /// # Errors
-    /// Of reading what is needed to tell.
-    pub fn outlook(&self) -> Result<Option<Doubt>> {
-        let mut all = None;
-        self.absent_parts(0..self.stored, &mut |offset, part, run, judged| {
-            if judged.standing > Standing::Free
-                && let Some(doubt) = self.doubt_about(offset, &part, run, judged)
-            {
-                add(&mut all, doubt);
-            }
-            Ok(())
-        })?;
-        Ok(all)
-    }
-
-    /// What is to be said of zeros in the place of an absent part; `None` if nothing.
-    fn doubt_about(
-        &self,
-        offset: u64,
-        part: &Range<u64>,
-        run: &Run,
-        judged: &Judged,
-    ) -> Option<Doubt> {
-        let standing = self.decided(judged.standing);
-        if standing <= Standing::Free {
-            return None;
-        }
-        let decided = standing == Standing::Lost && judged.standing != Standing::Lost;
-        let reason = if decided { DIFFERS } else { &judged.why };
-        let why = format!("{} ({reason})", self.guard.describe(run));
-        let band = self.guard.band(offset).map(|b| b.name);
-        Some(Doubt { standing, bytes: part.end - part.start, why, band })
-    }
-
-    /// A standing after the file's recorded checksum was asked, if that does not cost too much.
-    fn decided(&self, standing: Standing) -> Standing {
-        let most = match standing {
-            Standing::Stored => 0,
-            Standing::Free => MAX_PLAUSIBLE,
-            Standing::Doubtful | Standing::Lost => MAX_DOUBTED,
-        };
-        if self.stream != Stream::Data || self.compressed || self.len() > most {
-            return standing;
-        }
-        let known = *self.recorded.get_or_init(|| {
-            recorded(&*self.guard.fs, self.node, &*self.inner).unwrap_or(Recorded::None)
-        });
-        match known {
-            Recorded::Fits => Standing::Free,
-            Recorded::Differs => Standing::Lost,
-            Recorded::None => standing,
-        }
-    }
-}
-
-impl ReadAt for Guarded {
-    fn len(&self) -> u64 {
-        self.inner.len()
-    }
-
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
-        self.inner.read_at(buf, offset)?;
-        if self.compressed {
-            return Ok(());
-        }
-        // Only zeros can be absent, and most of what is read has none.
-        for zeros in zero_runs(buf, offset) {
-            self.judge_zeros(zeros)?;
-        }
-        Ok(())
-    }
-
-    fn presence(&self, range: Range<u64>, visit: PresenceVisitor<'_>) -> Result<()> {
-        self.inner.presence(range, visit)
-    }
-
-    fn skip(&self, range: Range<u64>) -> Result<()> {
-        if self.compressed { Ok(()) } else { self.judge_zeros(range) }
-    }
-
-    fn locate(&self, offset: u64) -> Option<Locus> {
-        self.inner.locate(offset)
-    }
-}
-
-/// Add a doubt to those before: the first one's words stay.
-pub(super) fn add(all: &mut Option<Doubt>, doubt: Doubt) {
-    match all {
-        None => *all = Some(doubt),
-        Some(told) => {
-            told.standing = told.standing.max(doubt.standing);
-            told.bytes += doubt.bytes;
-        }
-    }
-}
-
-/// The runs of zeros in what was read from `offset` on, in whole sectors as far as it goes.
-pub(super) fn zero_runs(buf: &[u8], offset: u64) -> Vec<Range<u64>> {
-    let ahead = (SECTOR - crate::io::bytes::to_usize(offset % to_u64(SECTOR))).min(buf.len());
-    let (head, rest) = buf.split_at(ahead);
-    let mut runs: Vec<Range<u64>> = Vec::new();
-    let mut at = offset;
-    for piece in std::iter::once(head).chain(rest.chunks(SECTOR)) {
-        let end = at + to_u64(piece.len());
-        if !piece.is_empty() && all_zero(piece) {
-            match runs.last_mut() {
-                Some(last) if last.end == at => last.end = end,
-                _ => runs.push(at..end),
-            }
-        }
-        at = end;
-    }
-    runs
 }

@@ -401,6 +401,43 @@ fn a_file_beside_the_bands_that_may_be_the_lost_one_is_named() {
     assert!(String::from_utf8_lossy(&out.stderr).contains(&stray));
 }
 
+/// Of many bands in a row that are not there, nothing is read: each is judged all the same.
+#[test]
+fn a_lost_band_amid_bands_that_were_never_written_is_found() {
+    let mut volume =
+        VolumeBuilder::new(VolumeOptions { size: 24 << 20, ..VolumeOptions::default() });
+    let mut wide = bytes("wide", 12 << 20);
+    wide[2 << 20..10 << 20].fill(0);
+    volume.file(volume.root(), "wide", Content::Bytes(wide), Meta::file());
+    let (disk, _) = Gpt::default().wrap(&volume.build().image);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("Mac.sparsebundle");
+    let options = BundleOptions { band_size: BAND, ..BundleOptions::default() };
+    bundle::write(&disk, &path, &options).unwrap();
+    let s = Sample { _dir: dir, path };
+    let number = |name: &String| u64::from_str_radix(name, 16).unwrap();
+    let there: Vec<u64> = bands_with(&s.path, b"<<wide>>").iter().map(number).collect();
+    let gap = there.windows(2).find(|w| w[1] > w[0] + 6).expect("bands of zeros are left out");
+    let restored = |to: &str, code: i32, said: &[&str]| {
+        let to = s.path.with_file_name(to);
+        let source = s.path.to_str().unwrap();
+        let args = ["extract", source, "volume:/wide", "--no-sync", "--to", to.to_str().unwrap()];
+        tmbundle(&args).expect(code, said);
+        to.join("wide").exists()
+    };
+    assert!(restored("doubtful", 1, &["may be lost"]));
+    let middle = format!("{:x}", gap[0] + 3);
+    let stray = format!("{middle}.sync-conflict-20240101-101010");
+    std::fs::write(s.band(&stray), bytes("wide", BAND as usize)).unwrap();
+    let band = format!("band {middle} is missing");
+    assert!(!restored("stray", 1, &[&band, &stray, "are lost"]));
+    std::fs::remove_file(s.band(&stray)).unwrap();
+    // What the bundle's own record tells of one of them counts as well.
+    std::fs::create_dir(s.path.join("mapped")).unwrap();
+    std::fs::write(s.path.join("mapped").join(&middle), [0xFF; 32]).unwrap();
+    assert!(!restored("mapped", 1, &[&band, "mapped/", "are lost"]));
+}
+
 /// The value of an attribute; `None` if there is none.
 #[cfg(feature = "mount")]
 fn attribute(path: &Path, name: &str) -> Option<String> {
