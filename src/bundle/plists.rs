@@ -4,7 +4,6 @@ use super::property_list::parse_plist;
 use super::{FileError, read_file};
 use plist::{Dictionary, Value};
 use std::os::fd::OwnedFd;
-use std::path::Path;
 
 /// Largest of these files that is read.
 const MAX_PLIST: u64 = 1 << 20;
@@ -88,15 +87,8 @@ pub const HISTORY: &str = "com.apple.TimeMachine.SnapshotHistory.plist";
 const RESULTS: &str = "com.apple.TimeMachine.Results.plist";
 
 impl TimeMachinePlists {
-    /// Those of a bundle that cannot be opened otherwise; `None` if its directory cannot be.
-    pub fn at(bundle: &Path) -> Option<Self> {
-        use rustix::fs::{Mode, OFlags};
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let dir = rustix::fs::open(bundle, flags, Mode::empty()).ok()?;
-        Some(Self::read(&dir))
-    }
-
-    pub(super) fn read(dir: &OwnedFd) -> Self {
+    /// Those in the folder of a bundle.
+    pub fn read(dir: &OwnedFd) -> Self {
         let mut all = Self::default();
         let machine = all.load(dir, MACHINE);
         let copy = all.load(dir, MACHINE_COPY);

@@ -7,6 +7,7 @@ mod circumstances;
 pub mod contents;
 mod costs;
 mod cut;
+mod destroyed;
 mod lost_places;
 pub mod manifest;
 mod opened;
@@ -20,9 +21,10 @@ pub use outcome::{Last, Layer, LayerState, NotChecked, Outcome, Verdict};
 pub use sets::SnapshotSets;
 pub use subset::{Subset, duration};
 
-use crate::bundle::{BandListing, Bundle, Strays, TimeMachinePlists, busy, mapped};
+use crate::bundle::{BandListing, Bundle, Strays, busy, mapped};
 use crate::disk::{Container, Disk};
-use crate::error::{Corrupt, Error, Result};
+use crate::error::{Error, Result};
+use crate::io::Links;
 use crate::io::bytes::to_u64;
 use crate::report::words::count;
 use crate::report::{
@@ -64,6 +66,8 @@ pub struct Options {
     pub last: Option<Last>,
     /// Damage to contents that the last verification found and that was no half-written state.
     pub known_damage: BTreeSet<Code>,
+    /// Whether the path may lead through links: as the source was opened.
+    pub links: Links,
     /// A password was to be given, but it did not help: whether it was wrong or could not
     /// be had, and the words for it.
     pub bad_password: Option<(Code, String)>,
@@ -93,8 +97,7 @@ pub fn verify(
     let layout = match opened {
         Ok(layout) => layout,
         Err(Error::Corrupt(c)) => {
-            report_lost(path, &c, &collector, &mut outcome);
-            report_lists(path, &options, &collector, &mut outcome);
+            destroyed::report(path, &c, &options, &collector, &mut outcome)?;
             options.before.into_iter().for_each(|f| collector.report(f));
             let (findings, more) = collector.into_findings();
             let how = Circumstances { aged: options.max_age.is_some(), ..Circumstances::default() };
@@ -223,28 +226,6 @@ fn still_here(disk: &Disk) -> Result<()> {
             let what = format!("cannot check {} to its end", disk.path().display());
             Err(Error::io(what, std::io::Error::other(format!("{why} while it was checked"))))
         }
-    }
-}
-
-/// Of a bundle that cannot be opened, report what is lost.
-fn report_lost(path: &Path, error: &Corrupt, reporter: &dyn Reporter, outcome: &mut Outcome) {
-    let there = std::fs::symlink_metadata(path.join("bands")).is_ok_and(|m| m.is_dir());
-    let (code, structure, why) = match there {
-        true => (Code::InfoLost, Structure::InfoPlist, "the band size is not known"),
-        false => (Code::BandsLost, Structure::Bands, "the folder of the bands is lost"),
-    };
-    reporter.report(Finding::new(code, Where::of(structure), error.to_string()));
-    outcome.skip("everything else", why);
-}
-
-/// Of a bundle that cannot be opened, check what Time Machine noted beside the bands.
-fn report_lists(path: &Path, options: &Options, reporter: &dyn Reporter, outcome: &mut Outcome) {
-    let Some(plists) = TimeMachinePlists::at(path) else { return };
-    crate::bundle::check_lists(&plists, reporter);
-    let known = Known { plists: Some(&plists), broken: true, ..Known::default() };
-    outcome.last_completed = last_completed(&known, options.now);
-    if plists.machine.is_some() || outcome.last_completed.is_some() || options.max_age.is_some() {
-        timemachine::check::check(&known, options.max_age, options.now, reporter);
     }
 }
 

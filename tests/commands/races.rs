@@ -189,6 +189,31 @@ fn a_mount_never_shows_what_is_swapped_in() {
     }
 }
 
+/// What cannot be opened is looked at once more, for what Time Machine noted in it.
+#[test]
+fn a_broken_bundle_is_not_looked_at_again_through_a_link() {
+    use tmbundle::error::Error;
+    use tmbundle::io::Links;
+    let own = tempfile::tempdir().unwrap();
+    let (victim, link) = (own.path().join("victim.sparsebundle"), own.path().join("link"));
+    crate::common::copy_demo(&victim);
+    symlink(&victim, &link).unwrap();
+    let verify = |path: &Path, links| {
+        let options = tmbundle::verify::Options {
+            links,
+            now: 2_000_000_000,
+            ..tmbundle::verify::Options::default()
+        };
+        let broken = Err(Error::corrupt("Info.plist", "it is broken"));
+        tmbundle::verify::verify(path, broken, options, &tmbundle::report::NoProgress)
+    };
+    for (path, links) in [(&victim, Links::Refuse), (&link, Links::Follow)] {
+        assert!(verify(path, links).unwrap().last_completed.is_some());
+    }
+    let swapped = verify(&link, Links::Refuse);
+    assert!(matches!(&swapped, Err(Error::Invalid(why)) if why.contains("link")), "{swapped:?}");
+}
+
 /// Kernels before 5.6 and some sandboxes do not have the call that keeps below a folder:
 /// without it the same is read, and links are refused all the same.
 #[test]

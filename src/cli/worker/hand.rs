@@ -98,6 +98,7 @@ impl Hand {
             leave,
             last: remembered.last().filter(|_| skipped || task.quick),
             known_damage: remembered.damage(),
+            links: self.access.links,
             bad_password,
             weighed: Some(limits::weighed),
         };
