@@ -1,6 +1,6 @@
 //! A state of a volume as a [`FileSystem`]: compression undone, storage hidden.
 
-use super::format::{ROOT, SYMLINK, UF_COMPRESSED, record};
+use super::format::{ROOT, SYMLINK, record};
 use super::names::display;
 use super::records::{Link, key, time};
 use super::view::{Object, State, Value};
@@ -28,12 +28,14 @@ impl State {
         let inode = &object.inode;
         let kind = Kind::of_mode(inode.mode).unwrap_or(Kind::File);
         let stream = inode.stream.unwrap_or_default();
-        let compressed = inode.flags & UF_COMPRESSED != 0 && object.compression.is_some();
+        let compressed = object.is_compressed();
+        let size_unknown = kind == Kind::File && object.compression.is_err();
         let size = match kind {
             Kind::Directory => 0,
             // The stored target ends with a NUL.
             Kind::Symlink => object.target.unwrap_or(0).saturating_sub(1),
-            _ => object.compression.map_or(stream.size, |h| h.size),
+            _ if size_unknown => 0,
+            _ => object.header().ok().flatten().map_or(stream.size, |h| h.size),
         };
         let resource_allocated = object.resource.map_or(0, |r| r.1);
         let device = matches!(kind, Kind::CharDevice | Kind::BlockDevice);
@@ -44,6 +46,7 @@ impl State {
             uid: inode.uid,
             gid: inode.gid,
             size,
+            size_unknown,
             allocated: stream
                 .allocated
                 .saturating_sub(inode.sparse)
@@ -99,7 +102,7 @@ impl State {
     /// record, or there is none.
     fn stream_number(&self, object: &Object, stream: &Stream) -> Result<Option<u64>> {
         let name: &str = match stream {
-            Stream::Data if object.compression.is_none() => {
+            Stream::Data if object.header()?.is_none() => {
                 return Ok(Some(object.inode.stream_id));
             }
             Stream::Attribute(name) => name,
@@ -115,7 +118,15 @@ impl State {
     /// contents.
     fn content_id(&self, object: &Object) -> Result<Option<ContentId>> {
         let mut hash = blake3::Hasher::new();
-        if let Some(header) = object.compression {
+        let header = match object.header() {
+            Ok(header) => header,
+            // Another view's may be there.
+            Err(e) => {
+                hash.update(e.to_string().as_bytes());
+                return Ok(Some(ContentId(half(&hash))));
+            }
+        };
+        if let Some(header) = header {
             hash.update(&header.kind.to_le_bytes()).update(&header.size.to_le_bytes());
             hash.update(&self.small_attribute(object.id, decmpfs::XATTR)?.unwrap_or_default());
         }
@@ -172,7 +183,7 @@ fn half(hash: &blake3::Hasher) -> u128 {
 
 /// Whether macOS does not show an attribute: it is storage.
 fn is_storage(name: &str, object: &Object) -> bool {
-    let compressed = object.inode.flags & UF_COMPRESSED != 0 && object.compression.is_some();
+    let compressed = object.is_compressed();
     match name {
         SYMLINK => true,
         decmpfs::XATTR | RESOURCE_FORK => compressed,

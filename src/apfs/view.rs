@@ -17,6 +17,7 @@ use super::superblock::Superblock;
 use crate::crypt::xts::Xts;
 use crate::decmpfs;
 use crate::error::{Error, Result};
+use crate::fs::Kind;
 use crate::fs::xattr::RESOURCE_FORK;
 use crate::io::bytes::{to_u64, to_usize};
 use crate::io::{Source, read_vec};
@@ -37,6 +38,9 @@ pub struct State {
     extents: Option<Tree>,
     key: Option<Arc<Xts>>,
     pub(super) lost: OnceLock<Lost>,
+    /// Whether the tree was put together from what is left of it, so that what is not in it
+    /// may be lost.
+    pub(super) mended: bool,
     /// Hashes of where long streams lie, which many files may share.
     pub(super) long_streams: Mutex<HashMap<u64, u128>>,
 }
@@ -47,8 +51,8 @@ pub struct Object {
     pub id: u64,
     /// Its record.
     pub inode: Inode,
-    /// Header of compressed contents.
-    pub compression: Option<decmpfs::Header>,
+    /// Header of compressed contents; an error where there is one that cannot be read.
+    pub compression: Result<Option<decmpfs::Header>>,
     /// Resource fork: length, and bytes allocated.
     pub resource: Option<(u64, u64)>,
     /// Finder information.
@@ -117,7 +121,8 @@ impl State {
         let tree = Tree::new(store.clone(), shape, Children::Virtual(space), superblock.root_oid);
         let tree = tree.sealed_by(hash);
         let (lost, long_streams) = (OnceLock::new(), Mutex::default());
-        Ok(Self { store, superblock, rules, tree, extents, key, lost, long_streams })
+        let mended = false;
+        Ok(Self { store, superblock, rules, tree, extents, key, lost, mended, long_streams })
     }
 
     /// An error about object `id`.
@@ -144,7 +149,7 @@ impl State {
         let mut object = Object {
             id,
             inode,
-            compression: None,
+            compression: Ok(None),
             resource: None,
             finder_info,
             target: None,
@@ -157,7 +162,26 @@ impl State {
             object.note(name, entry.value.unwrap_or_default(), self)?;
             way.advance()?;
         }
+        self.look_for_header(&mut object);
         Ok(Some(object))
+    }
+
+    /// What is marked as compressed and has no header is read as it is stored, as XNU does
+    /// (`decmpfs_file_is_compressed`). But nothing may be stored, and where the tree was mended
+    /// the header may be among what is lost.
+    fn look_for_header(&self, object: &mut Object) {
+        let inode = &object.inode;
+        let empty = inode.stream.is_none_or(|s| s.size == 0);
+        let file = Kind::of_mode(inode.mode).unwrap_or(Kind::File) == Kind::File;
+        if !matches!(object.compression, Ok(None)) || !empty || !file {
+            return;
+        }
+        if inode.flags & format::SF_DATALESS != 0 {
+            object.compression = Err(decmpfs::dataless());
+        } else if self.mended && inode.flags & UF_COMPRESSED != 0 {
+            let text = "its compression header is not among what is left of the tree of files";
+            object.compression = Err(self.corrupt(object.id, text));
+        }
     }
 
     /// An object that must be there.
@@ -287,10 +311,9 @@ impl State {
     /// The contents, decompressed.
     pub fn contents(&self, object: &Object) -> Result<Source> {
         let id = object.id;
-        if object.inode.flags & format::SF_DATALESS != 0 && object.compression.is_none() {
-            let text = "the file's contents were only in iCloud when it was backed up; \
-                        the backup holds its name but no data";
-            return Err(Error::Unsupported(text.into()));
+        let header = object.header()?;
+        if object.inode.flags & format::SF_DATALESS != 0 && header.is_none() {
+            return Err(decmpfs::dataless());
         }
         if object.inode.flags & UF_COMPRESSED != 0
             && let Some(attribute) = self.small_attribute(id, decmpfs::XATTR)?
@@ -421,19 +444,32 @@ impl Value {
 }
 
 impl Object {
+    /// Header of compressed contents.
+    ///
+    /// # Errors
+    /// When there is, or was, one that cannot be read.
+    pub fn header(&self) -> Result<Option<decmpfs::Header>> {
+        self.compression.as_ref().copied().map_err(Error::again)
+    }
+
+    /// Whether the contents are compressed, or it cannot be told how they are.
+    pub fn is_compressed(&self) -> bool {
+        !matches!(self.compression, Ok(None))
+    }
+
     /// Take note of an attribute.
     fn note(&mut self, name: &[u8], value: &[u8], view: &State) -> Result<()> {
         let cut = |view: &State| view.corrupt(self.id, "an attribute is cut off");
         let value = XattrValue::parse(value).ok_or_else(|| cut(view))?;
         match name {
             b"com.apple.decmpfs" if self.inode.flags & UF_COMPRESSED != 0 => {
-                self.compression = match value {
-                    XattrValue::Embedded(bytes) => decmpfs::Header::parse(bytes).ok(),
-                    XattrValue::Stream { .. } => {
-                        let bytes = view.small_attribute(self.id, decmpfs::XATTR)?;
-                        bytes.and_then(|b| decmpfs::Header::parse(&b).ok())
-                    }
+                let header = match value {
+                    XattrValue::Embedded(bytes) => decmpfs::Header::parse(bytes).map(Some),
+                    XattrValue::Stream { .. } => view
+                        .small_attribute(self.id, decmpfs::XATTR)
+                        .and_then(|bytes| bytes.map(|b| decmpfs::Header::parse(&b)).transpose()),
                 };
+                self.compression = header.map_err(|e| e.within(&format!("object {}", self.id)));
             }
             b"com.apple.ResourceFork" => {
                 self.resource = Some(match value {

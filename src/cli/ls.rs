@@ -9,7 +9,7 @@ use serde::Serialize;
 use std::io::Write;
 use std::ops::ControlFlow;
 use tmbundle::Error;
-use tmbundle::fs::{self, DirEntry, FileSystem, Kind, Metadata, Step, by_name, walk};
+use tmbundle::fs::{self, DirEntry, FileSystem, Kind, Metadata, Step, Stream, by_name, walk};
 use tmbundle::timemachine::{Archive, LastLink, Place, VOLUME};
 
 pub fn run(args: &LsArgs) -> anyhow::Result<Exit> {
@@ -92,7 +92,8 @@ struct Object {
     nlink: u32,
     uid: u32,
     gid: u32,
-    size: u64,
+    /// Not known where what tells it cannot be read.
+    size: Option<u64>,
     /// Seconds since 1970.
     mtime: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -177,7 +178,10 @@ impl<W: Write> Lister<'_, W> {
         }
         let before = match node {
             _ if !self.args.long => String::new(),
-            Ok(meta) => long_line(meta, self.args.human_readable),
+            Ok(meta) => {
+                let size = self.size(path, meta);
+                long_line(meta, size, self.args.human_readable)
+            }
             Err(_) => "?????????? ".into(),
         };
         let after = match node {
@@ -205,6 +209,17 @@ impl<W: Write> Lister<'_, W> {
         }
     }
 
+    /// The size of an object; `None`, and told, where it is not known.
+    fn size(&mut self, path: &str, meta: &Metadata) -> Option<u64> {
+        if !meta.size_unknown {
+            return Some(meta.size);
+        }
+        let why = self.fs.open(meta.id, &Stream::Data).err();
+        let why = why.map_or_else(String::new, |e| format!(": {e}"));
+        self.errors.push(format!("{path}: its size is not known{why}"));
+        None
+    }
+
     fn row(&mut self, path: &str, node: Result<&Metadata, &str>) -> Row {
         let object = node.ok().map(|m| Object {
             id: m.id.0,
@@ -212,7 +227,7 @@ impl<W: Write> Lister<'_, W> {
             nlink: m.links,
             uid: m.uid,
             gid: m.gid,
-            size: m.size,
+            size: self.size(path, m),
             mtime: m.times.modified.map(|t| t.seconds),
             btime: m.times.created.map(|t| t.seconds),
             target: (m.kind == Kind::Symlink).then(|| self.target(m)),
@@ -233,12 +248,13 @@ impl<W: Write> Lister<'_, W> {
 }
 
 /// Everything of a long line before the name.
-fn long_line(m: &Metadata, human: bool) -> String {
-    let size = match (m.kind, m.device) {
-        (_, Some(device)) => format!("{},{:>5}", device.major, device.minor),
-        (Kind::Directory, _) => m.entries.to_string(),
-        _ if human => text::bytes(m.size),
-        _ => m.size.to_string(),
+fn long_line(m: &Metadata, size: Option<u64>, human: bool) -> String {
+    let size = match (m.kind, m.device, size) {
+        (_, Some(device), _) => format!("{},{:>5}", device.major, device.minor),
+        (Kind::Directory, ..) => m.entries.to_string(),
+        (.., None) => "?".into(),
+        (.., Some(size)) if human => text::bytes(size),
+        (.., Some(size)) => size.to_string(),
     };
     let date = m.times.modified.map_or_else(|| "-".into(), |t| text::date(t.seconds));
     format!(

@@ -92,14 +92,17 @@ impl Header {
             12 => (Lzfse, ResourceFork),
             13 => (Lzbitmap, Attribute),
             14 => (Lzbitmap, ResourceFork),
-            k if k & 0xFF00_0000 == 0x8000_0000 => {
-                let text = "the file's contents were only in iCloud when it was backed up; \
-                            the backup holds its name but no data";
-                return Err(Error::Unsupported(text.into()));
-            }
+            k if k & 0xFF00_0000 == 0x8000_0000 => return Err(dataless()),
             k => return Err(Error::Unsupported(format!("unknown compression type {k}"))),
         })
     }
+}
+
+/// Why there are no contents of a file that was not on the Mac.
+pub fn dataless() -> Error {
+    let text = "the file's contents were only in iCloud when it was backed up; the backup holds \
+                its name but no data";
+    Error::Unsupported(text.into())
 }
 
 /// The uncompressed contents of a file, from its attribute and resource fork.

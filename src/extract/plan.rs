@@ -151,6 +151,7 @@ impl Planner<'_> {
         let modified = item.meta.times.modified.unwrap_or_default();
         let file = item.meta.kind == Kind::File;
         let there = found.kind == Some(item.meta.kind)
+            && !item.meta.size_unknown
             && (!file || found.size == item.meta.size && can.same_time(modified, found.modified))
             && !(file && folder.is_doubtful(item.name));
         if there && item.meta.links > 1 {

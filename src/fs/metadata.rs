@@ -110,8 +110,11 @@ pub struct Metadata {
     /// Group.
     pub gid: u32,
     /// Logical size in bytes (of a compressed file: uncompressed; of a symlink:
-    /// of its target; 0 for folders).
+    /// of its target; 0 for folders, and where it is not known).
     pub size: u64,
+    /// Whether the size is not known: what tells it of compressed contents cannot be read.
+    /// To open them is an error, which says why.
+    pub size_unknown: bool,
     /// Bytes allocated on the volume for all forks.
     pub allocated: u64,
     /// Number of names the object has.

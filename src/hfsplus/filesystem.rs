@@ -9,7 +9,7 @@ use super::extents::ForkType;
 use super::fork::{Run, Runs};
 use super::format::{
     CatalogCommon, CatalogFile, DIR_INODES_DIR, FILE_INODES_DIR, FIRST_LINK_XATTR, FLAG_LINK_CHAIN,
-    ForkData, ROOT, UF_COMPRESSED,
+    FLAGS_HAS_ANY, ForkData, ROOT, UF_COMPRESSED,
 };
 use super::metadata::shown_finder_info;
 use super::private::PrivateFolder;
@@ -244,14 +244,6 @@ impl HfsPlus {
         };
         runs.iter().map(extent).collect()
     }
-
-    /// The attribute of a compressed file; without it its contents are not known.
-    fn compressed_attribute(&self, file: &CatalogFile) -> Result<Option<Vec<u8>>> {
-        if file.common.bsd.owner_flags & UF_COMPRESSED == 0 {
-            return Ok(None);
-        }
-        self.decmpfs_attribute(file.common.id)
-    }
 }
 
 /// Finder information where macOS shows it: on files and folders, if not all zero.
@@ -388,14 +380,21 @@ impl FileSystem for HfsPlus {
         let flags = self.metadata(node)?.flags;
         let cnid = Self::cnid(node)?;
         let mut list = Vec::new();
+        let mut none = true;
         if let Some(attributes) = self.readable_attributes()? {
             attributes.list(cnid, &mut |name, value: Value| {
+                none = false;
                 let name = attribute_name(name);
                 if !is_storage(&name, flags) {
                     let own_blocks = matches!(value, Value::Fork(_));
                     list.push(XattrInfo { name, size: value.size(), own_blocks });
                 }
             })?;
+        }
+        let marked = record.common().is_some_and(|c| c.flags & FLAGS_HAS_ANY != 0);
+        if none && marked && self.salvaged {
+            let text = "its attributes are not among what is left of them";
+            return Err(Error::corrupt(format!("object {cnid}"), text));
         }
         if finder_info(&record).is_some() {
             list.push(XattrInfo { name: FINDER_INFO.into(), size: 32, own_blocks: false });
@@ -437,7 +436,7 @@ impl FileSystem for HfsPlus {
 
     fn resource_size(&self, node: NodeId) -> Result<u64> {
         match &*self.record(node)? {
-            Record::File(file) if self.compression(file).is_none() => {
+            Record::File(file) if self.compression(file)?.is_none() => {
                 Ok(file.resource_fork.logical_size)
             }
             _ => Ok(0),

@@ -47,6 +47,8 @@ pub const FLAG_THREAD_EXISTS: u16 = 0x0002;
 pub const FLAG_HAS_ATTRIBUTES: u16 = 0x0004;
 /// Record flag: there is an access control list.
 pub const FLAG_HAS_SECURITY: u16 = 0x0008;
+/// Record flags of which one at least is set where there are records in the attributes file.
+pub const FLAGS_HAS_ANY: u16 = FLAG_HAS_ATTRIBUTES | FLAG_HAS_SECURITY;
 /// Record flag: the folder count is valid (HFSX).
 pub const FLAG_HAS_FOLDER_COUNT: u16 = 0x0010;
 /// Record flag: part of a hard-link chain.

@@ -5,11 +5,11 @@ use super::attributes::Value;
 use super::catalog::Record;
 use super::format::{
     CatalogCommon, CatalogFile, EPOCH_OFFSET, FLAG_DATE_ADDED, FLAG_EXPANDED_TIMES,
-    FLAG_HAS_ATTRIBUTES, FLAG_HAS_SECURITY, FLAG_LINK_CHAIN, UF_COMPRESSED, VOL_EXPANDED_TIMES,
+    FLAG_LINK_CHAIN, FLAGS_HAS_ANY, UF_COMPRESSED, VOL_EXPANDED_TIMES,
 };
 use super::unicode::stored_verbatim;
 use crate::decmpfs;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::fs::{Device, Kind, Metadata, NodeId, Time, Times};
 use crate::io::bytes::be32;
 
@@ -59,9 +59,18 @@ impl HfsPlus {
             }
             _ => {}
         }
-        if let Some(header) = self.compression(file) {
-            meta.compressed = true;
-            meta.size = header.size;
+        match self.compression(file) {
+            Ok(None) => {}
+            Ok(Some(header)) => {
+                meta.compressed = true;
+                meta.size = header.size;
+            }
+            // An empty data fork is not what the file holds.
+            Err(_) => {
+                meta.compressed = true;
+                meta.size = 0;
+                meta.size_unknown = true;
+            }
         }
         meta
     }
@@ -75,16 +84,31 @@ impl HfsPlus {
     }
 
     /// The compression header of a file that is compressed.
-    pub(super) fn compression(&self, file: &CatalogFile) -> Option<decmpfs::Header> {
-        if file.common.bsd.owner_flags & UF_COMPRESSED == 0 {
-            return None;
-        }
-        let attribute = self.decmpfs_attribute(file.common.id).ok().flatten()?;
-        decmpfs::Header::parse(&attribute).ok()
+    pub(super) fn compression(&self, file: &CatalogFile) -> Result<Option<decmpfs::Header>> {
+        let Some(attribute) = self.compressed_attribute(file)? else { return Ok(None) };
+        decmpfs::Header::parse(&attribute).map(Some)
     }
 
-    /// Value of a file's `com.apple.decmpfs`, if it has one.
-    pub(super) fn decmpfs_attribute(&self, cnid: u32) -> crate::Result<Option<Vec<u8>>> {
+    /// Value of a compressed file's `com.apple.decmpfs`. Where there surely is none, a file is
+    /// read as it is stored, whatever its flag says (XNU, `decmpfs_file_is_compressed`).
+    ///
+    /// # Errors
+    /// When it cannot be read: without it neither size nor contents are known.
+    pub(super) fn compressed_attribute(&self, file: &CatalogFile) -> Result<Option<Vec<u8>>> {
+        let kind = Kind::of_mode(file.common.bsd.file_mode).unwrap_or(Kind::File);
+        if file.common.bsd.owner_flags & UF_COMPRESSED == 0 || kind != Kind::File {
+            return Ok(None);
+        }
+        let what = || format!("compressed file {}", file.common.id);
+        let found = self.decmpfs_attribute(file.common.id).map_err(|e| e.within(&what()))?;
+        if found.is_none() && self.salvaged && file.data_fork.logical_size == 0 {
+            let text = "its compression header is not among what is left of the attributes";
+            return Err(Error::corrupt(what(), text));
+        }
+        Ok(found)
+    }
+
+    fn decmpfs_attribute(&self, cnid: u32) -> Result<Option<Vec<u8>>> {
         let Some(attributes) = self.readable_attributes()? else { return Ok(None) };
         let name = stored_verbatim(decmpfs::XATTR);
         // Asked for every compressed file that is listed: its size comes first.
@@ -107,6 +131,7 @@ impl HfsPlus {
             uid: c.bsd.owner_id,
             gid: c.bsd.group_id,
             size: 0,
+            size_unknown: false,
             allocated: 0,
             links: 1,
             entries: 0,
@@ -114,8 +139,7 @@ impl HfsPlus {
             device: None,
             flags: u32::from(c.bsd.owner_flags) | u32::from(c.bsd.admin_flags) << 16,
             compressed: false,
-            has_xattrs: c.flags & (FLAG_HAS_ATTRIBUTES | FLAG_HAS_SECURITY) != 0
-                || shown_finder_info(c) != [0; 32],
+            has_xattrs: c.flags & FLAGS_HAS_ANY != 0 || shown_finder_info(c) != [0; 32],
         }
     }
 

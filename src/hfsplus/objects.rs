@@ -4,8 +4,7 @@ use super::HfsPlus;
 use super::catalog::{Key, Record, is_dir_link, is_file_link};
 use super::filesystem::is_private_folder;
 use super::format::{
-    CatalogCommon, CatalogFile, FLAG_HAS_ATTRIBUTES, FLAG_HAS_SECURITY, ForkData, ROOT,
-    UF_COMPRESSED, decode, record_type,
+    CatalogCommon, CatalogFile, FLAGS_HAS_ANY, ForkData, ROOT, UF_COMPRESSED, decode, record_type,
 };
 use super::node::split;
 use super::unicode::{display, raw_string};
@@ -91,6 +90,6 @@ fn described(common: &CatalogCommon, kind: Kind) -> Stored {
         data: Body::default(),
         resource: Body::default(),
         compressed: false,
-        has_xattrs: common.flags & (FLAG_HAS_ATTRIBUTES | FLAG_HAS_SECURITY) != 0,
+        has_xattrs: common.flags & FLAGS_HAS_ANY != 0,
     }
 }

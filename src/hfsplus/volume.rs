@@ -46,6 +46,9 @@ pub struct HfsPlus {
     /// Why the attributes cannot be read, if the volume has any and they cannot.
     attributes: Option<std::result::Result<Attributes, String>>,
     pub(super) about: About,
+    /// Whether its trees were put together from what is left of them, so that what is not
+    /// in them may be lost.
+    pub(super) salvaged: bool,
     pub(super) folders: Folders,
     pub(super) records: Cache<u32, Arc<Record>>,
     pub(super) listings: Listings,
@@ -66,6 +69,8 @@ pub(super) struct Parts {
     pub notes: Vec<String>,
     /// What is known to be missing.
     pub lacks: Option<String>,
+    /// Whether the trees are put together from what is left of them.
+    pub salvaged: bool,
 }
 
 /// Decode a volume header and tell what makes it unusable, if anything.
@@ -160,6 +165,7 @@ impl HfsPlus {
             attributes,
             notes,
             lacks: None,
+            salvaged: false,
         }))
     }
 
@@ -185,6 +191,7 @@ impl HfsPlus {
             catalog: Catalog::new(parts.catalog, folds),
             attributes: parts.attributes,
             about,
+            salvaged: parts.salvaged,
             folders: Folders::default(),
             records: Cache::new(RECORD_CACHE),
             listings: listings(),

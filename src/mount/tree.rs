@@ -264,6 +264,15 @@ impl Tree {
         }
     }
 
+    /// What `stat` shows of a volume's object. An error where its size is not known: any number
+    /// would be taken for it, and an empty file for a copy.
+    fn sized(&self, fs: &dyn FileSystem, meta: &Metadata) -> Result<Attributes> {
+        if meta.size_unknown {
+            fs.open(meta.id, &Stream::Data)?;
+        }
+        Ok(self.stored(meta))
+    }
+
     fn stored(&self, meta: &Metadata) -> Attributes {
         let owner = self.options.owner;
         Attributes {
@@ -314,7 +323,8 @@ impl Tree {
             }
             Object::DiskImage => self.made(Kind::File, self.disk.len()),
             Object::Folder { space, id } | Object::File { space, id } => {
-                self.stored(&self.fs(space)?.metadata(id)?)
+                let fs = self.fs(space)?;
+                self.sized(&*fs, &fs.metadata(id)?)?
             }
             Object::Backup { computer, index } => {
                 let (space, _) = self.snapshot(computer, index)?;
@@ -362,7 +372,7 @@ impl Tree {
     ) -> Result<Option<(Object, Attributes)>> {
         let fs = self.fs(space)?;
         if let Some(meta) = fs.lookup(id, name)? {
-            return Ok(Some((Object::of(space, &meta), self.stored(&meta))));
+            return Ok(Some((Object::of(space, &meta), self.sized(&*fs, &meta)?)));
         }
         let Some(owner) = name.strip_prefix("._") else { return Ok(None) };
         if self.options.resource_forks != ResourceForks::AppleDouble {
@@ -504,7 +514,13 @@ impl Tree {
                     {
                         visit(&format!("._{name}"), Ok(side), at << 1 | 1)?;
                     }
-                    Ok((Object::of(space, &meta), self.stored(&meta)))
+                    let unknown = |e: Error| Dangling {
+                        id: meta.id.0,
+                        reason: e.to_string(),
+                        directory: false,
+                    };
+                    let attributes = self.sized(&*fs, &meta).map_err(unknown);
+                    attributes.map(|attributes| (Object::of(space, &meta), attributes))
                 }
                 Err(dangling) => Err(dangling),
             };

@@ -30,6 +30,7 @@ mod hostile;
 mod json_schema;
 mod keys;
 mod lost_bytes;
+mod lost_headers;
 mod lost_maps;
 mod lost_records;
 mod metrics;

@@ -388,7 +388,7 @@ impl Salvage {
         }
         let mut budget = Budget::default();
         if let Some(mended) = mend::mend(&state, omap, xid, self.searched, &mut budget)? {
-            state.tree = mended.tree;
+            (state.tree, state.mended) = (mended.tree, true);
             let mut told = mended.notes;
             if budget.is_spent() {
                 told.push(TOO_MUCH.into());

@@ -68,7 +68,7 @@ impl Job<'_> {
     pub fn file<'t>(&self, worker: &mut Worker, task: &'t Task) -> Outcome<Object<'t>> {
         let Some(part) = self.part(task.part) else { return Err(Failure::Interrupted) };
         let way = self.way(task, &mut |found| {
-            if found.size != task.meta.size {
+            if task.meta.size_unknown || found.size != task.meta.size {
                 return Ok(false);
             }
             if self.options.checksum {

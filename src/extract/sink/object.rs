@@ -141,7 +141,7 @@ impl Job<'_> {
     pub fn same_stat(&self, meta: &Metadata, found: &Found) -> bool {
         let modified = meta.times.modified.unwrap_or_default();
         found.kind == Some(meta.kind)
-            && (meta.kind != Kind::File || found.size == meta.size)
+            && (meta.kind != Kind::File || !meta.size_unknown && found.size == meta.size)
             && self.root.can.same_time(modified, found.modified)
     }
 

@@ -6,7 +6,7 @@ use crate::hfsplus::catalog::Key as CatalogKey;
 use crate::hfsplus::format::record_type;
 use crate::hfsplus::node::{KeyedRecord, Node, kind, split};
 use crate::hfsplus::spec::TreeSpec;
-use crate::io::bytes::{be16, be32, to_u64, to_usize};
+use crate::io::bytes::{be16, be32, to_u32, to_u64, to_usize};
 use crate::io::{Budget, ReadAt, Source, read_up_to, read_vec, stored};
 use crate::report::Progress;
 
@@ -53,6 +53,8 @@ pub struct Leaf {
     /// Keys of its first and last record.
     pub first: Box<[u8]>,
     pub last: Box<[u8]>,
+    /// How many records it has that can be used.
+    pub records: u32,
     /// Newest date in its records: of two leaves with one record, the newer has it right.
     pub newest: u32,
     /// Whether it can be used as it is: every record sound.
@@ -160,6 +162,7 @@ pub fn recognise(node: &[u8], at: u64, strict: bool) -> Option<(Kind, Leaf)> {
             size: node.len(),
             first: split(first)?.key.into(),
             last: split(last)?.key.into(),
+            records: to_u32(n),
             newest,
             sound: sound && n == count,
         };

@@ -19,17 +19,15 @@ use super::btree::{BTree, CompareKeys, NodeCache, node_cache, read_header};
 use super::catalog;
 use super::extents::{self, ForkType, Overflow, runs_of};
 use super::fork::Runs;
-use super::format::{
-    ATTRIBUTES_FILE, CATALOG_FILE, EXTENTS_FILE, FIRST_USER_CNID, ForkData, VolumeHeader,
-};
+use super::format::{ATTRIBUTES_FILE, CATALOG_FILE, EXTENTS_FILE, ForkData, VolumeHeader};
 use super::journal::Journal;
-use super::volume::{HeaderSource, NODE_CACHE, read_volume_header, special_file};
+use super::volume::{HeaderSource, NODE_CACHE, open_tree, read_volume_header, special_file};
 use crate::error::{Error, Result};
 use crate::io::bytes::to_u64;
 use crate::io::{Budget, ReadAt, Slice, Source, read_vec};
 use crate::report::words::plural;
 use crate::report::{Progress, Unit};
-use covered::Covered;
+use covered::without_those_in_files;
 use find::{Kind, Leaf};
 use std::sync::Arc;
 use tree::{Rebuilt, Shape};
@@ -61,6 +59,8 @@ struct Found {
     leaves: Vec<Leaf>,
     node_size: u16,
     key_compare_type: Option<u8>,
+    /// Records that the tree's own header counts and no leaf has.
+    lost_records: u64,
 }
 
 /// Open what is left of the volume in `source`.
@@ -82,9 +82,10 @@ fn open_within(source: Source, budget: Budget, progress: &dyn Progress) -> Resul
     let cache = Arc::new(node_cache(NODE_CACHE));
     let extents = work.extents(&cache)?.ok_or_else(|| "its tree is lost".to_owned());
     let catalog = work.catalog(&extents, &cache)?;
-    let attributes = work.attributes(&extents, &cache)?;
-    let volume = work.volume.clone();
-    let attributes = attributes.map(|t| Attributes::new(t, volume, work.header.block_size));
+    let attributes = work.attributes(&extents, &cache)?.map(|tree| {
+        let block_size = work.header.block_size;
+        tree.map(|tree| Attributes::new(tree, work.volume.clone(), block_size))
+    });
     if work.budget.is_spent() {
         work.notes.push(TOO_MUCH.into());
         work.lacks.get_or_insert_with(|| TOO_MUCH.into());
@@ -96,9 +97,10 @@ fn open_within(source: Source, budget: Budget, progress: &dyn Progress) -> Resul
         journal: work.journal,
         extents,
         catalog,
-        attributes: attributes.map(Ok),
+        attributes,
         notes: work.notes,
         lacks: work.lacks,
+        salvaged: true,
     }))
 }
 
@@ -225,8 +227,11 @@ impl<'a> Work<'a> {
         });
         let (map, budget) = (map.as_deref(), &mut self.budget);
         let leaves = find::in_file(&file, kind, node_size, map, budget, self.progress)?;
+        let counted = header.as_ref().map_or(0, |h| u64::from(h.leaf_records));
         let key_compare_type = header.map(|h| h.key_compare_type);
-        let found = Found { source: file, leaves, node_size, key_compare_type };
+        let lost_records =
+            counted.saturating_sub(leaves.iter().map(|l| u64::from(l.records)).sum());
+        let found = Found { source: file, leaves, node_size, key_compare_type, lost_records };
         Ok((!found.leaves.is_empty()).then_some(found))
     }
 
@@ -245,6 +250,7 @@ impl<'a> Work<'a> {
             leaves,
             node_size: node_size.unwrap_or(DEFAULT_NODE),
             key_compare_type: None,
+            lost_records: 0,
         })
     }
 
@@ -311,30 +317,47 @@ impl<'a> Work<'a> {
         !self.header.is_hfsx() || key_compare_type == Some(0xCF)
     }
 
-    fn attributes(&mut self, extents: &Overflow, cache: &Arc<NodeCache>) -> Result<Option<BTree>> {
-        let fork = self.header.attributes_file;
+    /// The attributes, or why they are not to be had. `None` if the volume has none.
+    fn attributes(
+        &mut self,
+        extents: &Overflow,
+        cache: &Arc<NodeCache>,
+    ) -> Result<Option<std::result::Result<BTree, String>>> {
+        let (header, fork) = (&self.header, self.header.attributes_file);
         if fork.total_blocks == 0 && self.anywhere.is_none() {
             return Ok(None);
         }
+        let open = || {
+            let name = "attributes";
+            open_tree(&self.volume, header, extents, cache, ATTRIBUTES_FILE, name, &fork)
+        };
+        // A tree that opens and has nothing in it is no lost one.
+        let trouble = match open() {
+            Ok(tree) if tree.header().leaf_records == 0 && self.anywhere.is_none() => {
+                return Ok(Some(Ok(tree)));
+            }
+            Ok(_) => "no leaf of it is left".to_owned(),
+            Err(e) => e.to_string(),
+        };
         let runs = runs_of(extents, ATTRIBUTES_FILE, ForkType::Data, &fork).unwrap_or_default();
         let found = match self.in_file(Kind::Attributes, runs, &fork, "attributes file")? {
             Some(found) => found,
             None if self.anywhere.is_some() => {
                 self.leaves(Kind::Attributes, Runs::default(), &fork, "attributes file")?
             }
-            None => return Ok(None),
+            None => return Ok(Some(Err(trouble))),
         };
-        let tree = build(
-            found,
-            Kind::Attributes,
-            attributes::compare_keys,
-            0,
-            Vec::new(),
-            &mut self.budget,
-        );
-        let order = |_: &_| attributes::compare_keys as CompareKeys;
+        if found.lost_records > 0 {
+            let lost = plural(found.lost_records, "attribute", "attributes");
+            let text = format!("records of {lost} are lost: what is shown is not all there was");
+            self.lacks.get_or_insert(text);
+        }
+        let order = attributes::compare_keys;
+        let tree = build(found, Kind::Attributes, order, 0, Vec::new(), &mut self.budget);
+        let order = |_: &_| order as CompareKeys;
         tree.map(|t| BTree::open(t, ATTRIBUTES_FILE, "attributes", order, cache.clone()))
             .transpose()
+            .map(|tree| tree.map(Ok))
     }
 }
 
@@ -383,71 +406,6 @@ fn build(
     leaves.extend(made.into_iter().filter_map(|r| tree::single(found.node_size.into(), r)));
     let file = Rebuilt::new(found.source, &shape, leaves, budget);
     (!file.is_empty()).then(|| Arc::new(file) as Arc<dyn ReadAt>)
-}
-
-/// Leaves that lie in the contents of files are of other volumes: of disk images among the
-/// files, or copies in the journal. The files are those of the most leaves that lie
-/// together.
-fn without_those_in_files(
-    source: &dyn ReadAt,
-    leaves: Vec<Leaf>,
-    h: &VolumeHeader,
-    budget: &mut Budget,
-) -> Vec<Leaf> {
-    const NEAR: u64 = 1 << 20;
-    let at = |l: &Leaf| match l.bytes {
-        find::Bytes::At(at) => at,
-        find::Bytes::Made(_) => 0,
-    };
-    let mut leaves = leaves;
-    leaves.sort_by_key(at);
-    let mut groups: Vec<Vec<Leaf>> = Vec::new();
-    for leaf in leaves {
-        match groups.last_mut() {
-            Some(group) if group.last().is_some_and(|l| at(&leaf) - at(l) < NEAR) => {
-                group.push(leaf);
-            }
-            _ => groups.push(vec![leaf]),
-        }
-    }
-    groups.sort_by_key(|g| std::cmp::Reverse(g.len()));
-    let mut kept: Vec<Leaf> = Vec::new();
-    let mut files = Covered::default();
-    for mut group in groups {
-        group.retain(|l| !files.holds(at(l)));
-        for leaf in &group {
-            file_extents(source, leaf, h).into_iter().for_each(|r| files.add(r, budget));
-        }
-        group.retain(|l| !files.holds(at(l)));
-        kept.extend(group);
-    }
-    kept
-}
-
-/// Bytes of the volume that the files in a leaf take.
-fn file_extents(source: &dyn ReadAt, leaf: &Leaf, h: &VolumeHeader) -> Vec<std::ops::Range<u64>> {
-    use super::format::{CatalogFile, decode, record_type};
-    let Ok(node) = find::read(source, leaf) else { return Vec::new() };
-    let block = u64::from(h.block_size);
-    let mut found = Vec::new();
-    for record in find::good_records(Kind::Catalog, &node) {
-        let Some(parts) = super::node::split(record) else { continue };
-        if crate::io::bytes::be16(parts.data, 0) != Some(record_type::FILE) {
-            continue;
-        }
-        let Some(file) = decode::<CatalogFile>(parts.data) else { continue };
-        if file.common.id < FIRST_USER_CNID {
-            continue;
-        }
-        for fork in [&file.data_fork, &file.resource_fork] {
-            let used = fork.extents.iter().take_while(|e| e.count > 0);
-            found.extend(used.map(|e| {
-                let start = u64::from(e.start) * block;
-                start..start + u64::from(e.count) * block
-            }));
-        }
-    }
-    found
 }
 
 #[cfg(test)]

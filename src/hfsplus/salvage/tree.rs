@@ -173,7 +173,8 @@ fn made(size: usize, records: Vec<Box<[u8]>>) -> Option<Leaf> {
     let first = split(records.first()?)?.key.into();
     let last = split(records.last()?)?.key.into();
     let bytes = node(size, kind::LEAF, 1, &records);
-    Some(Leaf { bytes: Bytes::Made(bytes), size, first, last, newest: 0, sound: true })
+    let (bytes, records) = (Bytes::Made(bytes), to_u32(records.len()));
+    Some(Leaf { bytes, size, first, last, records, newest: 0, sound: true })
 }
 
 /// A leaf with one record.
