@@ -64,7 +64,9 @@ impl State {
             device: device.then(|| Device::of_stored(inode.device)),
             flags: inode.flags,
             compressed,
-            has_xattrs: object.others
+            // Where the tree was mended there may be some that are lost.
+            has_xattrs: self.mended
+                || object.others
                 || object.finder_info.is_some()
                 || (object.resource.is_some() && !compressed),
         }

@@ -5,6 +5,8 @@
 
 #![allow(missing_docs)]
 
+use crate::fs::xattr;
+
 /// Types of objects: the low 16 bits of `o_type` (section 1).
 #[allow(dead_code)]
 pub mod kind {
@@ -96,6 +98,10 @@ pub const SF_DATALESS: u32 = 0x4000_0000;
 /// Flags of attributes (section 6.3).
 pub const XATTR_STREAM: u16 = 1;
 pub const XATTR_EMBEDDED: u16 = 2;
+
+/// Flags of inodes (section 6.1) that tell of an attribute, and its name.
+pub const TOLD_ATTRIBUTES: [(u64, &str); 3] =
+    [(0x40, xattr::SECURITY), (0x100, xattr::FINDER_INFO), (0x4000, xattr::RESOURCE_FORK)];
 
 /// Name of the attribute that holds a symbolic link's target.
 pub const SYMLINK: &str = "com.apple.fs.symlink";

@@ -9,6 +9,7 @@
 
 mod about;
 mod allocation;
+mod attributes;
 mod btree;
 pub mod check;
 mod checkpoint;

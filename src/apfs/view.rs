@@ -17,16 +17,11 @@ use super::superblock::Superblock;
 use crate::crypt::xts::Xts;
 use crate::decmpfs;
 use crate::error::{Error, Result};
-use crate::fs::Kind;
-use crate::fs::xattr::RESOURCE_FORK;
-use crate::io::bytes::{to_u64, to_usize};
-use crate::io::{Source, read_vec};
+use crate::io::Source;
+use crate::io::bytes::to_u64;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, OnceLock};
-
-/// Longest attribute that is taken into memory: compressed contents, link targets.
-const MAX_SMALL: u64 = 32 << 20;
 
 /// One state of a volume.
 pub struct State {
@@ -131,7 +126,7 @@ impl State {
     }
 
     /// The inode record of an object, and the way to the records that follow it.
-    fn inode_record(&self, id: u64) -> Result<Option<(Inode, Way<'_>)>> {
+    pub(super) fn inode_record(&self, id: u64) -> Result<Option<(Inode, Way<'_>)>> {
         let wanted = key(id, record::INODE);
         let way = self.tree.seek(&wanted)?;
         let Some(entry) = way.record().filter(|e| split(e.key) == Some((id, record::INODE))) else {
@@ -166,82 +161,9 @@ impl State {
         Ok(Some(object))
     }
 
-    /// What is marked as compressed and has no header is read as it is stored, as XNU does
-    /// (`decmpfs_file_is_compressed`). But nothing may be stored, and where the tree was mended
-    /// the header may be among what is lost.
-    fn look_for_header(&self, object: &mut Object) {
-        let inode = &object.inode;
-        let empty = inode.stream.is_none_or(|s| s.size == 0);
-        let file = Kind::of_mode(inode.mode).unwrap_or(Kind::File) == Kind::File;
-        if !matches!(object.compression, Ok(None)) || !empty || !file {
-            return;
-        }
-        if inode.flags & format::SF_DATALESS != 0 {
-            object.compression = Err(decmpfs::dataless());
-        } else if self.mended && inode.flags & UF_COMPRESSED != 0 {
-            let text = "its compression header is not among what is left of the tree of files";
-            object.compression = Err(self.corrupt(object.id, text));
-        }
-    }
-
     /// An object that must be there.
     pub fn require(&self, id: u64) -> Result<Object> {
         self.object(id)?.ok_or_else(|| Error::NotFound(format!("no object {id} on the volume")))
-    }
-
-    /// Visit the attributes of an object, as stored.
-    pub fn attributes(&self, id: u64, visit: &mut dyn FnMut(Xattr)) -> Result<()> {
-        self.tree.scan(&key(id, record::XATTR), &mut |entry| {
-            if split(entry.key) != Some((id, record::XATTR)) {
-                return Ok(ControlFlow::Break(()));
-            }
-            let bad = || self.corrupt(id, "an attribute is cut off");
-            let name = xattr_name(entry.key).ok_or_else(bad)?;
-            let value = XattrValue::parse(entry.value.unwrap_or_default()).ok_or_else(bad)?;
-            visit(Xattr {
-                name: String::from_utf8_lossy(name).into_owned(),
-                value: Value::of(&value),
-            });
-            Ok(ControlFlow::Continue(()))
-        })
-    }
-
-    /// An attribute by its name.
-    pub fn attribute(&self, id: u64, name: &str) -> Result<Option<Value>> {
-        let mut wanted = key(id, record::XATTR).to_vec();
-        let len = u16::try_from(name.len() + 1).unwrap_or(u16::MAX);
-        wanted.extend(len.to_le_bytes());
-        wanted.extend(name.as_bytes());
-        wanted.push(0);
-        let Some(found) = self.tree.find(&wanted)? else { return Ok(None) };
-        let value = XattrValue::parse(&found);
-        let value =
-            value.ok_or_else(|| self.corrupt(id, format!("its attribute {name} is cut off")))?;
-        Ok(Some(Value::of(&value)))
-    }
-
-    /// The bytes of an attribute.
-    pub fn attribute_source(&self, id: u64, name: &str, value: Value) -> Result<Source> {
-        match value {
-            Value::Bytes(bytes) => Ok(Arc::new(crate::io::Memory::new(bytes))),
-            Value::Stream { id: stream, size } => {
-                self.stream(stream, size, format!("attribute {name} of object {id}"))
-            }
-        }
-    }
-
-    /// The value of a short attribute.
-    pub fn small_attribute(&self, id: u64, name: &str) -> Result<Option<Vec<u8>>> {
-        let Some(value) = self.attribute(id, name)? else { return Ok(None) };
-        let size = value.size();
-        if size > MAX_SMALL {
-            return Err(self.corrupt(
-                id,
-                format!("its attribute {name} has {size} bytes, too many to be true"),
-            ));
-        }
-        let source = self.attribute_source(id, name, value)?;
-        read_vec(&*source, 0, to_usize(size)).map(Some)
     }
 
     /// The extents of a stream, in order.
@@ -298,14 +220,6 @@ impl State {
         let extents = self.stream_extents(stream)?;
         let reader = StreamReader::new(self.store.clone(), extents, size, self.key.clone(), what)?;
         Ok(Arc::new(reader))
-    }
-
-    /// The resource fork, whatever it is for.
-    pub fn resource_fork(&self, id: u64) -> Result<Source> {
-        match self.attribute(id, RESOURCE_FORK)? {
-            Some(value) => self.attribute_source(id, RESOURCE_FORK, value),
-            None => Ok(Arc::new(crate::io::Memory::default())),
-        }
     }
 
     /// The contents, decompressed.
@@ -435,7 +349,7 @@ impl State {
 }
 
 impl Value {
-    fn of(value: &XattrValue<'_>) -> Self {
+    pub(super) fn of(value: &XattrValue<'_>) -> Self {
         match value {
             XattrValue::Embedded(bytes) => Self::Bytes(bytes.to_vec()),
             XattrValue::Stream { id, info } => Self::Stream { id: *id, size: info.size },

@@ -17,6 +17,7 @@ mod forecast;
 mod fsck_agreement;
 mod layering;
 mod losses;
+mod lost_nodes;
 mod once;
 mod pages;
 mod provoke;
