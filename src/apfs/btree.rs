@@ -79,9 +79,8 @@ impl Tree {
     pub fn root(&self) -> Result<SharedNode> {
         let node = self.load(self.root, true, self.root_hash.as_deref())?;
         if node.level > MAX_DEPTH {
-            return Err(
-                self.corrupt(&node, format!("has level {}, more than {MAX_DEPTH}", node.level))
-            );
+            let text = format!("has level {} and is deeper than any tree is", node.level);
+            return Err(self.corrupt(&node, text));
         }
         if let Some(footer) = node.footer() {
             let size = self.store.blocks().size32();

@@ -373,8 +373,13 @@ fn memory(store: &Arc<Store>, checkpoint: &mut Checkpoint, proved: &mut u64) -> 
     for i in 0..len - 1 {
         let block = ring.block((index + i) % ring.len()).unwrap_or(u64::MAX);
         mappings(blocks, block, nx.xid, &mut checkpoint.ephemeral)?;
+        if to_u64(checkpoint.ephemeral.len()) > MAX_EPHEMERAL {
+            break;
+        }
     }
-    let size: u64 = checkpoint.ephemeral.iter().map(|e| u64::from(e.size) / blocks.size()).sum();
+    // Each takes a block at least, so that they are no more than the blocks.
+    let size_of = |e: &Ephemeral| u64::from(e.size).div_ceil(blocks.size()).max(1);
+    let size: u64 = checkpoint.ephemeral.iter().map(size_of).sum();
     if size > MAX_EPHEMERAL.min(data.len()) {
         let text =
             format!("its checkpoint keeps {size} blocks of memory in a ring of {}", data.len());

@@ -313,3 +313,38 @@ fn an_unknown_flag_of_a_snapshot_is_not_called_merging() {
         assert_eq!(of.iter().any(said), merging);
     }
 }
+
+/// Changes one record of used blocks, whatever is said of it.
+type Wrong = fn(&mut Record<'_>);
+
+/// One wrong record shows in all that lies over the same blocks, and is one cause.
+#[test]
+fn one_wrong_record_of_used_blocks_is_told_in_few_findings() {
+    let wrongs: [(&str, Wrong); 4] = [
+        ("longer by a thousand blocks", |r| r.put(0, 4, r.get(0, 4) + 1000)),
+        ("one reference more", |r| r.put(16, 4, r.get(16, 4) + 1)),
+        ("a change where blocks were taken", |r| r.put(7, 1, 0x20)),
+        ("half as long", |r| r.put(0, 4, r.get(0, 4).div_ceil(2))),
+    ];
+    for kind in ["clones", "fragmented", "time-machine-clones"] {
+        let sound = samples::sample(kind).unwrap().image.to_vec();
+        for (what, wrong) in &wrongs {
+            let mut bytes = sound.clone();
+            let done = std::cell::Cell::new(0);
+            changed(&mut bytes, REFERENCES, &|r| {
+                let new = r.kind() == REFERENCE && r.get(7, 1) == 0x10 && r.get(0, 4) > 1;
+                done.set(done.get() + u32::from(new));
+                on(new && done.get() == 2, || wrong(r))
+            });
+            assert!(done.get() >= 2, "{kind}: too few records");
+            let told = told_of(bytes);
+            let of = |f: &&Finding| (242..=247).any(|n| f.message.ends_with(&format!("(A{n})")));
+            let about: Vec<_> = told.iter().filter(of).map(|f| &f.message).collect();
+            if std::env::var_os("SHOW").is_some() {
+                eprintln!("{kind}, {what}: {} of {}", about.len(), told.len());
+            }
+            assert!((1..=5).contains(&about.len()), "{kind}, {what}: {about:#?}");
+            assert!(told.len() <= 12, "{kind}, {what}: {told:#?}");
+        }
+    }
+}

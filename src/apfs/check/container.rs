@@ -1,12 +1,13 @@
 //! The container's superblock, block 0, and the ring of checkpoints (section 2).
 
 use super::say::Checker;
+use crate::apfs::checkpoint::Ephemeral;
 use crate::apfs::container::Container;
 use crate::apfs::format::{EPHEMERAL, NX_VERSION_2, PHYSICAL, kind};
 use crate::apfs::object::{Header, Object};
 use crate::io::bytes::{all_zero, le32, le64, usize32};
 use crate::report::{Rule, Structure, Where};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// Fields that may differ between block 0 and its original: counters, flags.
 const MAY_DIFFER: [std::ops::Range<usize>; 3] = [0..8, 0x3D8..0x4D8, 0x4F0..0x4F8];
@@ -35,6 +36,16 @@ pub fn check(checker: &Checker<'_>, container: &Container, queue_limit: Option<u
     pass.memory_limits(queue_limit);
     pass.ring();
     pass.maps();
+}
+
+/// What the maps of the checkpoint mapped so far.
+struct Mapped<'a> {
+    /// Where in the ring the next object is due.
+    at: u64,
+    /// Numbers of objects.
+    seen: HashSet<u64>,
+    /// Objects that were not looked at yet, by number and block.
+    kept: HashMap<(u64, u64), &'a Ephemeral>,
 }
 
 struct Pass<'a> {
@@ -194,17 +205,19 @@ impl Pass<'_> {
     fn maps(&self) {
         let (nx, rings) = (self.container.superblock(), &self.container.checkpoint().rings);
         let (index, len) = (u64::from(nx.descriptor_index), u64::from(nx.descriptor_len));
-        let mut at = u64::from(nx.data_index);
-        let (mut seen, mut whole) = (HashSet::new(), true);
+        // Each object is read once, whatever maps it.
+        let kept = self.container.checkpoint().ephemeral.iter().map(|e| ((e.oid, e.block), e));
+        let (seen, at) = (HashSet::new(), u64::from(nx.data_index));
+        let (mut mapped, mut whole) = (Mapped { at, seen, kept: kept.collect() }, true);
         let maps = len.saturating_sub(1);
         for i in 0..maps.min(rings.0.len()) {
             let block = rings.0.block((index + i) % rings.0.len().max(1)).unwrap_or(u64::MAX);
             match self.container.store().blocks().object("checkpoint map", block, 1) {
-                Ok(map) => self.map(&map, block, i + 1 == maps, &mut at, &mut seen),
+                Ok(map) => self.map(&map, block, i + 1 == maps, &mut mapped),
                 Err(_) => whole = false,
             }
         }
-        let mapped = at - u64::from(nx.data_index);
+        let mapped = mapped.at - at;
         if whole && mapped != u64::from(nx.data_len) {
             self.checker.broken(Rule::A020, self.place(Structure::Checkpoint), || {
                 format!("the checkpoint maps {mapped} blocks, its superblock says {}", nx.data_len)
@@ -212,7 +225,7 @@ impl Pass<'_> {
         }
     }
 
-    fn map(&self, map: &Object, block: u64, last: bool, at: &mut u64, seen: &mut HashSet<u64>) {
+    fn map(&self, map: &Object, block: u64, last: bool, mapped: &mut Mapped<'_>) {
         let (h, nx) = (&map.header, self.container.superblock());
         let place = || self.checker.place(Structure::Checkpoint, block);
         let broken = |rule, text: &dyn Fn() -> String| {
@@ -239,11 +252,11 @@ impl Pass<'_> {
         }
         for i in 0..count.min(room) {
             let b = map.bytes().get(MAPPINGS + i * MAPPING..).unwrap_or_default();
-            self.mapping(b, block, at, seen);
+            self.mapping(b, block, mapped);
         }
     }
 
-    fn mapping(&self, b: &[u8], block: u64, at: &mut u64, seen: &mut HashSet<u64>) {
+    fn mapping(&self, b: &[u8], block: u64, mapped: &mut Mapped<'_>) {
         let (nx, data) = (self.container.superblock(), &self.container.checkpoint().rings.1);
         let size = self.container.store().blocks().size();
         let word = |at| le32(b, at).unwrap_or(0);
@@ -255,13 +268,13 @@ impl Pass<'_> {
                 format!("the checkpoint maps object {oid} with {bytes} bytes, or its unused field is set")
             });
         }
-        let expected = data.block(*at % data.len().max(1));
-        if !seen.insert(oid) || data.len() > 0 && expected != Some(paddr) {
+        let expected = data.block(mapped.at % data.len().max(1));
+        if !mapped.seen.insert(oid) || data.len() > 0 && expected != Some(paddr) {
             self.checker.broken(Rule::A017, place(), || {
                 format!("the checkpoint maps object {oid} at block {paddr}, which does not follow the one before, or is mapped twice")
             });
         }
-        *at += bytes.div_ceil(size);
+        mapped.at += bytes.div_ceil(size);
         let kind = word(0);
         let storage_fits = kind & !0xFFFF == EPHEMERAL;
         if !(FIRST..nx.next_oid).contains(&oid) || !storage_fits {
@@ -269,11 +282,7 @@ impl Pass<'_> {
                 format!("the checkpoint maps object {oid} of type {kind:#x}, which cannot be")
             });
         }
-        let Some(e) =
-            self.container.checkpoint().ephemeral.iter().find(|e| e.oid == oid && e.block == paddr)
-        else {
-            return;
-        };
+        let Some(e) = mapped.kept.remove(&(oid, paddr)) else { return };
         if let Ok(object) = self.container.checkpoint().read_ephemeral(
             self.container.store().blocks(),
             "object of the checkpoint",

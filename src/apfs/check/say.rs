@@ -16,6 +16,8 @@ pub struct Checker<'a> {
     told: Mutex<BTreeMap<Rule, Told>>,
     /// Bytes at which something was told to be unreadable.
     unreadable: Mutex<HashSet<u64>>,
+    /// Blocks of nodes of all trees that name their children by block.
+    nodes: Mutex<HashSet<u64>>,
 }
 
 /// How often a rule was broken, and the first place beyond those that were told.
@@ -28,7 +30,8 @@ struct Told {
 impl<'a> Checker<'a> {
     /// Of what lies in a container; findings go to `reporter`.
     pub fn new(blocks: &'a Blocks, reporter: &'a dyn Reporter) -> Self {
-        Self { blocks, reporter, told: Mutex::default(), unreadable: Mutex::default() }
+        let (told, unreadable, nodes) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { blocks, reporter, told, unreadable, nodes }
     }
 
     /// The place of a block of the container.
@@ -96,6 +99,12 @@ impl<'a> Checker<'a> {
         told.insert(locus.offset)
     }
 
+    /// Whether a node was in no tree before that names its children by block. Such a node is in
+    /// one tree only, so that all of them together are read once.
+    pub fn enters(&self, block: u64) -> bool {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner).insert(block)
+    }
+
     /// How often a rule was broken so far.
     pub fn count(&self, rule: Rule) -> u64 {
         let all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
@@ -131,6 +140,8 @@ const REFUSED: &[(&str, Rule)] = &[
     ("past the end of what there is", Rule::A045),
     ("object map has no object", Rule::A093),
     ("contradict each other", Rule::A063),
+    ("has no entries, but level", Rule::A063),
+    ("is deeper than any tree is", Rule::A063),
     ("below a node of level", Rule::A063),
     ("disagree on whether it is a root", Rule::A064),
     ("its hash is not", Rule::A074),

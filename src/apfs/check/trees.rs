@@ -10,7 +10,6 @@ use crate::error::{Error, Result};
 use crate::io::bytes::{to_u64, usize32};
 use crate::report::{Progress, Rule, Structure, Where};
 use std::cmp::Ordering;
-use std::collections::HashSet;
 
 /// What a tree is, and who hears of it.
 #[derive(Clone, Copy)]
@@ -66,9 +65,8 @@ pub fn walk(
     told: Told<'_>,
     visit: &mut dyn FnMut(&SharedNode) -> Result<()>,
 ) -> Result<Walked> {
-    let seen = HashSet::new();
     let done = Walked { whole: true, ..Walked::default() };
-    let mut pass = Pass { tree, told, visit, seen, longest: (0, 0), done };
+    let mut pass = Pass { tree, told, visit, longest: (0, 0), done };
     let root = match tree.root() {
         Ok(root) => root,
         Err(e) => {
@@ -85,7 +83,6 @@ struct Pass<'a> {
     tree: &'a Tree,
     told: Told<'a>,
     visit: &'a mut dyn FnMut(&SharedNode) -> Result<()>,
-    seen: HashSet<u64>,
     longest: (usize, usize),
     done: Walked,
 }
@@ -100,12 +97,14 @@ impl Pass<'_> {
     /// Check a node and all below it; `before`: the key that no key of it may reach.
     fn enter(&mut self, node: &SharedNode, before: Option<&[u8]>) -> Result<()> {
         self.told.progress.check()?;
-        self.told.progress.advance(1);
-        if !self.seen.insert(node.block) {
-            self.told.broken(Rule::A308, node.block, || "a node stands in it twice".into());
+        if !self.told.checker.enters(node.block) {
+            self.told.broken(Rule::A308, node.block, || {
+                format!("the node in block {} stands in it or another tree, too", node.block)
+            });
             self.done.whole = false;
             return Ok(());
         }
+        self.told.progress.advance(1);
         nodes::inside(self.told.checker, self.told.structure, node, self.told.kind);
         let long = nodes::longest(node);
         if node.level == 0 {

@@ -7,6 +7,7 @@ mod container;
 mod injured;
 mod space;
 mod trees;
+mod work;
 
 use crate::apfs_agreement::{findings, rule};
 use bent::Bent;
@@ -33,6 +34,11 @@ pub fn covers(code: Code) -> bool {
 
 fn memory(bent: &Bent) -> Source {
     Arc::new(bent.clone())
+}
+
+/// What is told.
+fn findings_told(bent: &Bent) -> Vec<String> {
+    findings(&memory(bent)).into_iter().map(|f| f.message).collect()
 }
 
 /// Numbers of the rules that are told.

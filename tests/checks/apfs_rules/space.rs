@@ -63,7 +63,7 @@ fn bitmap(c: &Bent) -> (u64, usize) {
 }
 
 /// The node of the main free queue, which has an entry.
-fn queue_node(c: &Bent) -> (u64, usize) {
+pub fn queue_node(c: &Bent) -> (u64, usize) {
     let (spaceman, _) = c.find(|w| matches!(w, What::Spaceman));
     let oid = get(&c.image.read(spaceman + 0xC8 + 48, 8), 0);
     let size = c.layout.block_size;

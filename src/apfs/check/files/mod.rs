@@ -15,6 +15,7 @@ mod links;
 mod object;
 mod record;
 mod references;
+mod runs;
 mod siblings;
 mod snapshots;
 mod stream;

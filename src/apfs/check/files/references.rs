@@ -6,17 +6,19 @@
 
 use super::Facts;
 use super::breaks::Breaks;
+use super::runs::{Piece, Runs};
 use super::tables::{ExtentRow, Span, points};
 use super::views::InTime;
 use crate::apfs::btree::{Tree, Way};
 use crate::apfs::format::{FIRST_USER, record};
 use crate::apfs::node::Entry;
 use crate::apfs::records::split;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::io::bytes::{le32, le64, to_u64};
 use crate::report::{Progress, Rule};
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashSet};
+use std::ops::Range;
 
 /// Kinds of records.
 const NEW: u64 = 1;
@@ -57,13 +59,18 @@ struct Merged<'t> {
     heap: BinaryHeap<Reverse<Recorded>>,
     /// Past the last record of each tree.
     ends: Vec<u64>,
+    /// Blocks of the leaves that were met.
+    leaves: HashSet<u64>,
+    runs: Runs,
     totals: Totals,
 }
 
 impl<'t> Merged<'t> {
     fn of(trees: &'t [Option<Tree>], facts: &Facts, breaks: &mut Breaks) -> Result<Self> {
         let (ends, ways) = (vec![0; trees.len()], Vec::with_capacity(trees.len()));
-        let mut merged = Self { ways, heap: BinaryHeap::new(), ends, totals: Totals::default() };
+        let (heap, leaves) = (BinaryHeap::new(), HashSet::new());
+        let (runs, totals) = (Runs::default(), Totals::default());
+        let mut merged = Self { ways, heap, ends, leaves, runs, totals };
         for (i, tree) in (0u32..).zip(trees) {
             let way = match tree {
                 Some(tree) => {
@@ -86,12 +93,19 @@ impl<'t> Merged<'t> {
             return Ok(());
         };
         while let Some(entry) = way.record() {
+            if let Some((leaf, 0)) = way.place()
+                && !self.leaves.insert(leaf)
+            {
+                // Told where the nodes of all trees are read.
+                return Err(Error::corrupt("extent reference tree", "a node stands in two trees"));
+            }
             let found = parse(&entry, tree, facts, breaks);
             way.advance()?;
             let Some(found) = found else { continue };
             if found.start < *end {
                 let span = Span { from: tree, until: tree + 1 };
-                breaks.add(Rule::A242, 0, span, || {
+                let piece = Piece { blocks: found.start..found.end, reach: *end };
+                self.runs.add(breaks, (Rule::A242, Some(tree)), &piece, (0, span), || {
                     format!("two records of used blocks overlap at block {}", found.start)
                 });
             }
@@ -167,7 +181,9 @@ pub fn check(
     progress: &dyn Progress,
 ) -> Result<Totals> {
     let mut merged = Merged::of(trees, facts, breaks)?;
-    let mut pass = Pass { views, breaks, extents: Vec::new(), records: Vec::new(), looks: 0 };
+    let most = MAX_LOOKS.saturating_add(to_u64(extents.len()).saturating_mul(64));
+    let (over, runs) = ((Vec::new(), Vec::new()), Runs::default());
+    let mut pass = Pass { views, breaks, extents: over.0, records: over.1, runs, looks: 0, most };
     let (mut left, mut at, mut n) = (extents, 0u64, 0u64);
     loop {
         n += 1;
@@ -189,10 +205,10 @@ pub fn check(
         let next = [left.first().map(|e| e.block), merged.peek().map(|r| r.start)];
         let next = next.into_iter().flatten().min().unwrap_or(u64::MAX);
         let until = pass.first_end().min(next);
-        pass.piece(at);
+        pass.piece(at..until);
         at = until;
         pass.drop_ended(at);
-        if pass.looks > MAX_LOOKS.saturating_add(to_u64(extents.len()).saturating_mul(64)) {
+        if pass.looks > most {
             let all = views.all();
             pass.breaks.add(Rule::A242, 0, all, || {
                 "more extents and records lie over each other than can be compared".into()
@@ -200,6 +216,8 @@ pub fn check(
             break;
         }
     }
+    pass.runs.end(pass.breaks);
+    merged.runs.end(breaks);
     Ok(merged.totals)
 }
 
@@ -209,11 +227,13 @@ struct Pass<'a> {
     breaks: &'a mut Breaks,
     extents: Vec<ExtentRow>,
     records: Vec<Recorded>,
+    runs: Runs,
     looks: u64,
+    most: u64,
 }
 
 fn end(extent: &ExtentRow) -> u64 {
-    extent.block.saturating_add(extent.count.into())
+    extent.block.saturating_add(extent.count)
 }
 
 impl Pass<'_> {
@@ -232,7 +252,7 @@ impl Pass<'_> {
     }
 
     /// A piece over which nothing begins or ends.
-    fn piece(&mut self, block: u64) {
+    fn piece(&mut self, blocks: Range<u64>) {
         self.looks += to_u64(self.extents.len() + self.records.len());
         if let ([extent], [record]) = (self.extents.as_slice(), self.records.as_slice())
             && record.new
@@ -242,22 +262,35 @@ impl Pass<'_> {
             return;
         }
         self.records.sort_by_key(|r| r.tree);
-        self.sequence(block);
-        self.each_view(block);
+        let ends = self.extents.iter().map(end).chain(self.records.iter().map(|r| r.end));
+        let piece = Piece { reach: ends.max().unwrap_or(blocks.end), blocks };
+        self.sequence(&piece);
+        self.each_view(&piece);
+    }
+
+    fn broken(
+        &mut self,
+        rule: Rule,
+        piece: &Piece,
+        of: (u64, Span),
+        text: impl FnOnce() -> String,
+    ) {
+        self.runs.add(self.breaks, (rule, None), piece, of, text);
     }
 
     /// What the trees say must be possible one after the other.
-    fn sequence(&mut self, block: u64) {
-        let mut total = 0i64;
-        for r in &self.records {
+    fn sequence(&mut self, piece: &Piece) {
+        let (mut total, block) = (0i64, piece.blocks.start);
+        for i in 0..self.records.len() {
+            let Some(r) = self.records.get(i).copied() else { break };
             let span = Span { from: r.tree, until: r.tree + 1 };
             if r.new && total > 0 {
-                self.breaks.add(Rule::A244, r.owner, span, || {
+                self.broken(Rule::A244, piece, (r.owner, span), || {
                     format!("block {block} was taken while it was in use")
                 });
             }
             if !r.new && total <= 0 {
-                self.breaks.add(Rule::A243, 0, span, || {
+                self.broken(Rule::A243, piece, (0, span), || {
                     format!("the references to block {block} change, but it was not taken before")
                 });
             }
@@ -265,14 +298,18 @@ impl Pass<'_> {
         }
     }
 
-    fn each_view(&mut self, block: u64) {
-        let mut at = Vec::new();
+    fn each_view(&mut self, piece: &Piece) {
+        let (mut at, block) = (Vec::new(), piece.blocks.start);
         let until = self.views.all().until;
         let recorded = self.records.iter().map(|r| Span { from: r.tree, until });
         points(self.extents.iter().map(|e| e.span).chain(recorded), &mut at);
         for (from, until) in at.iter().zip(at.iter().skip(1)) {
             let span = Span { from: *from, until: *until };
             let Some(span) = self.views.whole_in(span) else { continue };
+            self.looks += to_u64(self.extents.len() + self.records.len());
+            if self.looks > self.most {
+                return;
+            }
             let before = self.records.iter().take_while(|r| r.tree <= span.from);
             let (mut recorded, mut taken) = (0i64, false);
             for r in before {
@@ -283,17 +320,20 @@ impl Pass<'_> {
                 self.extents.iter().filter(|e| span.is_in(e.span)).map(|e| e.stream).collect();
             streams.sort_unstable();
             streams.dedup();
-            self.looks += to_u64(self.extents.len() + self.records.len());
             let owner = self.records.iter().find(|r| r.new).map_or(0, |r| r.owner);
             let of = streams.first().copied().unwrap_or(owner);
+            let whose = || if of == 0 { String::new() } else { format!(" of stream {of}") };
             let n = to_u64(streams.len());
             if n > 0 && !taken {
-                self.breaks.add(Rule::A246, of, span, || {
-                    format!("block {block} of stream {of} is not recorded as used")
+                self.broken(Rule::A246, piece, (of, span), || {
+                    format!("block {block}{} is not recorded as used", whose())
                 });
             } else if u64::try_from(recorded) != Ok(n) {
-                self.breaks.add(Rule::A245, of, span, || {
-                    format!("{recorded} references to block {block} are recorded, and there are {n} (stream {of})")
+                self.broken(Rule::A245, piece, (of, span), || {
+                    format!(
+                        "{recorded} references to block {block}{} are recorded, and there are {n}",
+                        whose()
+                    )
                 });
             }
         }

@@ -48,7 +48,10 @@ impl Sweep<'_> {
         }
         if block != 0 {
             self.crypto_id(id, crypto, span);
-            self.extent_rows(id, block, count, span);
+            let count = count.min(self.facts.blocks);
+            if count > 0 {
+                self.tables.extents.push(ExtentRow { block, count, stream: id, span });
+            }
         } else {
             object.extents.holes = object.extents.holes.saturating_add(len);
         }
@@ -93,15 +96,6 @@ impl Sweep<'_> {
             self.breaks.add(Rule::A235, id, span, || {
                 format!("an extent of stream {id} at byte {offset} is marked as preallocated, before the end of the file")
             });
-        }
-    }
-
-    fn extent_rows(&mut self, stream: u64, block: u64, count: u64, span: Span) {
-        let (mut block, mut left) = (block, count.min(self.facts.blocks));
-        while left > 0 {
-            let count = u32::try_from(left).unwrap_or(u32::MAX);
-            self.tables.extents.push(ExtentRow { block, count, stream, span });
-            (block, left) = (block.saturating_add(count.into()), left - u64::from(count));
         }
     }
 

@@ -163,13 +163,13 @@ pub struct ExtentRow {
     /// First block.
     pub block: u64,
     /// Blocks.
-    pub count: u32,
+    pub count: u64,
     /// The stream.
     pub stream: u64,
     /// Views.
     pub span: Span,
 }
-row!(ExtentRow, (u64, u32, u64), |r| (r.block, r.count, r.stream));
+row!(ExtentRow, (u64, u64, u64), |r| (r.block, r.count, r.stream));
 
 /// What says something of one link of an inode with several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -61,8 +61,13 @@ impl Map {
         span: Span,
         visit: &mut dyn FnMut(Span, Option<Mapping>) -> Result<()>,
     ) -> Result<()> {
-        let first = self.list.partition_point(|m| m.oid < oid);
-        let of = self.list.get(first..).unwrap_or_default().iter().take_while(|m| m.oid == oid);
+        let xid = |view| views.get(view).map_or(0, |v| v.xid);
+        let (oldest, newest) = (xid(span.from), xid(span.until.saturating_sub(1)));
+        let past = self.list.partition_point(|m| (m.oid, m.mapping.xid) <= (oid, oldest));
+        let before =
+            past.checked_sub(1).filter(|i| self.list.get(*i).is_some_and(|m| m.oid == oid));
+        let of = self.list.get(before.unwrap_or(past)..).unwrap_or_default().iter();
+        let of = of.take_while(|m| m.oid == oid && m.mapping.xid <= newest);
         let mut done = span.from;
         let mut states = of.peekable();
         while let Some(m) = states.next() {
@@ -109,13 +114,17 @@ pub struct Walk<'a> {
     /// Nodes to be read, by level and block.
     levels: Vec<HashMap<u64, Due>>,
     gaps: Vec<Due>,
+    /// How many states of nodes may still be met beyond one for each entry that leads to them:
+    /// in a tree each is met once.
+    left: usize,
 }
 
 impl<'a> Walk<'a> {
     /// Of the views whose keys are ordered like `shape`'s.
     pub fn new(volume: &'a Apfs, map: &'a Map, shape: Shape, progress: &'a dyn Progress) -> Self {
         let levels = (0..=crate::apfs::format::MAX_DEPTH).map(|_| HashMap::new()).collect();
-        Self { volume, map, shape, progress, levels, gaps: Vec::new() }
+        let left = map.list.len();
+        Self { volume, map, shape, progress, levels, gaps: Vec::new(), left }
     }
 
     /// Read the index nodes, and give the leaves in the order of their keys. `visit` sees
@@ -202,36 +211,43 @@ impl<'a> Walk<'a> {
             let Some(number) = le64(value, 0) else { continue };
             let hash = value.get(8..).filter(|h| !h.is_empty());
             for run in &due.runs {
+                if self.left == 0 {
+                    return self.too_often(due, *run, entry.key, failed);
+                }
                 let root = views.superblock(run.from).map_or(0, |s| s.root_oid);
                 let oid = if node.is_hashed() { root.wrapping_add(number) } else { number };
                 let below = level.checked_sub(1).and_then(|l| self.levels.get_mut(l));
                 let Some(below) = below else { continue };
-                let (gaps, name) = (&mut self.gaps, self.shape.name);
+                let (gaps, name, mut states) = (&mut self.gaps, self.shape.name, 0usize);
                 self.map.states(views, oid, *run, &mut |span, mapping| match mapping {
                     Some(mapping) => {
                         let new = || Due::new(oid, mapping, (entry.key, hash), false);
                         below.entry(mapping.block).or_insert_with(new).add(span);
+                        states += 1;
                         Ok(())
                     }
                     None => {
-                        let nowhere = Mapping { xid: 0, block: 0, flags: 0, size: 0 };
-                        let mut gap = Due::new(oid, nowhere, (entry.key, None), false);
-                        gap.add(span);
-                        gap.gap = true;
-                        gaps.push(gap);
+                        gaps.push(Due::gap(oid, entry.key, span));
                         failed(span, unmapped(name, oid, views.get(span.from).map_or(0, |v| v.xid)))
                     }
                 })?;
+                self.left = self.left.saturating_sub(states.saturating_sub(1));
             }
         }
         Ok(())
+    }
+
+    /// Nodes are led to again and again, as no tree does: the rest is lost.
+    fn too_often(&mut self, due: &Due, run: Span, key: &[u8], failed: Failed<'_>) -> Result<()> {
+        self.gaps.push(Due::gap(due.oid, key, run));
+        failed(run, self.corrupt(due, "leads to nodes that others lead to, again and again"))
     }
 
     /// Read a node that must be of a level.
     pub fn read(&self, due: &Due, level: usize) -> Result<SharedNode> {
         let node = self.load(due)?;
         if usize::from(node.level) != level {
-            let text = format!("has level {} where {level} is due", node.level);
+            let text = format!("has level {} below a node of level {}", node.level, level + 1);
             return Err(self.corrupt(due, text));
         }
         Ok(node)
@@ -281,6 +297,12 @@ impl Due {
     fn new(oid: u64, mapping: Mapping, (key, hash): (&[u8], Option<&[u8]>), root: bool) -> Self {
         let hash = hash.map(Into::into);
         Self { oid, mapping, runs: Vec::new(), key: key.into(), hash, root, gap: false }
+    }
+
+    /// Records from a key on that are lost in some views.
+    fn gap(oid: u64, key: &[u8], span: Span) -> Self {
+        let nowhere = Mapping { xid: 0, block: 0, flags: 0, size: 0 };
+        Self { runs: vec![span], gap: true, ..Self::new(oid, nowhere, (key, None), false) }
     }
 
     /// Views that see it; runs are kept in order and joined.
@@ -345,12 +367,16 @@ impl Totals {
     }
 
     /// Compare with what the roots of whole trees say.
-    pub fn check(&self, views: &InTime, breaks: &mut Breaks) {
+    pub fn check(&mut self, views: &InTime, breaks: &mut Breaks) {
+        // A view has one root.
+        self.roots.sort_unstable_by_key(|(run, _)| run.from);
         let (mut keys, mut nodes) = (0i64, 0i64);
         for (i, sum) in (0u32..).zip(&self.sums) {
             (keys, nodes) = (keys + sum.keys, nodes + sum.nodes);
             let span = Span { from: i, until: i.saturating_add(1) };
-            let root = self.roots.iter().find(|(run, _)| span.is_in(*run));
+            let past = self.roots.partition_point(|(run, _)| run.from <= i);
+            let root = past.checked_sub(1).and_then(|at| self.roots.get(at));
+            let root = root.filter(|(run, _)| span.is_in(*run));
             let (Some((_, footer)), true) = (root, views.whole_in(span).is_some()) else {
                 continue;
             };

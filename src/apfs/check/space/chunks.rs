@@ -6,7 +6,9 @@ use crate::apfs::format::{HEADER, kind};
 use crate::apfs::object::{Expected, Object, Storage};
 use crate::error::{Error, Result};
 use crate::io::bytes::{le32, le64, to_u64, usize32};
+use crate::report::words::{count, plural};
 use crate::report::{Rule, Structure};
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
 /// Where the lists in chunk-info and address blocks begin, their index and number of entries.
@@ -47,7 +49,7 @@ pub(super) struct Tally {
     free: u64,
     whole: bool,
     /// Blocks of the pool that are in use.
-    pub in_pool: Vec<u64>,
+    pub in_pool: HashSet<u64>,
 }
 
 impl Space<'_> {
@@ -56,7 +58,8 @@ impl Space<'_> {
     /// # Errors
     /// [`Error::Interrupted`].
     pub fn bitmaps(&self, used: &Used) -> Result<()> {
-        let mut tally = Tally { chunk: 0, cib: 0, free: 0, whole: true, in_pool: Vec::new() };
+        let in_pool = HashSet::new();
+        let mut tally = Tally { chunk: 0, cib: 0, free: 0, whole: true, in_pool };
         let lists: Vec<u64> = self.addresses().collect();
         if self.u32(0x44) == 0 {
             for block in lists {
@@ -70,7 +73,7 @@ impl Space<'_> {
         if tally.whole && tally.chunk == self.sizes.chunks {
             self.number(Rule::A295, "the free blocks", self.u64(0x48), tally.free);
         }
-        self.pool_bitmap(&tally.in_pool, tally.whole)
+        self.pool_bitmap(tally.in_pool, tally.whole)
     }
 
     fn object(&self, what: &str, block: u64, kinds: &'static [u16]) -> Result<Object> {
@@ -90,18 +93,30 @@ impl Space<'_> {
         self.checker.unreadable(place, "the space manager", e)
     }
 
-    fn in_pool(&self, what: &str, block: u64, tally: &mut Tally) {
-        tally.in_pool.push(block);
+    /// Note a block of the pool; returns whether it was not met before: no block is two of its
+    /// lists or bitmaps, and each is read once.
+    fn in_pool(&self, what: &str, block: u64, tally: &mut Tally) -> bool {
+        if !tally.in_pool.insert(block) {
+            tally.whole = false;
+            let place = self.checker.place(Structure::SpaceManager, block);
+            self.checker.broken(Rule::A308, place, || {
+                format!("the space manager has {what} in block {block}, and something else, too")
+            });
+            return false;
+        }
         if !self.pool().contains(&block) {
             self.broken(Rule::A287, || {
                 format!("has {what} in block {block}, which is outside its pool")
             });
         }
+        true
     }
 
     fn list_of_lists(&self, i: u64, block: u64, used: &Used, tally: &mut Tally) -> Result<()> {
         let what = "list of chunk lists";
-        self.in_pool(what, block, tally);
+        if !self.in_pool(what, block, tally) {
+            return Ok(());
+        }
         let cab = match self.object(what, block, &[kind::CAB]) {
             Ok(cab) => cab,
             Err(e) => {
@@ -129,7 +144,9 @@ impl Space<'_> {
         self.progress.check()?;
         let (s, what, i) = (&self.sizes, "list of chunks", tally.cib);
         tally.cib += 1;
-        self.in_pool(what, block, tally);
+        if !self.in_pool(what, block, tally) {
+            return Ok(());
+        }
         let cib = match self.object("space manager's chunk-info block", block, &[kind::CIB]) {
             Ok(cib) => cib,
             Err(e) => {
@@ -217,40 +234,65 @@ impl Space<'_> {
     }
 
     fn bitmap(&self, block: u64, tally: &mut Tally) -> Result<Option<Vec<u8>>> {
-        self.in_pool("a bitmap", block, tally);
+        if !self.in_pool("a bitmap", block, tally) {
+            return Ok(None);
+        }
         match self.bits("space manager bitmap", block) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(e) => self.failed(block, e, tally).map(|()| None),
         }
     }
 
-    /// What is in use is marked so, and nothing else.
+    /// What is in use is marked so, and nothing else. Of a chunk each kind of owner is told once.
     fn compare(&self, bits: &[u8], blocks: Range<u64>, used: &Used) {
+        let (mut free, mut unused) = (BTreeMap::new(), Wrong::default());
         let mut at = blocks.start;
         for (range, by) in used.within(blocks.clone()) {
-            self.unused(bits, &blocks, at..range.start, used);
-            for run in runs(bits, blocks.start, range.clone(), false) {
-                let place = self.checker.place(Structure::SpaceManager, run.start);
-                self.checker.broken(Rule::A309, place, || {
-                    let n = run.end - run.start;
-                    format!("{n} blocks from {} on hold {by}, and are marked free", run.start)
-                });
-            }
+            unused.add(runs(bits, blocks.start, at..range.start, true));
             at = range.end;
+            let wrong: &mut Wrong = free.entry(by).or_default();
+            wrong.add(runs(bits, blocks.start, range, false));
         }
-        self.unused(bits, &blocks, at..blocks.end, used);
+        unused.add(runs(bits, blocks.start, at..blocks.end, true));
+        for (by, wrong) in &free {
+            self.marked(Rule::A309, wrong, |n, from| {
+                format!("{n} from block {from} on hold {by}, and are marked free")
+            });
+        }
+        if used.whole {
+            self.marked(Rule::A318, &unused, |n, from| {
+                format!("{n} from block {from} on are marked used, and nothing uses them")
+            });
+        }
     }
 
-    fn unused(&self, bits: &[u8], blocks: &Range<u64>, gap: Range<u64>, used: &Used) {
-        if !used.whole {
-            return;
-        }
-        for run in runs(bits, blocks.start, gap, true) {
-            let place = self.checker.place(Structure::SpaceManager, run.start);
-            self.checker.broken(Rule::A318, place, || {
-                let n = run.end - run.start;
-                format!("{n} blocks from {} on are marked used, and nothing uses them", run.start)
-            });
+    fn marked(&self, rule: Rule, wrong: &Wrong, text: impl FnOnce(&str, &str) -> String) {
+        let Some(first) = wrong.first else { return };
+        let place = self.checker.place(Structure::SpaceManager, first);
+        self.checker.broken(rule, place, || {
+            let from = match wrong.runs {
+                0 | 1 => first.to_string(),
+                n => format!("{first} in {} places", count(n)),
+            };
+            text(&plural(wrong.blocks, "block", "blocks"), &from)
+        });
+    }
+}
+
+/// Blocks of a chunk that are not marked as they must be.
+#[derive(Default)]
+struct Wrong {
+    first: Option<u64>,
+    blocks: u64,
+    runs: u64,
+}
+
+impl Wrong {
+    fn add(&mut self, runs: Vec<Range<u64>>) {
+        for run in runs {
+            self.first.get_or_insert(run.start);
+            self.blocks += run.end - run.start;
+            self.runs += 1;
         }
     }
 }

@@ -36,8 +36,15 @@ pub struct Space<'a> {
     block: u64,
     /// What it must be.
     sizes: Sizes,
-    /// Blocks of the pool that wait to be given back, counted from its first.
-    pool_queue: RefCell<Vec<u64>>,
+    pool_queue: RefCell<PoolQueue>,
+}
+
+/// What of the pool waits to be given back.
+struct PoolQueue {
+    /// Blocks, counted from the pool's first.
+    blocks: Vec<Range<u64>>,
+    /// Whether all of it is known.
+    whole: bool,
 }
 
 /// Numbers that follow from the size of the container.
@@ -116,7 +123,7 @@ pub fn check<'a>(
         object,
         block,
         sizes,
-        pool_queue: RefCell::default(),
+        pool_queue: RefCell::new(PoolQueue { blocks: Vec::new(), whole: true }),
     };
     space.head();
     space.offsets();

@@ -2,12 +2,15 @@
 
 use super::Space;
 use crate::error::Result;
+use crate::io::Ranges;
 use crate::io::bytes::{to_u64, to_usize};
 use crate::report::{Rule, Structure};
 use std::collections::HashSet;
 
 /// Ends a list of bitmaps, and marks those in use.
 const END: u16 = 0xFFFF;
+/// Bytes that a bitmap of the pool takes in the tables.
+const PART: u64 = 8 + 2 + 2 * super::BITMAP_COPIES;
 
 impl Space<'_> {
     fn table16(&self, offset: usize, i: u64) -> u16 {
@@ -16,11 +19,13 @@ impl Space<'_> {
 
     /// The list of free bitmaps, and the bitmap in use against `in_use`, which may not be all
     /// if it is not `whole`.
-    pub(super) fn pool_bitmap(&self, in_use: &[u64], whole: bool) -> Result<()> {
+    pub(super) fn pool_bitmap(&self, in_use: HashSet<u64>, whole: bool) -> Result<()> {
         let s = &self.sizes;
         let all = s.pool_bitmap * super::BITMAP_COPIES;
-        let current: Vec<u16> = (0..s.pool_bitmap).map(|i| self.table16(0x148, i)).collect();
-        for i in 0..s.pool_bitmap {
+        // What does not fit into the tables is told where those are.
+        let parts = s.pool_bitmap.min(to_u64(self.object.bytes().len()) / PART);
+        let current: Vec<u16> = (0..parts).map(|i| self.table16(0x148, i)).collect();
+        for i in 0..parts {
             let xid = self.u64(to_usize(u64::from(self.u32(0x144)) + i * 8));
             let max = self.container.superblock().xid;
             if xid > max {
@@ -77,22 +82,20 @@ impl Space<'_> {
         Ok(bytes)
     }
 
-    fn compare_pool(&self, current: &[u16], in_use: &[u64], whole: bool) -> Result<()> {
+    fn compare_pool(&self, current: &[u16], in_use: HashSet<u64>, whole: bool) -> Result<()> {
         let (pool, size) = (self.pool(), self.sizes.chunk);
-        let mut wanted: Vec<u64> = in_use
-            .iter()
-            .filter(|b| pool.contains(b))
-            .map(|b| b - pool.start)
-            .chain(self.pool_queue.borrow().iter().copied())
-            .collect();
-        wanted.sort_unstable();
+        let queue = self.pool_queue.borrow();
+        // Of a queue of which not all is known, more may be marked.
+        let whole = whole && queue.whole;
+        let lists = in_use.into_iter().filter(|b| pool.contains(b)).map(|b| b - pool.start);
+        let wanted = lists.map(|b| b..b + 1).chain(queue.blocks.iter().cloned());
+        let wanted = Ranges::new(wanted.collect());
         for (part, index) in (0u64..).zip(current) {
             let block = self.u64(0xA8).saturating_add((*index).into());
             let place = self.checker.place(Structure::SpaceManager, block);
-            let from = wanted.partition_point(|b| *b < part * size);
-            let until = wanted.partition_point(|b| *b < (part + 1) * size);
+            let here = part * size..(part + 1) * size;
             let what = "bitmap of the space manager's pool";
-            let read = match from == until {
+            let read = match wanted.meet(here.clone()).next().is_none() {
                 // Zeros are all that is wanted, stored or not.
                 true => self.container.store().blocks().read(what, block, 1),
                 false => self.bits(what, block),
@@ -105,8 +108,7 @@ impl Space<'_> {
                 }
             };
             let mut expected = vec![0u8; bits.len()];
-            for b in wanted.get(from..until).unwrap_or_default() {
-                let bit = b - part * size;
+            for bit in wanted.meet(here.clone()).flatten().map(|b| b - here.start) {
                 if let Some(byte) = expected.get_mut(to_usize(bit / 8)) {
                     *byte |= 1 << (bit % 8);
                 }

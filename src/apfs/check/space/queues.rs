@@ -70,6 +70,8 @@ impl Space<'_> {
             let sum = self.queue(name, i == 0, self.u64(at + 8), used)?;
             if !sum.broken {
                 self.queue_head(name, at, &sum);
+            } else if i == 0 {
+                self.pool_queue.borrow_mut().whole = false;
             }
             used.whole &= !sum.broken;
             objects.extend(sum.nodes);
@@ -107,16 +109,17 @@ impl Space<'_> {
         let mut stack = vec![(root, None::<(u16, Vec<u8>)>)];
         while let Some((oid, above)) = stack.pop() {
             self.progress.check()?;
+            if !self.is_new_node(name, oid, &mut sum) {
+                continue;
+            }
             let node = match self.queue_node(oid, above.is_none()) {
-                Ok((node, _)) if sum.nodes.len() < MAX_NODES => node,
-                Ok(_) => break,
+                Ok((node, _)) => node,
                 Err(e) => {
                     sum.broken = true;
                     self.checker.unreadable(self.place(), &format!("the {name}"), e)?;
                     continue;
                 }
             };
-            sum.nodes.insert(oid);
             nodes::inside(self.checker, Structure::SpaceManager, &node, &nodes::QUEUE);
             footer = footer.or_else(|| node.footer());
             if !self.fits(name, &node, above.as_ref()) {
@@ -138,6 +141,20 @@ impl Space<'_> {
             self.number(Rule::A072, &format!("the nodes of the {name}"), footer.nodes, nodes);
         }
         Ok(sum)
+    }
+
+    /// Whether a node of a queue is one that was not met before, and not one too many.
+    fn is_new_node(&self, name: &str, oid: u64, sum: &mut Sum) -> bool {
+        let new = sum.nodes.insert(oid);
+        if !new {
+            self.broken(Rule::A308, || format!("has node {oid} of the {name} in two places of it"));
+        } else if sum.nodes.len() > MAX_NODES {
+            self.broken(Rule::A302, || format!("has more than {MAX_NODES} nodes of the {name}"));
+        } else {
+            return true;
+        }
+        sum.broken = true;
+        false
     }
 
     /// A node of a queue, and the block it lies in.
@@ -191,13 +208,14 @@ impl Space<'_> {
         let all = self.container.store().blocks().count();
         let inside = area.start <= blocks.start && blocks.end <= area.end;
         let apart = blocks.end <= area.start || area.end <= blocks.start;
-        let room = (area.end - area.start).saturating_sub(to_u64(self.pool_queue.borrow().len()));
-        if if pool { !inside || count > room } else { !apart || blocks.end > all || start == 0 } {
+        if if pool { !inside } else { !apart || blocks.end > all || start == 0 } {
+            sum.broken = true;
             self.broken(Rule::A299, || {
                 format!("has {count} blocks from {start} on in the wrong queue")
             });
         } else if pool {
-            self.pool_queue.borrow_mut().extend(blocks.clone().map(|b| b - area.start));
+            let inside = blocks.start - area.start..blocks.end - area.start;
+            self.pool_queue.borrow_mut().blocks.push(inside);
         } else {
             used.claim(blocks, By::Queue, 0);
         }
