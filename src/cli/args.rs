@@ -169,7 +169,8 @@ pub struct MemoryArgs {
     #[arg(long, value_name = "AGE", default_value = "14d", value_parser = tmbundle::verify::duration)]
     pub max_unverified: std::time::Duration,
     /// Where to keep what is known between runs [default: $STATE_DIRECTORY,
-    /// $XDG_STATE_HOME/tmbundle, ~/.local/state/tmbundle or /var/lib/tmbundle]
+    /// $XDG_STATE_HOME/tmbundle, ~/.local/state/tmbundle or, for root where it is there,
+    /// /var/lib/tmbundle]
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
 }

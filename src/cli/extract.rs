@@ -14,9 +14,7 @@ use super::text;
 use account::{Row, Teller};
 use serde::Serialize;
 use std::path::Path;
-use std::sync::Arc;
 use tmbundle::extract::{NotKept, Plan, Report, Request, Room, Summary};
-use tmbundle::losses::Evidence;
 use tmbundle::timemachine::Archive;
 
 #[derive(Serialize)]
@@ -138,7 +136,7 @@ pub fn run(args: &ExtractArgs) -> anyhow::Result<Exit> {
     super::busy::tell(layout.disk());
     let archive = SalvageArgs { salvage: args.damage.salvage }.open(&layout)?;
     let places = select::places(args, &archive)?;
-    let evidence = Arc::new(Evidence::of(layout.disk(), Vec::new()));
+    let evidence = super::memory::evidence(&layout);
     let policy = args.damage.lost.policy();
     let readings = select::readings(&places, &evidence, policy);
     let versions = select::versions(&archive, &places, &readings, &evidence, policy);

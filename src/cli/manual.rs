@@ -40,8 +40,8 @@ const PAGES: &[Page] = &[
         password: true,
         state: true,
         files: &[
-            ("/var/lib/tmbundle", "State between runs, when run by root without --state-dir."),
-            ("~/.local/state/tmbundle", "The same for other users."),
+            ("/var/lib/tmbundle", "State between runs of the unit, and of root where it is there."),
+            ("~/.local/state/tmbundle", "The same for others."),
         ],
     },
     Page {
@@ -160,8 +160,8 @@ const PAGES: &[Page] = &[
         password: false,
         state: true,
         files: &[
-            ("/var/lib/tmbundle", "Sizes that were seen, when run by root without --state-dir."),
-            ("~/.local/state/tmbundle", "The same for other users."),
+            ("/var/lib/tmbundle", "Sizes that the unit saw, and root where it is there."),
+            ("~/.local/state/tmbundle", "The same for others."),
         ],
     },
     Page {

@@ -4,8 +4,10 @@ use super::clock::now;
 use super::worker::Task;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tmbundle::losses::Evidence;
 use tmbundle::report::{Code, Finding};
-use tmbundle::state::{Environment, Session, Size, find_dir, unwritten};
+use tmbundle::state::{Environment, SERVICE, Session, Size, find_dir, kept_manifest, unwritten};
 use tmbundle::verify::{Last, Outcome, Subset, Verdict, manifest};
 use tmbundle::volume::Layout;
 use tmbundle::{Error, Result};
@@ -34,12 +36,20 @@ pub fn state_dir(said: Option<&Path>) -> Result<PathBuf> {
         .and_then(|dir| super::guard::refuse("state directory", &dir, &[]).map(|()| dir))
 }
 
+/// What a source and the manifest of earlier runs, where there is one, tell of bytes that are
+/// not there.
+pub fn evidence(layout: &Layout) -> Arc<Evidence> {
+    let kept = state_dir(None).ok().and_then(|dir| kept_manifest(&dir, layout));
+    Arc::new(Evidence::of(layout.disk(), manifest::known(kept, layout)))
+}
+
 fn environment() -> Environment {
     Environment {
         state_directory: std::env::var_os("STATE_DIRECTORY"),
         xdg_state_home: std::env::var_os("XDG_STATE_HOME"),
         home: std::env::var_os("HOME"),
         user: rustix::process::geteuid().as_raw(),
+        service: Some(SERVICE.into()),
     }
 }
 
@@ -125,6 +135,11 @@ impl Remembered<'_> {
         let file = named.or_else(own).or_else(|| self.lost.is_none().then(PathBuf::new))?;
         let (read, jobs) = (self.read(), self.task.access.jobs());
         Some(manifest::Options { file, ours, read, jobs, now: now() })
+    }
+
+    /// Where earlier runs kept a manifest, if they did.
+    pub fn kept(&self) -> Option<PathBuf> {
+        self.session.as_ref().map(Session::manifest)
     }
 
     /// How much to read of the bands that did not change. Who reads all data reads all

@@ -12,10 +12,8 @@ use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
-use std::sync::Arc;
 use tmbundle::Error;
 use tmbundle::io::{Access, Links};
-use tmbundle::losses::Evidence;
 use tmbundle::mount::{
     Mounted, Names, Opened, Opener, Options, Owner, ResourceForks, Tree, Xattrs,
 };
@@ -175,7 +173,7 @@ fn opener(args: &MountArgs) -> Opener {
             let text = format!("{older}; mount --salvage shows that");
             return Err(tmbundle::Error::corrupt(archive.name.clone(), text));
         }
-        let evidence = Arc::new(Evidence::of(layout.disk(), Vec::new()));
+        let evidence = super::memory::evidence(&layout);
         Ok(Opened { bytes: layout.disk().bytes()?, archive, evidence })
     })
 }

@@ -6,7 +6,7 @@ use crate::bundle::{Alternate, Bands, Bundle, Strays, mapped::Mapped};
 use crate::disk::Disk;
 use crate::error::Result;
 use crate::io::{Presence, ReadAt};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
@@ -20,13 +20,18 @@ pub struct Evidence {
     /// What is no data in the image was zeros when it was made.
     packed: bool,
     mapped: Option<Mapped>,
-    /// Bands that earlier runs have read, and that were gone since.
-    known: BTreeSet<u64>,
+    /// Bands that earlier runs have read, once somebody asked.
+    known: OnceLock<Vec<u64>>,
+    ask: Known,
     alternates: OnceLock<BTreeMap<u64, Vec<Alternate>>>,
     bundle: Option<Arc<Bundle>>,
     /// The largest aligned block of zeros that is stored.
     zeros: OnceLock<u64>,
 }
+
+/// Tells which bands earlier runs have read, ascending. Asked at most once, and only where
+/// something is absent.
+pub type Known = Box<dyn Fn() -> Vec<u64> + Send + Sync>;
 
 /// A run of absent bytes within one band.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,15 +43,16 @@ pub struct Run {
 }
 
 impl Evidence {
-    /// The evidence that lies in `disk`. `known`: bands that earlier runs have read.
-    pub fn of(disk: &Disk, known: Vec<u64>) -> Self {
+    /// The evidence that lies in `disk`, and what earlier runs know.
+    pub fn of(disk: &Disk, ask: Known) -> Self {
         let bundle = disk.shared_bundle();
         Self {
             bands: bundle.as_ref().map(|b| b.bands()),
             encrypted: disk.encryption().is_some(),
             packed: disk.kind() == crate::disk::PACKED,
             mapped: bundle.as_ref().and_then(|b| Mapped::open(b)),
-            known: known.into_iter().collect(),
+            known: OnceLock::new(),
+            ask,
             alternates: OnceLock::new(),
             bundle,
             zeros: OnceLock::new(),
@@ -78,6 +84,10 @@ impl Evidence {
         self.alternates.get_or_init(find)
     }
 
+    fn known(&self) -> &[u64] {
+        self.known.get_or_init(&self.ask)
+    }
+
     /// Runs end where these do at the latest.
     fn window(&self) -> u64 {
         self.bands.as_ref().map_or(WINDOW, |b| b.band_size())
@@ -93,7 +103,8 @@ impl Evidence {
 
     /// The first band from one on of which something is known, or may be.
     fn next_told(&self, from: u64) -> Option<u64> {
-        let known = self.known.range(from..).next().copied();
+        let known = self.known();
+        let known = known.get(known.partition_point(|band| *band < from)).copied();
         let other = self.all_alternates().range(from..).next().map(|(band, _)| *band);
         let mapped = self.mapped.as_ref().and_then(|mapped| mapped.next(from));
         [known, other, mapped].into_iter().flatten().min()
@@ -136,7 +147,7 @@ impl Evidence {
         let index = run.start / bands.band_size();
         let start = bands.range(index).start;
         let within = run.start - start..run.end.saturating_sub(start);
-        facts.known = self.known.contains(&index);
+        facts.known = self.known().binary_search(&index).is_ok();
         facts.mapped = self
             .mapped
             .as_ref()

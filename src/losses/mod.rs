@@ -26,7 +26,7 @@ mod whole;
 pub use absent::{Loss, find, find_unreadable};
 pub use around::Around;
 pub use checksum::{Recorded, decide, recorded};
-pub use evidence::Evidence;
+pub use evidence::{Evidence, Known};
 pub use guard::{Doubt, Guard, Guarded, Policy, Watched};
 pub use kept::StoredZeros;
 pub use rule::{Facts, Judged, OpenView, Standing};

@@ -153,7 +153,7 @@ impl Facts {
             return lost("nothing is known of these bytes".into());
         }
         if self.known && how == Presence::Missing {
-            return lost("an earlier run has read it".into());
+            return lost("an earlier verify --manifest has read it".into());
         }
         if self.mapped && !hole {
             return lost("the bundle's own record (mapped/) says that it was written".into());

@@ -15,7 +15,7 @@ mod spot;
 
 pub use atomic::{folder as folder_of, write_atomically};
 pub use identity::{Identity, Mark};
-pub use place::{Environment, find_dir, refuse_inside};
-pub use record::{Record, Session, held_lock, unwritten};
+pub use place::{Environment, SERVICE, find_dir, refuse_inside};
+pub use record::{Record, Session, held_lock, kept_manifest, unwritten};
 pub use sizes::Size;
 pub use spot::Spot;

@@ -17,7 +17,13 @@ pub struct Environment {
     pub home: Option<OsString>,
     /// Number of the user the process runs as; 0 is root.
     pub user: u32,
+    /// [`SERVICE`], or what stands for it.
+    pub service: Option<PathBuf>,
 }
+
+/// The folder that the unit of systemd has for its state. Root by hand goes on with that where
+/// it is there, so that there are not two memories of one server.
+pub const SERVICE: &str = "/var/lib/tmbundle";
 
 /// The folder for state. It need not be there yet.
 ///
@@ -41,13 +47,16 @@ pub fn find_dir(explicit: Option<&Path>, env: &Environment) -> Result<PathBuf> {
     if let Some(dir) = absolute(&env.xdg_state_home) {
         return Ok(dir.join("tmbundle"));
     }
+    if let Some(dir) = env.service.as_ref().filter(|dir| env.user == 0 && dir.is_dir()) {
+        return Ok(dir.clone());
+    }
     // sudo may leave HOME as it was: root must not make folders there that the
     // user cannot use afterwards.
     let home = absolute(&env.home)
         .filter(|home| std::fs::metadata(home).is_ok_and(|m| m.is_dir() && m.uid() == env.user));
     match home {
         Some(home) => Ok(home.join(".local/state/tmbundle")),
-        None if env.user == 0 => Ok("/var/lib/tmbundle".into()),
+        None if env.user == 0 => Ok(SERVICE.into()),
         None => Err(Error::Invalid(
             "no folder for state is known: give --state-dir DIR, or set HOME or XDG_STATE_HOME"
                 .into(),
@@ -98,6 +107,7 @@ mod tests {
             xdg_state_home: Some("/x/state".into()),
             home: Some(home.path().into()),
             user: own,
+            service: Some(home.path().join("service")),
         };
         let find = |env: &Environment| find_dir(None, env).unwrap();
         assert_eq!(find_dir(Some(Path::new("here")), &env).unwrap(), Path::new("here"));
@@ -106,8 +116,16 @@ mod tests {
         assert_eq!(find(&env), Path::new("/x/state/tmbundle"));
         env.xdg_state_home = Some("relative".into());
         assert_eq!(find(&env), home.path().join(".local/state/tmbundle"));
+        // Root goes on where the unit has begun, and nobody else does.
+        std::fs::create_dir(home.path().join("service")).unwrap();
+        env.user = 0;
+        assert_eq!(find(&env), home.path().join("service"));
+        env.xdg_state_home = Some("/x/state".into());
+        assert_eq!(find(&env), Path::new("/x/state/tmbundle"), "it was said");
+        env.xdg_state_home = None;
         env.user = own + 1;
         assert!(find_dir(None, &env).is_err(), "the home of somebody else");
+        std::fs::remove_dir(home.path().join("service")).unwrap();
         env.user = 0;
         env.home = None;
         assert_eq!(find(&env), Path::new("/var/lib/tmbundle"));

@@ -212,6 +212,15 @@ impl Session {
     }
 }
 
+/// Where earlier runs kept the manifest of the bundle in `layout` below `dir`; `None` if none
+/// did. Nothing is written.
+pub fn kept_manifest(dir: &Path, layout: &Layout) -> Option<PathBuf> {
+    let identity = Identity::of(layout)?;
+    let path = std::path::absolute(layout.disk().path()).ok()?;
+    let place = find(dir, &identity, Spot::of(&path), &path).ok()?;
+    Some(place.folder.join(MANIFEST)).filter(|file| file.is_file())
+}
+
 /// Hold the lock of the folder that a bundle's manifest lies in; `None` where there is
 /// none, as beside a file that the user named.
 ///

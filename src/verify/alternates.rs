@@ -20,7 +20,7 @@ const PIECES: usize = 10_000;
 pub(super) fn name(disk: &Disk, archive: Option<&Archive>, findings: &mut [Finding]) {
     let Some(bundle) = disk.bundle() else { return };
     let bands = bundle.bands();
-    let evidence = Evidence::of(disk, Vec::new());
+    let evidence = Evidence::of(disk, Box::new(Vec::new));
     if !evidence.has_alternates() {
         return;
     }

@@ -38,7 +38,7 @@ use circumstances::Circumstances;
 use manifest::ManifestRun;
 use outcome::Kinds;
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 /// What to check.
@@ -56,6 +56,8 @@ pub struct Options {
     pub read_data: Option<Subset>,
     /// Keep a hash of each band of a bundle.
     pub manifest: Option<manifest::Options>,
+    /// Where earlier runs kept one, for what it tells of bands that are gone.
+    pub kept: Option<PathBuf>,
     /// What the caller found before, to be reported with the rest.
     pub before: Vec<Finding>,
     /// What the caller could not do that was asked for: what, and why not.
@@ -121,6 +123,7 @@ pub fn verify(
         known: options.known_damage.clone(),
     };
     let beside = &Beside(progress);
+    let kept = options.kept.clone();
     let job = Job { reporter: &collector, progress, beside, options };
     let (mut listing, mut written) = (None, Written::default());
     if let Container::Bundle(bundle) = disk.container() {
@@ -159,9 +162,9 @@ pub fn verify(
     let rewritten = job.changes(disk, quick, !signs.is_empty(), &mut outcome)?;
     let (mut findings, more) = collector.into_findings();
     if let Some(archive) = &archive {
-        let gone = outcome.manifest.as_ref().map(|m| m.gone_bands.as_slice()).unwrap_or_default();
+        let known = manifest::known_after(outcome.manifest.as_ref(), kept, &layout);
         let mut sets = SnapshotSets::default();
-        let unknown = opened::costs(disk, archive, gone, &mut findings, &mut sets, progress)?;
+        let unknown = opened::costs(disk, archive, known, &mut findings, &mut sets, progress)?;
         for why in unknown {
             outcome.skip("which files are hit", &why);
         }

@@ -7,7 +7,7 @@ use super::{Job, Outcome, SnapshotSets, Subset, contents, costs as pricing};
 use crate::bundle::Bundle;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
-use crate::losses::{self, Evidence};
+use crate::losses::{self, Evidence, Known};
 use crate::report::{Finding, Progress, Quality, Scope, Structure, Subject};
 use crate::timemachine::{Archive, OpenVolume, Sightings};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -92,13 +92,13 @@ impl Job<'_> {
 pub(super) fn costs(
     disk: &Disk,
     archive: &Archive,
-    gone: &[u64],
+    known: Known,
     findings: &mut Vec<Finding>,
     sets: &mut SnapshotSets,
     progress: &dyn Progress,
 ) -> Result<Vec<String>> {
     let (bands, mut unknown) = (disk.bundle().map(Bundle::bands), Vec::new());
-    let evidence = Evidence::of(disk, gone.to_vec());
+    let evidence = Evidence::of(disk, known);
     for volume in &archive.open {
         let losses = match &bands {
             Some(bands) => {

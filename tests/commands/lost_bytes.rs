@@ -80,7 +80,13 @@ impl Sample {
         let at = format!("volume:/{name}");
         let mut args = vec!["cat", self.path.to_str().unwrap(), &at];
         args.extend(more);
-        std::process::Command::new(env!("CARGO_BIN_EXE_tmbundle")).args(args).output().unwrap()
+        self.run(&common::state_home(), &args)
+    }
+
+    /// Run with what is remembered in `state`.
+    fn run(&self, state: &Path, args: &[&str]) -> std::process::Output {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tmbundle"));
+        command.args(args).env("XDG_STATE_HOME", state).output().unwrap()
     }
 
     /// The band that all blocks of a small file lie in, their first byte in it, their length.
@@ -323,6 +329,55 @@ fn zeros_that_were_never_written_are_no_loss() {
     for found in s.findings("BAND-LOST") {
         assert_eq!(found["severity"], "warning", "{found:#}");
         assert!(found.to_string().contains("/sparse\""), "{found:#}");
+    }
+}
+
+#[test]
+fn what_an_earlier_run_has_read_is_lost_for_every_command() {
+    let s = Sample::new(&BundleOptions::default());
+    // A band amidst those that are not there, with zeros up to both ends and a word between.
+    let bands = bands_with(&s.path, b"<<sparse>>");
+    let number = |n: &str| u64::from_str_radix(n, 16).unwrap();
+    let (first, last) = (number(&bands[0]), number(bands.last().unwrap()));
+    let absent: Vec<u64> = (first..last).filter(|n| !s.band(&format!("{n:x}")).exists()).collect();
+    assert!(absent.len() >= 2, "{absent:?}");
+    let band = format!("{:x}", absent[0]);
+    let mut bytes = vec![0; BAND as usize];
+    bytes[500_000..500_004].copy_from_slice(b"word");
+    std::fs::write(s.band(&band), bytes).unwrap();
+    let state = tempfile::tempdir().unwrap();
+    let source = s.path.to_str().unwrap();
+    let out = s.run(state.path(), &["verify", "--manifest", source]);
+    assert_eq!(out.status.code(), Some(0), "{out:?}");
+    std::fs::remove_file(s.band(&band)).unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    // Who remembers nothing can only doubt.
+    assert!(text(&s.cat("sparse", &[]).stderr).contains("may be lost"));
+    let why = "an earlier verify --manifest has read it";
+    let out = s.run(state.path(), &["cat", source, "volume:/sparse"]);
+    lost(&out, &band);
+    assert!(text(&out.stderr).contains(why), "{out:?}");
+    let to = tempfile::tempdir().unwrap();
+    let to = to.path().to_str().unwrap();
+    let out = s.run(state.path(), &["extract", source, "volume:/sparse", "--to", to]);
+    assert_eq!(out.status.code(), Some(1), "{out:?}");
+    assert!(text(&out.stderr).contains(&format!("are lost: band {band} is missing")), "{out:?}");
+    // Of a verification that keeps no manifest itself, too; what is kept is not touched.
+    for _ in 0..2 {
+        let out = s.run(state.path(), &["verify", source]);
+        assert_eq!(out.status.code(), Some(1), "{out:?}");
+        assert!(text(&out.stdout).contains(why), "{out:?}");
+    }
+    #[cfg(feature = "mount")]
+    if crate::mounting::possible("what_an_earlier_run_has_read_is_lost_for_every_command") {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path().to_str().unwrap();
+        let out = s.run(state.path(), &["mount", source, at]);
+        let volume = std::fs::read_dir(dir.path().join("volumes")).unwrap().next();
+        let read = volume.map(|v| std::fs::read(v.unwrap().path().join("sparse")));
+        s.run(state.path(), &["umount", "--lazy", at]);
+        let error = read.unwrap_or_else(|| panic!("{out:?}")).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(5), "{error}");
     }
 }
 

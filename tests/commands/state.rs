@@ -329,8 +329,12 @@ fn the_state_directory_is_found_without_home() {
     assert!(service.is_dir());
     let home = f.path("home");
     fs::create_dir(&home).unwrap();
-    assert!(program().env("HOME", &home).status().unwrap().success());
-    assert!(home.join(".local/state/tmbundle").is_dir());
+    if Path::new(tmbundle::state::SERVICE).is_dir() {
+        crate::common::skipped("state in root's home: the unit's folder is there");
+    } else {
+        assert!(program().env("HOME", &home).status().unwrap().success());
+        assert!(home.join(".local/state/tmbundle").is_dir());
+    }
     let named = f.path("named");
     assert!(program().arg("--state-dir").arg(&named).status().unwrap().success());
     assert!(named.is_dir());

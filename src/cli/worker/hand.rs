@@ -93,6 +93,7 @@ impl Hand {
             now: clock::now(),
             read_data: task.read_data.filter(|_| !skipped),
             manifest: remembered.manifest().filter(|_| !skipped),
+            kept: remembered.kept(),
             before,
             not_checked: remembered.not_checked(),
             leave,

@@ -9,11 +9,14 @@ mod bad;
 mod file;
 mod hash;
 mod judge;
+mod known;
 mod plan;
 mod run;
 mod told;
 
 pub use file::{Entry, Found, Header, Manifest, Stamp};
+pub use known::known;
+pub(super) use known::known_after;
 pub use run::ManifestRun;
 pub use told::told;
 

@@ -205,7 +205,7 @@ fn lost_bytes_cost_the_views_that_have_them() {
         let address = format!("{VOLUME}@{NAME}:/Docs/deleted");
         assert_eq!(hit, [(Views::one(SNAPSHOT), address)]);
 
-        let evidence = Arc::new(Evidence::of(layout.disk(), Vec::new()));
+        let evidence = Arc::new(Evidence::of(layout.disk(), Box::new(Vec::new)));
         let read = |view, name: &str| {
             let fs = open.view(view).unwrap();
             let docs = fs.lookup(fs.root(), "Docs").unwrap().unwrap().id;
@@ -277,7 +277,7 @@ fn opener(sample: &Sample, with_backup: bool) -> tmbundle::mount::Opener {
         if with_backup {
             archive.open[0].backup = Some(backup());
         }
-        let evidence = Arc::new(Evidence::of(layout.disk(), Vec::new()));
+        let evidence = Arc::new(Evidence::of(layout.disk(), Box::new(Vec::new)));
         Ok(Opened { bytes: layout.disk().bytes()?, archive, evidence })
     })
 }
