@@ -65,6 +65,7 @@ fn no_command_writes_into_any_bundle() {
         let manifest = format!("--manifest={place}");
         for args in [
             &["extract", source, "latest:/Macintosh HD/etc", "--to", place][..],
+            &["extract", source, "latest:/", "--to", "/nowhere", "--report", place],
             &["verify", source, "--metrics", place],
             &["verify", source, "--state-dir", place],
             &["verify", source, &manifest],

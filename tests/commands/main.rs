@@ -56,6 +56,7 @@ mod remembered;
 mod restoring;
 #[cfg(feature = "mount")]
 mod runbooks;
+mod server_snapshots;
 mod setup;
 mod share;
 mod signals;

@@ -8,14 +8,27 @@ use std::process::{Command, Stdio};
 use tools::hfs::{Meta, VolumeOptions};
 
 /// A mount that goes away again.
-struct Mounted {
+pub(crate) struct Mounted {
     dir: tempfile::TempDir,
     device: Option<String>,
 }
 
 impl Mounted {
-    fn at(&self) -> PathBuf {
+    pub(crate) fn at(&self) -> PathBuf {
         self.dir.path().join("mnt")
+    }
+
+    /// The file that it lies in.
+    pub(crate) fn image(&self) -> PathBuf {
+        self.dir.path().join("image")
+    }
+
+    /// A copy of the file of another, with a place to mount it on.
+    pub(crate) fn beside(other: &Self) -> Self {
+        let copy = Self { dir: tempfile::tempdir().unwrap(), device: None };
+        fs::create_dir(copy.at()).unwrap();
+        fs::copy(other.image(), copy.image()).unwrap();
+        copy
     }
 }
 
@@ -29,7 +42,7 @@ impl Drop for Mounted {
     }
 }
 
-fn run(program: &str, args: &[&str]) -> bool {
+pub(crate) fn run(program: &str, args: &[&str]) -> bool {
     Command::new(program)
         .args(args)
         .stdout(Stdio::null())
@@ -39,7 +52,7 @@ fn run(program: &str, args: &[&str]) -> bool {
 }
 
 /// A fresh file system in a file, mounted.
-fn fresh(make: &[&str], mount: &[&str], megabytes: u64, test: &str) -> Option<Mounted> {
+pub(crate) fn fresh(make: &[&str], mount: &[&str], megabytes: u64, test: &str) -> Option<Mounted> {
     if !has(make[0], test) || !has(mount[0], test) {
         return None;
     }

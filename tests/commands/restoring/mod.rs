@@ -3,7 +3,7 @@
 mod archive;
 mod damage;
 mod faults;
-mod foreign;
+pub(crate) mod foreign;
 mod metadata;
 mod round_trips;
 mod samba;
