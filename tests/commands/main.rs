@@ -29,6 +29,7 @@ mod held;
 mod hostile;
 mod json_schema;
 mod keys;
+mod large_numbers;
 mod lost_bytes;
 mod lost_headers;
 mod lost_maps;

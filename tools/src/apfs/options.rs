@@ -136,6 +136,8 @@ pub struct VolumeOptions {
     pub keep_views: bool,
     /// Volume group (feature 0x10).
     pub group: Option<[u8; 16]>,
+    /// Number of the first object that is made; of 60 bits at most.
+    pub first_id: u64,
 }
 
 impl Default for VolumeOptions {
@@ -154,6 +156,7 @@ impl Default for VolumeOptions {
             recent_fields: false,
             keep_views: true,
             group: None,
+            first_id: 16,
         }
     }
 }

@@ -81,7 +81,7 @@ impl Volume {
             snapshots: Vec::new(),
             inodes: HashMap::new(),
             streams: HashMap::new(),
-            next_id: 16,
+            next_id: options.first_id,
             next_document: 3,
             counts: [0; 4],
             dirty: true,
