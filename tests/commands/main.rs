@@ -52,6 +52,7 @@ mod races;
 mod read_data;
 mod read_data_order;
 mod read_once;
+mod readme;
 mod recovery;
 mod remembered;
 mod restoring;
