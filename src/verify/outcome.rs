@@ -403,9 +403,13 @@ impl Outcome {
             let found = &mut layer.found;
             if layer.name == "bundle" {
                 found.insert((Code::BandLost, None, None));
-                if findings.iter().any(|f| matches!(f.code, Code::BandLost | Code::BandMapped)) {
-                    layer.text = layer.text.replace(super::REST, ", some of the rest are lost");
-                }
+                let lost = findings.iter().filter(|f| f.code.is_missing_band());
+                let words = match lost.map(|f| f.severity).max() {
+                    Some(Severity::Damage) => ", some of the rest are lost",
+                    Some(_) => ", some of the rest may be lost",
+                    None => super::REST,
+                };
+                layer.text = layer.text.replace(super::REST, words);
             }
             if layer.name == "partitions" {
                 found.insert((Code::DiskCut, None, None));

@@ -1,6 +1,7 @@
 //! Bytes that are not there are never given as if they were: one judgement for `verify`,
 //! `cat` and the mount. What a file holds is known from what went in.
 
+use super::holes::punch;
 use crate::common;
 use crate::common::tmbundle;
 use serde_json::Value;
@@ -10,11 +11,11 @@ use tools::hfs::{Content, Meta, VolumeBuilder, VolumeOptions};
 use tools::partition::Gpt;
 use tools::timemachine::CHECKSUM;
 
-const BAND: u64 = 1 << 20;
+pub(super) const BAND: u64 = 1 << 20;
 const START: i64 = 1_572_686_100;
 
 /// Where a mark lies in the bands.
-fn bands_with(bundle: &Path, mark: &[u8]) -> Vec<String> {
+pub(super) fn bands_with(bundle: &Path, mark: &[u8]) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(bundle.join("bands")).unwrap() {
         let path = entry.unwrap().path();
@@ -31,16 +32,16 @@ fn bytes(name: &str, len: usize) -> Vec<u8> {
 }
 
 /// A bundle with small files, one large file, one that is zeros in its middle, and a link.
-struct Sample {
+pub(super) struct Sample {
     _dir: tempfile::TempDir,
-    path: PathBuf,
+    pub(super) path: PathBuf,
 }
 
 const BIG: usize = 5 << 20;
 const TARGET: &str = "where/the/link/leads/to";
 
 impl Sample {
-    fn new(options: &BundleOptions) -> Self {
+    pub(super) fn new(options: &BundleOptions) -> Self {
         let mut volume = VolumeBuilder::new(VolumeOptions {
             size: 24 << 20,
             created: START,
@@ -76,7 +77,7 @@ impl Sample {
         Self { _dir: dir, path }
     }
 
-    fn cat(&self, name: &str, more: &[&str]) -> std::process::Output {
+    pub(super) fn cat(&self, name: &str, more: &[&str]) -> std::process::Output {
         let at = format!("volume:/{name}");
         let mut args = vec!["cat", self.path.to_str().unwrap(), &at];
         args.extend(more);
@@ -90,7 +91,7 @@ impl Sample {
     }
 
     /// The band that all blocks of a small file lie in, their first byte in it, their length.
-    fn place_of(&self, name: &str) -> (String, u64, u64) {
+    pub(super) fn place_of(&self, name: &str) -> (String, u64, u64) {
         let mark = format!("<<{name}>>");
         let bands = bands_with(&self.path, mark.as_bytes());
         let [band] = bands.as_slice() else { panic!("{name} lies in {bands:?}") };
@@ -99,11 +100,11 @@ impl Sample {
         (band.clone(), at, 200_000u64.next_multiple_of(4096))
     }
 
-    fn band(&self, name: &str) -> PathBuf {
+    pub(super) fn band(&self, name: &str) -> PathBuf {
         self.path.join("bands").join(name)
     }
 
-    fn findings(&self, code: &str) -> Vec<Value> {
+    pub(super) fn findings(&self, code: &str) -> Vec<Value> {
         let ran = tmbundle(&["verify", "--json", self.path.to_str().unwrap()]);
         let document: Value = serde_json::from_str(&ran.out).unwrap();
         let all = document["sources"][0]["findings"].as_array().unwrap().clone();
@@ -111,7 +112,7 @@ impl Sample {
     }
 
     /// What is said of a band that is lost.
-    fn finding_of(&self, band: &str) -> Value {
+    pub(super) fn finding_of(&self, band: &str) -> Value {
         let mut found = self.findings("BAND-LOST");
         found.retain(|f| f["where"]["band"] == band);
         assert_eq!(found.len(), 1, "{found:#?}");
@@ -120,7 +121,7 @@ impl Sample {
 }
 
 #[track_caller]
-fn lost(output: &std::process::Output, band: &str) {
+pub(super) fn lost(output: &std::process::Output, band: &str) {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("are lost") && said.contains(&format!("band {band} ")), "{said}");
@@ -196,85 +197,6 @@ fn a_band_out_of_the_midst_of_a_files_data_is_lost() {
             verify.expect(1, &["BAND-LOST"]);
             some.iter().zip(kept).for_each(|(b, k)| std::fs::write(s.band(b), k).unwrap());
         }
-    }
-}
-
-#[test]
-fn a_band_that_has_its_length_and_nothing_else_is_doubtful() {
-    // As after a power loss: room was given to it, and nothing was written out.
-    let s = Sample::new(&BundleOptions::default());
-    let bands = bands_with(&s.path, b"<<big>>");
-    let (band, last) = (&bands[2], &bands[3]);
-    let kept = std::fs::read(s.band(band)).unwrap();
-    for some in [std::slice::from_ref(band), &bands[2..4]] {
-        if !some.iter().all(|band| punch(&s.band(band), 0, BAND)) {
-            return;
-        }
-        let out = s.cat("big", &[]);
-        assert_eq!(out.status.code(), Some(1), "{out:?}");
-        assert!(String::from_utf8_lossy(&out.stderr).contains("may be lost"), "{out:?}");
-        for band in some {
-            assert_eq!(s.finding_of(band)["severity"], "warning");
-        }
-    }
-    // Only its end.
-    std::fs::write(s.band(band), &kept).unwrap();
-    std::fs::write(s.band(last), &kept).unwrap();
-    punch(&s.band(band), BAND / 2, BAND / 2);
-    let out = s.cat("big", &[]);
-    assert_eq!(out.status.code(), Some(1), "doubtful");
-    assert!(String::from_utf8_lossy(&out.stderr).contains("may be lost"), "{out:?}");
-    assert_eq!(s.finding_of(band)["severity"], "warning");
-    // Zeros just beside it: a sparse copy left out what was a whole number of blocks.
-    let mut zeros = std::fs::read(s.band(&bands[1])).unwrap();
-    let end = zeros.len();
-    zeros[end - 2048..].fill(0);
-    std::fs::write(s.band(&bands[1]), &zeros).unwrap();
-    punch(&s.band(band), 0, BAND);
-    assert_eq!(s.cat("big", &[]).status.code(), Some(0));
-    // In its midst: other zeros are stored here, so that this is no sparse copy.
-    std::fs::write(s.band(band), &kept).unwrap();
-    punch(&s.band(band), 65_536, 65_536);
-    let out = s.cat("big", &[]);
-    assert_eq!(out.status.code(), Some(1), "doubtful");
-    let said = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert!(said.contains("stores such zeros elsewhere"), "{said}");
-    assert_eq!(s.finding_of(band)["severity"], "warning");
-}
-
-/// Dig holes for all aligned zeros of 4 KiB, as `cp --sparse=always` leaves them.
-fn make_sparse(bundle: &Path) -> bool {
-    std::fs::read_dir(bundle.join("bands")).unwrap().all(|entry| {
-        let path = entry.unwrap().path();
-        let bytes = std::fs::read(&path).unwrap();
-        let mut blocks = bytes.chunks_exact(4096).zip((0..).step_by(4096));
-        blocks.all(|(block, at)| block.iter().any(|b| *b != 0) || punch(&path, at, 4096))
-    })
-}
-
-#[test]
-fn a_sparse_copy_stays_sound_wherever_its_zeros_begin() {
-    // Zeros that a file really has: in the midst of a band, just a band, one with zeros before
-    // it that no hole was dug for, and up to the file's end.
-    for (zeros, before) in [((60_000, 40_000), 0), ((0, BAND), 0), ((0, BAND), 2048)] {
-        let s = Sample::new(&BundleOptions::default());
-        let bands = bands_with(&s.path, b"<<big>>");
-        let mut bytes = std::fs::read(s.band(&bands[2])).unwrap();
-        let (at, len) = (zeros.0 as usize, zeros.1 as usize);
-        bytes[at..at + len].fill(0);
-        std::fs::write(s.band(&bands[2]), &bytes).unwrap();
-        let mut bytes = std::fs::read(s.band(&bands[1])).unwrap();
-        let end = bytes.len();
-        bytes[end - before..].fill(0);
-        std::fs::write(s.band(&bands[1]), &bytes).unwrap();
-        if !make_sparse(&s.path) {
-            return;
-        }
-        assert_eq!(s.cat("big", &[]).status.code(), Some(0), "{zeros:?} {before}");
-        let said = s.findings("BAND-LOST");
-        assert!(said.iter().all(|f| !f.to_string().contains("/big\"")), "{said:#?}");
-        let holes = s.findings("BAND-HOLE");
-        assert!(holes.iter().all(|f| f["severity"] == "info") && !holes.is_empty(), "{holes:#?}");
     }
 }
 
@@ -379,47 +301,6 @@ fn what_an_earlier_run_has_read_is_lost_for_every_command() {
         let error = read.unwrap_or_else(|| panic!("{out:?}")).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(5), "{error}");
     }
-}
-
-fn punch(path: &Path, offset: u64, len: u64) -> bool {
-    use rustix::fs::FallocateFlags as F;
-    let file = std::fs::File::options().write(true).open(path).unwrap();
-    let done = rustix::fs::fallocate(&file, F::PUNCH_HOLE | F::KEEP_SIZE, offset, len);
-    if done.is_err() {
-        common::skipped("holes: the file system of the temporary folder has none");
-    }
-    done.is_ok()
-}
-
-#[test]
-fn a_hole_under_several_whole_files_is_a_loss_and_a_checksum_decides() {
-    let s = Sample::new(&BundleOptions::default());
-    let band = bands_with(&s.path, b"<<small3>>").pop().unwrap();
-    if !punch(&s.band(&band), 0, BAND) {
-        return;
-    }
-    lost(&s.cat("small3", &[]), &band);
-    let found = s.finding_of(&band);
-    assert_eq!(found["severity"], "damage", "{found:#}");
-    // A hole inside one file with a checksum.
-    let bands = bands_with(&s.path, b"<<summed>>");
-    let middle = &bands[bands.len() / 2];
-    punch(&s.band(middle), 65_536, 65_536);
-    lost(&s.cat("summed", &[]), middle);
-}
-
-#[test]
-fn a_hole_under_one_whole_file_is_doubtful() {
-    let s = Sample::new(&BundleOptions::default());
-    let (band, at, len) = s.place_of("small3");
-    if !punch(&s.band(&band), at, len) {
-        return;
-    }
-    let out = s.cat("small3", &[]);
-    let said = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert_eq!(out.status.code(), Some(1), "{said}");
-    assert!(said.contains("may be lost") && said.contains(&format!("band {band} ")), "{said}");
-    assert_eq!(s.finding_of(&band)["severity"], "warning");
 }
 
 #[test]

@@ -26,6 +26,7 @@ mod golden;
 mod guarding;
 #[cfg(feature = "mount")]
 mod held;
+mod holes;
 mod hostile;
 mod json_schema;
 mod keys;
