@@ -6,6 +6,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use tmbundle::Error;
+use tmbundle::losses::NO_ZEROS;
 
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -139,6 +140,9 @@ pub fn whole(disk: &tmbundle::disk::Disk) -> Exit {
 pub fn hint(error: &Error) -> Option<&'static str> {
     match error {
         Error::Corrupt(_) => Some("tmbundle verify shows what else is affected"),
+        Error::Lost(e) if e.to_string().contains(NO_ZEROS) => {
+            Some("tmbundle verify names all files that are hit, and snapshots that have them whole")
+        }
         Error::Lost(_) => Some(
             "tmbundle verify names all files that are hit; --lost-as-zeros gives the rest of this one",
         ),

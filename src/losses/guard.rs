@@ -44,6 +44,10 @@ pub struct Guard {
     surveyed: Mutex<Survey>,
 }
 
+/// What is said of the lost bytes of a file that is compressed: what they decompress to is lost
+/// as well, whatever stands for them.
+pub const NO_ZEROS: &str = "; of a compressed file zeros are no part";
+
 /// What is known so far of runs of absent bytes, by their first byte.
 #[derive(Default)]
 struct Survey {

@@ -27,7 +27,7 @@ pub use absent::{Loss, find, find_unreadable};
 pub use around::Around;
 pub use checksum::{Recorded, decide, recorded};
 pub use evidence::{Evidence, Known};
-pub use guard::{Doubt, Guard, Guarded, Policy, Watched};
+pub use guard::{Doubt, Guard, Guarded, NO_ZEROS, Policy, Watched};
 pub use kept::StoredZeros;
 pub use rule::{Facts, Judged, OpenView, Standing};
 pub use whole::WholeDisk;

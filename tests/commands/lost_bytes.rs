@@ -303,6 +303,28 @@ fn what_an_earlier_run_has_read_is_lost_for_every_command() {
     }
 }
 
+/// Zeros in place of a part would make other garbage of the rest, or none: nobody is told to ask
+/// for them.
+#[test]
+fn of_a_compressed_file_no_zeros_are_given_nor_advised() {
+    let dir = tempfile::tempdir().unwrap();
+    let bundle = dir.path().join("Demo.sparsebundle");
+    common::copy_demo(&bundle);
+    std::fs::remove_file(bundle.join("bands/9")).unwrap();
+    let source = bundle.to_str().unwrap();
+    let file = "latest:/Macintosh HD/usr/share/type 8 manual.txt";
+    for more in [&[][..], &["--lost-as-zeros"]] {
+        let ran = tmbundle(&[&["cat", source, file], more].concat());
+        ran.expect(1, &["are lost: band 9 is missing", "of a compressed file zeros are no part"]);
+        assert!(ran.out.is_empty() && !ran.err.contains("--lost-as-zeros"), "{ran:#?}");
+        let to = dir.path().join(format!("out{}", more.len()));
+        let args = ["extract", source, file, "--to", to.to_str().unwrap()];
+        let ran = tmbundle(&[&args, more].concat());
+        ran.expect(1, &["not restored", "of a compressed file zeros are no part"]);
+        assert!(!to.join("type 8 manual.txt").exists());
+    }
+}
+
 #[test]
 fn a_link_whose_target_lies_in_a_hole_is_lost() {
     let s = Sample::new(&BundleOptions::default());

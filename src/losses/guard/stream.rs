@@ -1,6 +1,6 @@
 //! Streams of files that never give zeros in the place of lost bytes.
 
-use super::{Guard, Policy};
+use super::{Guard, NO_ZEROS, Policy};
 use crate::error::{Error, Locus, Result};
 use crate::fs::{Extent, NodeId, Stream};
 use crate::io::bytes::{all_zero, to_u64};
@@ -183,8 +183,7 @@ impl Guarded {
             if judged.standing < Standing::Lost && !doubtful {
                 return Ok(());
             }
-            let packed =
-                if self.compressed { "; of a compressed file zeros are no part" } else { "" };
+            let packed = if self.compressed { NO_ZEROS } else { "" };
             let why = format!("{} ({}{packed})", self.guard.describe(run), judged.why);
             Err(self.guard.lost(offset, part, why))
         })
