@@ -31,7 +31,7 @@ fn the_first_paragraph_says_what_is_read_and_what_is_not() {
     assert!(reads.contains("HFS+") && reads.contains("APFS") && reads.contains("encrypted"));
     let not = of("not read");
     assert!(not.contains("FAT") && not.contains("CoreStorage"), "{first}");
-    assert!(of("repairs").contains("nothing") && of("never writes") != "", "{first}");
+    assert!(of("repairs").contains("nothing") && !of("never writes").is_empty(), "{first}");
 }
 
 #[test]
