@@ -26,9 +26,18 @@ fn options(files: u64, snapshots: u64) -> ContainerOptions {
     ContainerOptions { size, ..ContainerOptions::default() }
 }
 
+/// Which files change together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changes {
+    /// Any: nearly each one lies in a leaf of its own, which is stored anew.
+    Scattered,
+    /// Neighbours, as a person's folders and a program's files do.
+    Together,
+}
+
 /// A volume of about `files` files and `snapshots` snapshots, each changing one file in a hundred,
 /// in a sparse file. All objects are in memory while it is made.
-pub fn history(path: &Path, files: u64, snapshots: u64) -> io::Result<()> {
+pub fn history(path: &Path, files: u64, snapshots: u64, changes: Changes) -> io::Result<()> {
     let mut c = Container::create(path, options(files, snapshots))?;
     let v = c.add_volume(VolumeOptions { keep_views: false, ..VolumeOptions::default() });
     c.commit();
@@ -50,14 +59,29 @@ pub fn history(path: &Path, files: u64, snapshots: u64) -> io::Result<()> {
         let date = DEFAULT_NS + (round as i64 + 1) * 3_600_000_000_000;
         c.snapshot(v, &format!("snapshot {round}"), date);
         let mut vol = c.volume(v);
-        for _ in 0..files / 100 {
+        let first = splitmix(round) % all.len() as u64;
+        for i in 0..files / 100 {
             seed = splitmix(seed);
-            let id = all[(seed % all.len() as u64) as usize];
+            let which = if changes == Changes::Together { first + i } else { seed };
+            let id = all[(which % all.len() as u64) as usize];
             vol.truncate(id, 0);
             vol.write(id, 0, Content::Zeros(1 + seed / 7 % 6_000));
             vol.set_meta(id, |m| (m.modified, m.changed) = (date, date));
         }
     }
+    c.finish();
+    Ok(())
+}
+
+/// A volume with one file `large` of so many bytes of noise, and that alone.
+pub fn large(path: &Path, bytes: u64, password: Option<&str>) -> io::Result<()> {
+    let size = (bytes + (256 << 20)).next_multiple_of(1 << 20);
+    let mut c = Container::create(path, ContainerOptions { size, ..ContainerOptions::default() })?;
+    let encryption = password.map(VolumeEncryption::with_password);
+    let v = c.add_volume(VolumeOptions { encryption, keep_views: false, ..Default::default() });
+    c.commit();
+    let content = Content::Pattern { seed: 1, len: bytes };
+    c.volume(v).file(ROOT, "large", content, Meta::file());
     c.finish();
     Ok(())
 }

@@ -13,7 +13,11 @@ tools apfs volume KIND OUT.img   a container; the live view's manifest goes to O
 tools apfs demo OUT.backupbundle the APFS bundle of testdata; manifests go beside it
 tools apfs big FILES OUT.img     a volume of so many files, written in one pass
 tools apfs big FILES SNAPSHOTS OUT.img
-                                 the same with snapshots that each change one file in a hundred";
+                                 the same with snapshots that each change one file in a hundred
+tools apfs big FILES SNAPSHOTS together OUT.img
+                                 those of one neighbourhood
+tools apfs large MIB OUT.img [PASSWORD]
+                                 one file of noise; with a password, encrypted";
 
 /// Runs the command.
 pub fn run(args: &[&str]) -> Result<()> {
@@ -23,7 +27,16 @@ pub fn run(args: &[&str]) -> Result<()> {
         ["demo", out] => write_demo(Path::new(out)),
         ["big", files, out] => Ok(big::flat(Path::new(out), files.parse()?)?),
         ["big", files, snapshots, out] => {
-            Ok(big::history(Path::new(out), files.parse()?, snapshots.parse()?)?)
+            let changes = big::Changes::Scattered;
+            Ok(big::history(Path::new(out), files.parse()?, snapshots.parse()?, changes)?)
+        }
+        ["big", files, snapshots, "together", out] => {
+            let changes = big::Changes::Together;
+            Ok(big::history(Path::new(out), files.parse()?, snapshots.parse()?, changes)?)
+        }
+        ["large", mib, out, password @ ..] if password.len() < 2 => {
+            let bytes = mib.parse::<u64>()? << 20;
+            Ok(big::large(Path::new(out), bytes, password.first().copied())?)
         }
         _ => bail!("usage:\n{USAGE}"),
     }
