@@ -22,10 +22,7 @@ pub fn signs(bundle: &Bundle) -> Vec<String> {
 
 /// The same, and the files that could not be looked at, with why.
 pub fn signs_and_gaps(bundle: &Bundle) -> (Vec<String>, Vec<String>) {
-    let mut gaps = Vec::new();
-    let mut signs = open_files(bundle, &mut gaps);
-    signs.extend(locks(bundle, &mut gaps));
-    (signs, gaps)
+    Moment::now().signs_and_gaps(bundle)
 }
 
 /// Whether the files that other users' processes hold open can be seen; if not, why not.
@@ -42,6 +39,100 @@ pub fn blind() -> Option<String> {
         None if !smbd.is_empty() => samba::open(&smbd).blind,
         None if !servers.is_empty() => None,
         _ => Some("only root sees what a file server holds open".into()),
+    }
+}
+
+/// What file servers hold open and locked at one moment, of whatever bundle.
+pub struct Moment {
+    /// The files that each process of a server holds, with the server's name.
+    held: Vec<(String, Vec<File>)>,
+    /// Those that Samba's database lists.
+    listed: HashSet<File>,
+    locked: std::io::Result<HashSet<super::locks::Locked>>,
+}
+
+/// Device and inode of a file.
+type File = (u64, u64);
+
+impl Moment {
+    /// Look, once for any number of bundles.
+    pub fn now() -> Self {
+        let servers: Vec<(PathBuf, String)> = servers().collect();
+        let listed = samba::open(&of(&servers, "smbd")).files;
+        let held = |(path, name): (PathBuf, String)| {
+            let fds = std::fs::read_dir(path.join("fd")).into_iter().flatten().flatten();
+            (name, fds.filter_map(|fd| identity(&fd.path())).collect())
+        };
+        let held = servers.into_iter().map(held).collect();
+        Self { held, listed, locked: super::locks::held() }
+    }
+
+    /// Signs that a bundle was in use then, and what could not be looked at, with why.
+    pub fn signs_and_gaps(&self, bundle: &Bundle) -> (Vec<String>, Vec<String>) {
+        let mut gaps = Vec::new();
+        let mut signs = self.open_files(bundle, &mut gaps);
+        signs.extend(self.locks(bundle, &mut gaps));
+        (signs, gaps)
+    }
+
+    /// Files that a file server's processes hold open (only root sees those of others), and
+    /// those that Samba keeps beside.
+    fn open_files(&self, bundle: &Bundle, gaps: &mut Vec<String>) -> Vec<String> {
+        if self.held.is_empty() {
+            return Vec::new();
+        }
+        let own = own_files(bundle, gaps);
+        let mut by_server: BTreeMap<&str, u64> = BTreeMap::new();
+        let mut seen = HashSet::new();
+        for (server, files) in &self.held {
+            let held: Vec<File> = files.iter().copied().filter(|f| own.contains(f)).collect();
+            if !held.is_empty() {
+                *by_server.entry(server).or_default() += to_u64(held.len());
+                seen.extend(held);
+            }
+        }
+        let say = |(server, n): (&str, u64)| format!("{server} holds {n} of its files open");
+        let mut signs: Vec<String> = by_server.into_iter().map(say).collect();
+        signs.extend(self.kept_by_samba(&own, &seen));
+        signs
+    }
+
+    /// Files that Samba's database lists, beside those that its processes were seen to hold.
+    fn kept_by_samba(&self, own: &HashSet<File>, seen: &HashSet<File>) -> Option<String> {
+        let n = self.listed.iter().filter(|f| own.contains(f) && !seen.contains(f)).count();
+        let files = crate::report::words::plural(to_u64(n), "file", "files");
+        match rustix::process::geteuid().is_root() {
+            _ if n == 0 => None,
+            true => Some(format!("Samba keeps {files} of it open for a connection that was cut")),
+            false => Some(format!("Samba holds {files} of it open")),
+        }
+    }
+
+    /// Locks on the telling files, as `/proc/locks` lists them.
+    fn locks(&self, bundle: &Bundle, gaps: &mut Vec<String>) -> Vec<String> {
+        let held = match &self.locked {
+            Ok(held) => held,
+            Err(e) => {
+                gaps.push(format!("/proc/locks cannot be read: {e}"));
+                return Vec::new();
+            }
+        };
+        let mut signs = Vec::new();
+        for name in TELLING {
+            let stat = match statat(bundle.dir(), *name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => stat,
+                Err(Errno::NOENT) => continue,
+                Err(e) => {
+                    gaps.push(format!("{name} cannot be looked at: {e}"));
+                    continue;
+                }
+            };
+            let (major, minor) = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
+            if held.contains(&(major, minor, stat.st_ino)) {
+                signs.push(format!("{name} is locked"));
+            }
+        }
+        signs
     }
 }
 
@@ -65,7 +156,7 @@ fn servers() -> impl Iterator<Item = (PathBuf, String)> {
 /// The files of a bundle that may be held open: those at its top, the folder of bands, and
 /// the bands, by device and inode. A path would not do: a server may see the bundle under
 /// another one.
-fn own_files(bundle: &Bundle, gaps: &mut Vec<String>) -> HashSet<(u64, u64)> {
+fn own_files(bundle: &Bundle, gaps: &mut Vec<String>) -> HashSet<File> {
     let mut own = HashSet::new();
     let mut add = |dir: &OwnedFd| -> rustix::io::Result<()> {
         let stat = rustix::fs::fstat(dir)?;
@@ -90,50 +181,9 @@ fn own_files(bundle: &Bundle, gaps: &mut Vec<String>) -> HashSet<(u64, u64)> {
     own
 }
 
-/// Files that a file server's processes hold open (only root sees those of others), and those
-/// that Samba keeps beside.
-fn open_files(bundle: &Bundle, gaps: &mut Vec<String>) -> Vec<String> {
-    let servers: Vec<(PathBuf, String)> = servers().collect();
-    if servers.is_empty() {
-        return Vec::new();
-    }
-    let own = own_files(bundle, gaps);
-    let mut by_server: BTreeMap<&str, u64> = BTreeMap::new();
-    let mut seen = HashSet::new();
-    for (path, server) in &servers {
-        let fds = std::fs::read_dir(path.join("fd")).into_iter().flatten().flatten();
-        let held: Vec<(u64, u64)> =
-            fds.filter_map(|fd| identity(&fd.path())).filter(|f| own.contains(f)).collect();
-        if !held.is_empty() {
-            *by_server.entry(server).or_default() += to_u64(held.len());
-            seen.extend(held);
-        }
-    }
-    let say = |(server, n): (&str, u64)| format!("{server} holds {n} of its files open");
-    let mut signs: Vec<String> = by_server.into_iter().map(say).collect();
-    signs.extend(kept_by_samba(&servers, &own, &seen));
-    signs
-}
-
-/// Files that Samba's database lists, beside those that its processes were seen to hold.
-fn kept_by_samba(
-    servers: &[(PathBuf, String)],
-    own: &HashSet<(u64, u64)>,
-    seen: &HashSet<(u64, u64)>,
-) -> Option<String> {
-    let listed = samba::open(&of(servers, "smbd")).files;
-    let n = listed.iter().filter(|file| own.contains(file) && !seen.contains(file)).count();
-    let files = crate::report::words::plural(to_u64(n), "file", "files");
-    match rustix::process::geteuid().is_root() {
-        _ if n == 0 => None,
-        true => Some(format!("Samba keeps {files} of it open for a connection that was cut")),
-        false => Some(format!("Samba holds {files} of it open")),
-    }
-}
-
 /// Device and inode of an open file, as far as the kernel knows them without asking a server
 /// that may not answer.
-fn identity(fd: &Path) -> Option<(u64, u64)> {
+fn identity(fd: &Path) -> Option<File> {
     use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
     let stat = statx(CWD, fd, AtFlags::STATX_DONT_SYNC, StatxFlags::INO).ok()?;
     Some((makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino))
@@ -149,33 +199,6 @@ fn file_server(process: &Path) -> Option<String> {
     let command = command.trim();
     let known = ["smbd", "afpd", "ksmbd"].iter().any(|s| command.starts_with(s));
     known.then(|| command.to_owned())
-}
-
-/// Locks on the telling files, as `/proc/locks` lists them.
-fn locks(bundle: &Bundle, gaps: &mut Vec<String>) -> Vec<String> {
-    let held = match super::locks::held() {
-        Ok(held) => held,
-        Err(e) => {
-            gaps.push(format!("/proc/locks cannot be read: {e}"));
-            return Vec::new();
-        }
-    };
-    let mut signs = Vec::new();
-    for name in TELLING {
-        let stat = match statat(bundle.dir(), *name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => stat,
-            Err(Errno::NOENT) => continue,
-            Err(e) => {
-                gaps.push(format!("{name} cannot be looked at: {e}"));
-                continue;
-            }
-        };
-        let (major, minor) = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
-        if held.contains(&(major, minor, stat.st_ino)) {
-            signs.push(format!("{name} is locked"));
-        }
-    }
-    signs
 }
 
 /// Sizes and dates of the files that change with every backup.

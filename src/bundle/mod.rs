@@ -30,7 +30,7 @@ pub use check::{check, check_lists};
 pub use enclosing::{destination, enclosing, named_like_bundle};
 pub use info::{Info, InfoSource};
 pub use listing::{BandListing, Stray, StrayKind};
-pub use plists::{HISTORY, History, HistoryEntry, MachineId, TimeMachinePlists};
+pub use plists::{History, HistoryEntry, MachineId, TimeMachinePlists};
 pub(crate) use property_list::parse_plist;
 pub use share::{NEVER, Share, ago, is_bundle_name};
 pub use strays::{Alternate, Strays};

@@ -144,13 +144,6 @@ impl MachineId {
 }
 
 impl History {
-    /// Read the bytes of such a file; `None` if it is none.
-    pub fn of(bytes: &[u8]) -> Option<Self> {
-        let small = bytes.len() <= crate::io::bytes::to_usize(MAX_PLIST);
-        let list = small.then(|| parse_plist(bytes).ok()).flatten()?;
-        list.as_dictionary().map(Self::from_dict)
-    }
-
     fn from_dict(dict: &Dictionary) -> Self {
         let entries = dict.get("Snapshots").and_then(Value::as_array).into_iter().flatten();
         let entry = |e: &Value| {

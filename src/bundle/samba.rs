@@ -7,7 +7,6 @@ use crate::config::samba::{self, Samba};
 use crate::config::tdb::Tdb;
 use crate::config::text::Root;
 use crate::io::bytes::le64;
-use rustix::fs::OFlags;
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
@@ -52,7 +51,7 @@ pub fn open(servers: &[PathBuf]) -> Open {
 fn of_server(root: &Root, words: &[String], all: &mut Open) {
     let (mut read, mut why) = (false, None);
     for folder in folders(root, words) {
-        match database(root, &folder) {
+        match Tdb::open(root, &format!("{}/{NAME}", folder.trim_end_matches('/'))) {
             Ok(Some(tdb)) => {
                 read = true;
                 all.files.extend(held(&tdb));
@@ -64,20 +63,6 @@ fn of_server(root: &Root, words: &[String], all: &mut Open) {
     if !read {
         let none = || "only root sees what Samba holds open: its locking.tdb was not found".into();
         all.blind = Some(why.unwrap_or_else(none));
-    }
-}
-
-/// The database in a folder, if there is one.
-///
-/// # Errors
-/// Why it cannot be read, in words.
-pub fn database(root: &Root, folder: &str) -> Result<Option<Tdb>, String> {
-    let path = format!("{}/{NAME}", folder.trim_end_matches('/'));
-    let because = |e: String| format!("{path} cannot be read: {e}");
-    match root.open(&path, OFlags::RDONLY) {
-        Ok(fd) => Tdb::read(fd.into()).map(Some).map_err(because),
-        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(None),
-        Err(e) => Err(because(std::io::Error::from(e).to_string())),
     }
 }
 

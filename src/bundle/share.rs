@@ -161,10 +161,13 @@ pub fn ago(age: Duration) -> String {
 /// Whether a bundle that has the name of one in the making holds more than a Mac begins with:
 /// a history of backups, more bands than a new disk has, or any that are old.
 fn holds_backup(path: &Path, age: Duration) -> bool {
-    let bands = fs::read_dir(path.join("bands")).into_iter().flatten().flatten();
+    let own = |name: &str| fs::symlink_metadata(path.join(name)).ok();
+    let bands = own("bands").filter(fs::Metadata::is_dir);
+    let bands = bands.and_then(|_| fs::read_dir(path.join("bands")).ok());
+    let bands = bands.into_iter().flatten().flatten();
     let is_band = |entry: &fs::DirEntry| band_index(entry.file_name().as_bytes()).is_some();
     let bands = bands.filter(is_band).take(NEW_BANDS + 1).count();
-    let history = || path.join(HISTORY).exists();
+    let history = || own(HISTORY).is_some_and(|m| m.is_file());
     bands > NEW_BANDS || bands > 0 && (age >= NEVER || history())
 }
 

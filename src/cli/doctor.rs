@@ -11,7 +11,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use tmbundle::Error;
 use tmbundle::report::{Severity, present};
-use tmbundle::server::gather::{Gathered, NotSeen, Wanted, gather};
+use tmbundle::server::gather::{Depth, Gathered, NotSeen, Wanted, gather};
 use tmbundle::server::host::Held;
 use tmbundle::server::text::Root;
 use tmbundle::server::{Fix, ShareRow, Told, examine, patch, share_rows};
@@ -47,8 +47,9 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
     let root = Root::new(args.root.as_deref().unwrap_or(Path::new("/")));
     let files = configs(args)?;
     let machine = args.config.is_empty() || args.root.is_some();
+    let depth = if machine { Depth::Machine } else { Depth::Files };
     let max_age = args.max_age.map(|time| i64::try_from(time.as_secs()).unwrap_or(i64::MAX));
-    let found = gather(&Wanted { root: &root, files: &files, machine, now: clock::now(), max_age });
+    let found = gather(&Wanted { root: &root, files: &files, depth, now: clock::now(), max_age });
     if found.setup.is_empty() {
         let mut why = "no configuration of Samba, Netatalk or Avahi was found".to_owned();
         for seen in found.not_seen.iter().filter(|n| files.contains(&n.what)) {

@@ -204,7 +204,9 @@ pub fn watch(watch: &Watch, exit: u8, now: i64) -> String {
         // A disk is told by the first bundle on it: a device's number changes.
         vec![("bundle", disk.bundles.first().map(|name| shown(name)).unwrap_or_default())]
     });
-    page.each(&SHARES, &watch.shares, |share| vec![("share", shown(&share.name))]);
+    page.each(&of_shares(), &named_apart(&watch.shares), |(share, name)| {
+        vec![("server", share.server.to_owned()), ("share", name.clone())]
+    });
     let bundles: Vec<&Bundle> = watch.macs.iter().flat_map(|mac| &mac.bundles).collect();
     let paths = distinct(bundles.iter().map(|b| Path::new(&b.path)));
     let rows: Vec<(&Bundle, String)> = bundles.into_iter().zip(paths).collect();
@@ -228,17 +230,29 @@ const DISKS: [Gauge<Disk>; 4] = [
     }),
 ];
 
-const SHARES: [Gauge<Share>; 3] = [
-    ("tmbundle_watch_share_limit_bytes", "The limit that the server tells Macs.", |s| {
-        s.limit.map(i128::from)
-    }),
-    ("tmbundle_watch_share_used_bytes", "What the server counts against it.", |s| {
-        Some(i128::from(s.used))
-    }),
-    ("tmbundle_watch_share_unwarned_macs", "Macs that are told of more than the disk has.", |s| {
-        i128::try_from(s.unwarned.len()).ok()
-    }),
-];
+fn of_shares<'a>() -> [Gauge<(&'a Share, String)>; 3] {
+    [
+        ("tmbundle_watch_share_limit_bytes", "The limit that the server tells Macs.", |(s, _)| {
+            s.limit.map(i128::from)
+        }),
+        ("tmbundle_watch_share_used_bytes", "What the server counts against it.", |(s, _)| {
+            Some(i128::from(s.used))
+        }),
+        (
+            "tmbundle_watch_share_unwarned_macs",
+            "Macs that are told of more than the disk has.",
+            |(s, _)| i128::try_from(s.unwarned.len()).ok(),
+        ),
+    ]
+}
+
+/// Shares with their names as label values: those of one server that are equal are told apart.
+fn named_apart(shares: &[Share]) -> Vec<(&Share, String)> {
+    let mut seen = HashSet::new();
+    let name = |share: &Share| told_apart(shown(&share.name), |n| seen.insert((share.server, n)));
+    let names: Vec<String> = shares.iter().map(name).collect();
+    shares.iter().zip(names).collect()
+}
 
 fn of_bundles<'a>() -> [Gauge<(&'a Bundle, String)>; 5] {
     [
@@ -264,14 +278,15 @@ fn of_bundles<'a>() -> [Gauge<(&'a Bundle, String)>; 5] {
 /// worthless, so names that are equal once made UTF-8 are told apart.
 fn distinct<'a>(all: impl Iterator<Item = &'a Path>) -> Vec<String> {
     let mut seen = HashSet::new();
-    let tell_apart = |path: &Path| {
-        let mut path = shown(&path.to_string_lossy());
-        while !seen.insert(path.clone()) {
-            path.push('\u{fffd}');
-        }
-        path
-    };
-    all.map(tell_apart).collect()
+    all.map(|path| told_apart(shown(&path.to_string_lossy()), |p| seen.insert(p))).collect()
+}
+
+/// A label value that is `new`.
+fn told_apart(mut value: String, mut new: impl FnMut(String) -> bool) -> String {
+    while !new(value.clone()) {
+        value.push('\u{fffd}');
+    }
+    value
 }
 
 /// A label without what would mislead a terminal that shows it; newlines are escaped by the

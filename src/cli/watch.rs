@@ -12,7 +12,7 @@ use tmbundle::bundle::Share;
 use tmbundle::io::{Access, Links};
 use tmbundle::query::watch::{Bundle, Disk, Look, Mac, Served, Watch, look};
 use tmbundle::report::present;
-use tmbundle::server::gather::{Wanted, gather};
+use tmbundle::server::gather::{Depth, Wanted, gather};
 use tmbundle::server::text::Root;
 use tmbundle::server::{ShareRow, share_rows};
 use tmbundle::state::Session;
@@ -88,7 +88,7 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<Exit> {
 fn served(args: &WatchArgs, now: i64) -> Result<Vec<Served>> {
     let files = super::doctor::names(&args.config, false)?;
     let root = Root::new(Path::new("/"));
-    let wanted = Wanted { root: &root, files: &files, machine: false, now, max_age: None };
+    let wanted = Wanted { root: &root, files: &files, depth: Depth::Servers, now, max_age: None };
     let found = gather(&wanted);
     let missed = found.not_seen.iter().find(|seen| files.contains(&seen.what));
     if let Some(seen) = missed {

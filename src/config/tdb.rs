@@ -5,6 +5,7 @@
 //! 168 bytes and, where bit 0 of the features says so, an area of mutexes; then the list of free
 //! records, then the heads of the chains. All offsets count from the end of that area.
 
+use super::text::{Root, Unread};
 use crate::io::bytes::{le32, usize32};
 use std::fs::File;
 use std::io::Read;
@@ -29,6 +30,19 @@ pub struct Tdb {
 }
 
 impl Tdb {
+    /// The database at a path; `None` if there is none.
+    ///
+    /// # Errors
+    /// Why it cannot be read, in words.
+    pub fn open(root: &Root, path: &str) -> Result<Option<Self>, String> {
+        let because = |e: String| format!("{path} cannot be read: {e}");
+        match root.file(path) {
+            Ok(file) => Self::read(file).map(Some).map_err(because),
+            Err(Unread::Missing) => Ok(None),
+            Err(Unread::Because(why)) => Err(because(why)),
+        }
+    }
+
     /// Read an open file whole.
     ///
     /// # Errors

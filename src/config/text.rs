@@ -1,6 +1,7 @@
 //! Configuration files: read within bounds, below a root that nothing leads out of.
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::fd::OwnedFd;
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
@@ -87,7 +88,7 @@ impl Root {
     ///
     /// # Errors
     /// What the kernel says.
-    pub fn open(&self, path: &str, flags: OFlags) -> rustix::io::Result<rustix::fd::OwnedFd> {
+    pub fn open(&self, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
         // openat2 takes nothing beside O_PATH that would mean an open file.
         let opened = OFlags::NONBLOCK | OFlags::NOCTTY;
         let more = if flags.contains(OFlags::PATH) { OFlags::empty() } else { opened };
@@ -100,6 +101,29 @@ impl Root {
         openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT)
     }
 
+    /// Open a regular file to read it. Nothing else is opened: a device may do something then.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn file(&self, path: &str) -> Result<File, Unread> {
+        let failed = |e| match e {
+            rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR => Unread::Missing,
+            e => Unread::Because(std::io::Error::from(e).to_string()),
+        };
+        let is_file = |fd: &OwnedFd| {
+            let stat = fstat(fd).map_err(failed)?;
+            match FileType::from_raw_mode(stat.st_mode) {
+                FileType::RegularFile => Ok(()),
+                _ => Err(Unread::Because("it is no regular file".into())),
+            }
+        };
+        is_file(&self.open(path, OFlags::PATH).map_err(failed)?)?;
+        let file = self.open(path, OFlags::RDONLY).map_err(failed)?;
+        // It may have been replaced in between.
+        is_file(&file)?;
+        Ok(File::from(file))
+    }
+
     /// Whether this is the running system.
     pub fn is_here(&self) -> bool {
         self.dir == Path::new("/")
@@ -108,15 +132,8 @@ impl Root {
 
 impl Files for Root {
     fn bytes(&self, path: &str) -> Result<Vec<u8>, Unread> {
-        let fd = self.open(path, OFlags::RDONLY).map_err(|e| match e {
-            rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR => Unread::Missing,
-            e => Unread::Because(std::io::Error::from(e).to_string()),
-        })?;
-        let file = File::from(fd);
+        let file = self.file(path)?;
         let because = |e: std::io::Error| Unread::Because(e.to_string());
-        if !file.metadata().map_err(because)?.is_file() {
-            return Err(Unread::Because("it is no regular file".into()));
-        }
         let mut bytes = Vec::new();
         file.take(LONGEST_FILE + 1).read_to_end(&mut bytes).map_err(because)?;
         if bytes.len() as u64 > LONGEST_FILE {

@@ -62,6 +62,9 @@ struct Survey {
 
 type Known = BTreeMap<u64, (Run, Judged)>;
 
+/// Called with absent bytes of the volume, the run they are in, and what is thought of it.
+type RunVisitor<'a> = &'a mut dyn FnMut(Range<u64>, &Run, &Judged) -> Result<()>;
+
 /// Keep what was found of a run in mind.
 fn keep(known: &mut Known, run: &Run, judged: &Judged) {
     if known.len() >= MAX_KNOWN {
@@ -205,12 +208,7 @@ impl Guard {
 
     /// Judge absent bytes of the volume that a stream has in one piece: each run in them has
     /// its own facts.
-    fn runs(
-        &self,
-        of: &Guarded,
-        part: Range<u64>,
-        visit: &mut dyn FnMut(Range<u64>, &Run, &Judged) -> Result<()>,
-    ) -> Result<()> {
+    fn runs(&self, of: &Guarded, part: Range<u64>, visit: RunVisitor<'_>) -> Result<()> {
         let mut at = part.start;
         while at < part.end {
             let Some((run, judged)) = self.judge(at, of)? else { break };

@@ -82,7 +82,7 @@ server_codes! {
         "A blank stands directly inside the brackets of a share's name, so it is another share."
         => "Write the name without it.";
     NoTimeMachine "SRV-SMB-NO-TM" "D020" Damage
-        "No share that the bundles lie in says `fruit:time machine = yes`; Macs are never offered it."
+        "No share for Time Machine was found: none, or none that the bundles lie in, says `fruit:time machine = yes`; Macs are never offered it."
         => "Add `fruit:time machine = yes` to the share.";
     TmNotBoolean "SRV-SMB-TM-NOT-BOOLEAN" "D021" Damage
         "`fruit:time machine` has a value that is neither yes nor no; Samba takes it for no and says nothing."

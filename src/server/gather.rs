@@ -34,6 +34,17 @@ pub struct Gathered {
     pub not_seen: Vec<NotSeen>,
 }
 
+/// How far one looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Depth {
+    /// Files, whatever machine they are for.
+    Files,
+    /// What this system's servers make of them: their versions, Samba's registry.
+    Servers,
+    /// The machine, too.
+    Machine,
+}
+
 /// What one asks for.
 #[derive(Debug)]
 pub struct Wanted<'a> {
@@ -41,8 +52,8 @@ pub struct Wanted<'a> {
     pub root: &'a Root,
     /// Configuration files instead of the system's own.
     pub files: &'a [String],
-    /// Whether the machine is looked at, not only its files.
-    pub machine: bool,
+    /// How far.
+    pub depth: Depth,
     /// Seconds since 1970.
     pub now: i64,
     /// How old the last backup may be, in seconds.
@@ -57,7 +68,11 @@ const SERVICES: &str = "/etc/avahi/services";
 pub fn gather(wanted: &Wanted<'_>) -> Gathered {
     let mut all = Gathered::default();
     (all.host.now, all.host.max_age) = (wanted.now, wanted.max_age);
-    if wanted.machine {
+    let machine = wanted.depth == Depth::Machine;
+    if wanted.depth >= Depth::Servers {
+        machine::versions(wanted, &mut all);
+    }
+    if machine {
         machine::before(wanted, &mut all);
         all.host.accounts = Accounts::read(wanted.root, wanted.now / 86_400);
         if all.host.accounts.is_none() {
@@ -76,13 +91,13 @@ pub fn gather(wanted: &Wanted<'_>) -> Gathered {
             all.file(wanted.root, file);
         }
     }
-    if wanted.machine && wanted.root.is_here() {
+    if wanted.depth >= Depth::Servers && wanted.root.is_here() {
         all.registry(wanted.root);
     }
     if all.setup.samba.as_ref().is_some_and(samba::Samba::has_registry) {
         all.unseen("Samba's registry", "only root may read it, by `net conf list`");
     }
-    if wanted.machine {
+    if machine {
         machine::mounts(wanted, &mut all);
         shares::look(wanted, &mut all);
         machine::after(wanted, &mut all);

@@ -186,6 +186,13 @@ pub struct BundleFacts {
     pub uncounted: Option<&'static str>,
 }
 
+impl PathFacts {
+    /// What Samba counts of the bundles in it, in bytes, if they were looked at.
+    pub fn used(&self) -> Option<u64> {
+        self.bundles.as_ref()?.iter().try_fold(0u64, |sum, b| sum.checked_add(b.counted()?))
+    }
+}
+
 impl BundleFacts {
     /// What Samba counts of it, in bytes.
     pub fn counted(&self) -> Option<u64> {

@@ -3,6 +3,7 @@
 pub mod dsi;
 pub mod mdns;
 
+use super::host::Version;
 use std::io::Read;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -32,22 +33,41 @@ pub fn testparm(path: &str) -> Option<TestParm> {
 
 /// Read what testparm wrote to standard error.
 pub fn read_testparm(text: &str) -> TestParm {
-    let mut told =
-        TestParm { loads: !text.contains("Error loading services"), ..TestParm::default() };
-    for line in text.lines() {
-        if let Some((_, name)) = line.split_once("Unknown parameter encountered: ") {
-            told.unknown.push(name.trim().trim_matches('"').to_owned());
-        } else if !told.loads
-            && told.says.is_none()
-            && (line.contains("not boolean")
-                || line.contains("invalid value")
-                || line.contains("Badly formed")
-                || line.contains("params.c"))
-        {
-            told.says = Some(line.trim().to_owned());
-        }
-    }
-    told
+    let (before, loads) = match text.split_once("Error loading services") {
+        Some((before, _)) => (before, false),
+        None => (text, true),
+    };
+    let unknown = text.lines().filter_map(|line| {
+        let (_, name) = line.split_once("Unknown parameter encountered: ")?;
+        Some(name.trim().trim_matches('"').to_owned())
+    });
+    // What it says last is what ended it; of an option that it does not know it goes on.
+    let idle = [
+        "Load smb config files",
+        "nknown parameter",
+        "Loaded services",
+        "rlimit_max",
+        "deprecated",
+    ];
+    let last = before
+        .lines()
+        .map(str::trim)
+        .rfind(|line| !line.is_empty() && !idle.iter().any(|begin| line.contains(begin)));
+    let says = last.filter(|_| !loads).map(str::to_owned);
+    TestParm { loads, unknown: unknown.collect(), says }
+}
+
+/// The version of this machine's Samba, where no list of packages tells it.
+pub fn samba_version() -> Option<Version> {
+    let said = run("testparm", &["--version"])?;
+    version_of(said.out.trim().strip_prefix("Version ")?)
+}
+
+/// `4.17.12-Debian`, `2:4.17.12+dfsg-0` is 4.17.
+pub(super) fn version_of(text: &str) -> Option<Version> {
+    let bare = text.rsplit(':').next()?;
+    let mut parts = bare.split(|c: char| !c.is_ascii_digit());
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
 /// What a program wrote.

@@ -159,7 +159,7 @@ fn what_could_not_be_read_amid_zeros_is_never_given() {
     let disk = Gpt::default().wrap(&volume.build().image).0.to_vec();
     let first = blocks_with(&disk, "<<sparse>>").remove(0).start;
     let gap = 2u64 << 20..(2 << 20) + 8192;
-    let copy = Copy::new(&disk, &[first + gap.start..first + gap.end]);
+    let copy = Copy::new(&disk, std::slice::from_ref(&(first + gap.start..first + gap.end)));
     let said = ["ddrescue could not read"];
     copy.run("cat", &["volume:/sparse"]).expect(3, &said);
     copy.run("cat", &["volume:/sparse", "--lost-as-zeros"]).expect(3, &said);

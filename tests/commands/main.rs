@@ -19,6 +19,7 @@ mod cli;
 mod common;
 mod counts;
 mod doctor;
+mod doctor_trust;
 mod dump;
 mod escaping;
 mod failed_looks;

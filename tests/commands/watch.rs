@@ -167,6 +167,22 @@ fn the_day_the_disk_is_full_and_who_stops_then() {
     later.expect(0, &["makes no backups any more", "too little to go by"]);
 }
 
+/// As everywhere 3 counts more than 1, and what is known is said all the same.
+#[test]
+fn a_disk_that_is_full_soon_is_told_beside_a_bundle_that_cannot_be_looked_at() {
+    let f = Fixture::new();
+    f.demo("Anna.sparsebundle");
+    let free = f.json()["disks"][0]["free"].as_i64().unwrap();
+    f.remember(20, |day| day * (free / 40));
+    let soon = ["-q", "--warn-full", "60d"];
+    f.watch(&soon).expect(1, &["full about"]);
+    let lost = f.demo("Lost.sparsebundle");
+    fs::remove_dir_all(lost.join("bands")).unwrap();
+    let ran = f.watch(&soon);
+    ran.expect(3, &["full about", "Lost.sparsebundle"]);
+    assert_eq!(ran.out.lines().count(), 1, "{}", ran.out);
+}
+
 /// What the server tells Macs is what they go by, whatever the disk has.
 #[test]
 fn limits_of_the_server_and_the_macs_that_stop_without_a_word() {
@@ -233,6 +249,15 @@ fn limits_of_the_server_and_the_macs_that_stop_without_a_word() {
     assert_eq!(validate(&schema, &first), [""; 0], "{first:#}");
     let metrics = with(&["--metrics", "-"]);
     assert!(parse(&metrics.out).iter().any(|s| s.0 == "tmbundle_watch_share_used_bytes"));
+    // A share of Netatalk may have the name of one of Samba.
+    let afp = f.dir.path().join("afp.conf");
+    let text = format!("[tm]\npath = {}\ntime machine = yes\n", f.share().display());
+    fs::write(&afp, text).unwrap();
+    let both = with(&["--config", afp.to_str().unwrap(), "--metrics", "-"]);
+    let used = parse(&both.out).into_iter().filter(|s| s.0 == "tmbundle_watch_share_used_bytes");
+    let labels: Vec<_> = used.map(|s| (s.1["server"].clone(), s.1["share"].clone())).collect();
+    let tm = |server: &str| (server.to_owned(), "tm".to_owned());
+    assert_eq!(labels, [tm("samba"), tm("netatalk")]);
     let none = ["--config", "/nonexistent/smb.conf"];
     f.watch(&none).expect(3, &["there is no such file"]);
 }

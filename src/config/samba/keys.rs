@@ -1,6 +1,7 @@
 //! Names of options. `keys.txt` lists those of Samba 4.17 with what testparm makes of a wrong
-//! word (`b` a boolean, `o` an octal number, `z` a size, `=a|b` one of these words: all of them end the
-//! program), and newer ones by name. Words are those of Samba's own tables, each tried.
+//! word (`b` a boolean, `o` an octal number, `z` a size, `=a|b` one of these words, `*a|b` a list of
+//! them, `p` ports, `r` a range of ports: all of them end the program), and newer ones by name. Words
+//! are those of Samba's own tables, each tried.
 
 use super::{Share, value};
 use std::collections::HashMap;
@@ -19,6 +20,12 @@ pub enum Kind {
     Size,
     /// One of some words, parted by `|`; others end Samba.
     Words(&'static str),
+    /// Some of these words, as they are written here; others, or none, end Samba.
+    List(&'static str),
+    /// Numbers of ports; others, or none, end Samba.
+    Ports,
+    /// Two numbers of ports from 1024 on, with a dash between them; others end Samba.
+    PortRange,
 }
 
 /// An option that Samba knows.
@@ -42,7 +49,12 @@ static KNOWN: LazyLock<HashMap<String, Known>> = LazyLock::new(|| {
             "b" => Kind::Boolean,
             "o" => Kind::Octal,
             "z" => Kind::Size,
-            words => Kind::Words(words.trim_start_matches('=')),
+            "p" => Kind::Ports,
+            "r" => Kind::PortRange,
+            words => match words.strip_prefix('*') {
+                Some(words) => Kind::List(words),
+                None => Kind::Words(words.trim_start_matches('=')),
+            },
         };
         Some((compact(name), Known { name, global, kind }))
     };
@@ -143,7 +155,17 @@ pub fn refuses(key: &str, text: &str) -> bool {
             text.trim_ascii().is_empty() || value::size(text, false) == value::Size::Unread
         }
         Some(Kind::Words(words)) => !words.split('|').any(|w| w.eq_ignore_ascii_case(text)),
-        _ => false,
+        Some(Kind::List(words)) => {
+            let items = value::list(text);
+            items.is_empty() || items.iter().any(|i| !words.split('|').any(|w| w == i))
+        }
+        Some(Kind::Ports) => {
+            let bad = |i: &String| !i.parse::<u64>().is_ok_and(|n| (1..=65_535).contains(&n));
+            text.trim_ascii().is_empty() || value::list(text).iter().any(bad)
+        }
+        Some(Kind::PortRange) => value::range(text)
+            .is_none_or(|r| r.start() > r.end() || *r.start() < 1024 || *r.end() > 65_535),
+        Some(Kind::Free) | None => false,
     }
 }
 

@@ -26,6 +26,7 @@ pub fn parse_with(files: &dyn Files, path: &str, registry: Option<&str>) -> Resu
     let mut reader = Reader {
         files,
         registry,
+        seen: false,
         samba: Samba { path: path.to_owned(), ..Samba::default() },
         open: None,
         last: None,
@@ -42,6 +43,8 @@ const REGISTRY: &str = "net conf list";
 struct Reader<'a> {
     files: &'a dyn Files,
     registry: Option<&'a str>,
+    /// Whether the registry was read.
+    seen: bool,
     samba: Samba,
     /// The share that lines go to; `None` is `[global]`.
     open: Option<usize>,
@@ -90,10 +93,14 @@ impl Reader<'_> {
 
     /// What the registry says, here; `alone` if nothing else counts.
     fn registry(&mut self, at: &At, alone: bool) {
-        let Some(text) = self.registry.take() else {
+        let Some(text) = self.registry else {
             self.samba.remarks.push(Remark::Registry(at.clone()));
             return;
         };
+        // Said twice it says the same.
+        if std::mem::replace(&mut self.seen, true) && !alone {
+            return;
+        }
         if alone {
             self.samba = Samba { path: self.samba.path.clone(), ..Samba::default() };
         }
@@ -171,7 +178,11 @@ impl Reader<'_> {
         match set.key.as_str() {
             "include" => self.include(&set),
             "copy" => self.copy(&set),
-            "configbackend" if set.value.eq_ignore_ascii_case("registry") => {
+            // In the registry itself it is so already.
+            "configbackend"
+                if set.value.eq_ignore_ascii_case("registry")
+                    && set.at.file.as_ref() != REGISTRY =>
+            {
                 self.registry(&set.at, true);
                 return self.samba.has_registry();
             }

@@ -60,6 +60,15 @@ pub fn is_octal(value: &str) -> bool {
     digits.starts_with(|c: char| c.is_digit(8))
 }
 
+/// Two numbers with a dash between them; Samba does not care what follows.
+pub fn range(value: &str) -> Option<std::ops::RangeInclusive<u64>> {
+    let (first, rest) = value.trim_ascii().split_once('-')?;
+    let rest = rest.trim_ascii_start();
+    let digits = rest.strip_prefix('+').unwrap_or(rest);
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    Some(first.trim_ascii().parse().ok()?..=digits.get(..end)?.parse().ok()?)
+}
+
 /// `5` of a unit of `2^shift` bytes: half of it.
 fn fraction_of(digits: &str, shift: u32) -> u64 {
     let digits = digits.get(..digits.len().min(9)).unwrap_or_default();

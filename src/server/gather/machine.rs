@@ -7,15 +7,19 @@ use crate::server::text::{At, Files, Root};
 use crate::server::{live, locks, mounts as mount_lines};
 use rustix::fs::OFlags;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 
-/// What readers of configurations need.
+/// Of which version the servers are.
+pub(super) fn versions(wanted: &Wanted<'_>, all: &mut Gathered) {
+    let versions = installed(wanted.root, &["samba", "netatalk"]);
+    let asked = || live::samba_version().filter(|_| wanted.root.is_here());
+    all.host.samba = versions.get("samba").copied().or_else(asked);
+    all.host.netatalk = versions.get("netatalk").copied();
+}
+
+/// What else readers of configurations need.
 pub(super) fn before(wanted: &Wanted<'_>, all: &mut Gathered) {
     let root = wanted.root;
-    let versions = installed(root, &["samba", "netatalk"]);
-    all.host.samba = versions.get("samba").copied();
-    all.host.netatalk = versions.get("netatalk").copied();
     if root.is_here() {
         all.host.afp_status = live::dsi::ask(548);
         let version = all.host.afp_status.as_ref().and_then(live::dsi::Status::netatalk);
@@ -130,30 +134,23 @@ fn sockets(files: &[&str]) -> Vec<Socket> {
 /// Versions of packages by dpkg's list.
 fn installed(root: &Root, names: &[&str]) -> BTreeMap<String, Version> {
     let mut found = BTreeMap::new();
-    let Ok(fd) = root.open("/var/lib/dpkg/status", OFlags::RDONLY) else { return found };
+    let Ok(list) = root.file("/var/lib/dpkg/status") else { return found };
     let mut open: Option<String> = None;
     let mut whole = false;
     // Bounded: a list of packages has some megabytes.
-    for line in BufReader::new(File::from(fd).take(64 << 20)).lines().map_while(Result::ok) {
+    for line in BufReader::new(list.take(64 << 20)).lines().map_while(Result::ok) {
         if let Some(name) = line.strip_prefix("Package: ") {
             (open, whole) = (names.contains(&name).then(|| name.to_owned()), false);
         } else if line.starts_with("Status: ") {
             whole = line.ends_with(" installed");
         } else if let (Some(name), Some(version)) = (&open, line.strip_prefix("Version: "))
             && whole
-            && let Some(version) = version_of(version)
+            && let Some(version) = live::version_of(version)
         {
             found.insert(name.clone(), version);
         }
     }
     found
-}
-
-/// `2:4.17.12+dfsg-0` is 4.17.
-pub(super) fn version_of(text: &str) -> Option<Version> {
-    let bare = text.rsplit(':').next()?;
-    let mut parts = bare.split(|c: char| !c.is_ascii_digit());
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
 /// Names of files in a folder of modules, wherever it lies; `None` if it lies nowhere.

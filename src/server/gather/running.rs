@@ -2,6 +2,7 @@
 
 use super::{Gathered, Wanted};
 use crate::bundle::{Bundle, busy, samba as opened};
+use crate::io::{Access, Links};
 use crate::server::host::Held;
 use crate::server::live;
 use crate::server::text::{Files, Root};
@@ -53,7 +54,7 @@ pub(super) fn programs(root: &Root, all: &mut Gathered) {
         let Some(since) = since else { continue };
         let newer = |file: &String| {
             let changed = root.open(file, OFlags::PATH).and_then(fstat).map(|s| s.st_mtime);
-            changed.is_ok_and(|t| t > since)
+            changed.is_ok_and(|changed| is_later(changed, since))
         };
         let file = configured(all, program).into_iter().find(newer);
         all.host.outdated.extend(file.map(|file| (program.to_owned(), file)));
@@ -76,6 +77,15 @@ fn configured(all: &Gathered, program: &str) -> BTreeSet<String> {
     let two = setup.netatalk2.volumes.iter().map(|v| v.at.file.to_string());
     let two = two.chain(setup.netatalk2.servers.iter().map(|s| s.at.file.to_string()));
     setup.afp.iter().map(|a| a.path.clone()).chain(two).collect()
+}
+
+/// Seconds by which a start may seem earlier than it was: the machine's start is told in whole
+/// seconds, and so is each process's distance from it.
+const SLACK: i64 = 2;
+
+/// Whether a file was changed after a process began.
+fn is_later(changed: i64, begun: i64) -> bool {
+    changed > begun.saturating_add(SLACK)
 }
 
 /// Ticks of a second, which are the same on all machines as far as programs see (`USER_HZ`).
@@ -126,9 +136,15 @@ pub(super) fn held(wanted: &Wanted<'_>, all: &mut Gathered) {
         .values()
         .flat_map(|p| p.bundles.iter().flatten().map(|b| b.path.clone()))
         .collect();
+    let now = busy::Moment::now();
     for path in bundles {
-        let Ok(bundle) = Bundle::open(Path::new(&path)) else { continue };
-        let signs = busy::signs(&bundle);
+        // Since it was found, something else may have been put there.
+        let access = Access { links: Links::Refuse, ..Access::default() };
+        let Ok(bundle) = Bundle::open_with(Path::new(&path), &access) else { continue };
+        let (signs, gaps) = now.signs_and_gaps(&bundle);
+        if let Some(why) = gaps.first() {
+            all.unseen(format!("whether a Mac is using {path}"), why);
+        }
         if !signs.is_empty() {
             all.host.held.push(Held { path, signs, who: Vec::new() });
         }
@@ -166,5 +182,7 @@ mod tests {
         let stat = "12 (a ) b) S 1 12 12 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 12300 1 1";
         assert_eq!(begun(stat), Some(12_300 / 100));
         assert_eq!(begun("12 (cut"), None);
+        // Written, and the server started in the same second.
+        assert!(!is_later(1002, 1000) && is_later(1003, 1000) && !is_later(i64::MIN, i64::MAX));
     }
 }

@@ -1,15 +1,20 @@
 //! The folders of shares and the bundles in them.
 
 use super::{Gathered, Wanted, medium};
-use crate::bundle::{HISTORY, History, is_bundle_name};
+use crate::bundle::{TimeMachinePlists, is_bundle_name, parse_plist, read_file};
+use crate::io::open_untrusted_dir;
 use crate::server::host::{BundleFacts, PathFacts, Store};
 use crate::server::mounts;
-use crate::server::text::{Files, Root, Unread};
-use rustix::fs::{OFlags, fstat, fstatvfs};
+use crate::server::text::{Files, Root};
+use rustix::fs::{AtFlags, OFlags, fstat, fstatvfs, statat};
 use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
+use std::path::Path;
 
 /// Entries of a share that are looked at.
 const MOST: usize = 2000;
+/// No property list that is looked at is longer.
+const LONGEST: u64 = 256 << 10;
 
 pub(super) fn look(wanted: &Wanted<'_>, all: &mut Gathered) {
     let mut paths = BTreeSet::new();
@@ -118,7 +123,7 @@ fn facts(wanted: &Wanted<'_>, path: &str) -> (PathFacts, Option<String>) {
         Err(_) => None,
     };
     entries(wanted, path, &mut facts);
-    facts.quota = quota(root, path);
+    facts.quota = quota(&fd);
     (facts, None)
 }
 
@@ -179,15 +184,38 @@ fn below(root: &Root, folder: &str, bundles: &mut Vec<BundleFacts>, now: i64) {
     }
 }
 
+/// What a bundle tells. Whoever writes to the share may have put a link anywhere in it: none is
+/// followed.
 fn bundle(root: &Root, path: String, name: &str, come_by: i64) -> BundleFacts {
     let mut facts = BundleFacts::default();
-    let info = root.bytes(&format!("{path}/Info.plist")).ok();
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+    if let Ok(dir) = root.open(&path, flags) {
+        geometry(&dir, name, &mut facts);
+        facts.bands = count(&dir, "bands");
+        facts.owner = fstat(&dir).ok().map(|s| s.st_uid);
+        for part in ["Info.plist", "Info.bckup", "token", "bands"] {
+            let other = statat(&dir, part, AtFlags::SYMLINK_NOFOLLOW).ok().map(|s| s.st_uid);
+            if facts.odd.is_none() && other.is_some() && other != facts.owner {
+                facts.odd = Some(part.to_owned());
+            }
+        }
+        let lists = TimeMachinePlists::read(&dir);
+        facts.mac = lists.machine.and_then(|m| m.host_uuid);
+        facts.last = lists.history.and_then(|h| h.last_at(come_by)?.completed);
+    }
+    facts.path = path;
+    facts
+}
+
+/// The size of the disk and of its bands, and whether Samba finds that of the bands.
+fn geometry(dir: &OwnedFd, name: &str, facts: &mut BundleFacts) {
+    let info = read_file(dir, "Info.plist", LONGEST).unwrap_or_default();
     let number = |plist: &plist::Dictionary, key: &str| plist.get(key)?.as_unsigned_integer();
-    let text = info.as_deref().map(|b| String::from_utf8_lossy(b).into_owned()).unwrap_or_default();
-    if let Some(dict) = info.as_deref().and_then(dictionary) {
+    if let Some(dict) = dictionary(&info) {
         facts.band_size = number(&dict, "band-size");
         facts.size = number(&dict, "size");
     }
+    let text = String::from_utf8_lossy(&info);
     let key = |line: &str| line.contains("<key>band-size</key>") && !line.contains("<integer>");
     facts.uncounted = if !name.ends_with("sparsebundle") {
         Some("Samba knows .sparsebundle only")
@@ -198,43 +226,23 @@ fn bundle(root: &Root, path: String, name: &str, come_by: i64) -> BundleFacts {
     } else {
         None
     };
-    facts.bands = count(root, &format!("{path}/bands"));
-    facts.owner = owner(root, &path).map(|o| o.1);
-    for part in ["Info.plist", "Info.bckup", "token", "bands"] {
-        let other = owner(root, &format!("{path}/{part}")).map(|o| o.1);
-        if facts.odd.is_none() && other.is_some() && other != facts.owner {
-            facts.odd = Some(part.to_owned());
-        }
-    }
-    let machine = root.bytes(&format!("{path}/com.apple.TimeMachine.MachineID.plist")).ok();
-    facts.mac = machine
-        .as_deref()
-        .and_then(dictionary)
-        .and_then(|d| Some(d.get("com.apple.backupd.HostUUID")?.as_string()?.to_owned()));
-    let history = root.bytes(&format!("{path}/{HISTORY}")).ok();
-    let history = history.as_deref().and_then(History::of);
-    facts.last = history.and_then(|h| h.last_at(come_by)?.completed);
-    facts.path = path;
-    facts
 }
 
-/// A property list that is small.
+/// A property list that is one of keys.
 fn dictionary(bytes: &[u8]) -> Option<plist::Dictionary> {
-    let small = bytes.len() <= 256 << 10;
-    small.then(|| plist::from_bytes::<plist::Dictionary>(bytes).ok()).flatten()
+    parse_plist(bytes).ok()?.into_dictionary()
 }
 
 /// Entries of a folder.
-fn count(root: &Root, path: &str) -> Option<u64> {
-    let fd = root.open(path, OFlags::RDONLY | OFlags::DIRECTORY).ok()?;
-    let entries = rustix::fs::Dir::read_from(fd).ok()?.take(10_000_000).filter_map(Result::ok);
+fn count(dir: &OwnedFd, name: &str) -> Option<u64> {
+    let fd = open_untrusted_dir(dir, Path::new(name)).ok()?;
+    let entries = rustix::fs::Dir::new(fd).ok()?.take(10_000_000).filter_map(Result::ok);
     let n = entries.filter(|e| !matches!(e.file_name().to_bytes(), b"." | b"..")).count();
     u64::try_from(n).ok()
 }
 
 /// `GlobalQuota` of the quota file in a share's root.
-fn quota(root: &Root, path: &str) -> Option<u64> {
-    let file = format!("{}/.com.apple.TimeMachine.quota.plist", path.trim_end_matches('/'));
-    let read: Result<Vec<u8>, Unread> = root.bytes(&file);
+fn quota(dir: &OwnedFd) -> Option<u64> {
+    let read = read_file(dir, ".com.apple.TimeMachine.quota.plist", LONGEST);
     dictionary(&read.ok()?)?.get("GlobalQuota")?.as_unsigned_integer()
 }

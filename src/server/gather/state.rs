@@ -7,7 +7,6 @@ use crate::config::tdb::Tdb;
 use crate::io::bytes::{array, le32, le64};
 use crate::server::host::ForeignSid;
 use crate::server::text::Root;
-use rustix::fs::OFlags;
 use std::collections::BTreeSet;
 use std::io::Read;
 
@@ -37,26 +36,15 @@ pub(super) fn look(wanted: &Wanted<'_>, all: &mut Gathered) {
 /// Whether a program is one of 32 bits, by the head that all programs have (elf(5)).
 fn is_narrow(root: &Root, path: &str) -> Option<bool> {
     let mut head = [0u8; 5];
-    let file = std::fs::File::from(root.open(path, OFlags::RDONLY).ok()?);
-    file.take(5).read_exact(&mut head).ok()?;
+    root.file(path).ok()?.take(5).read_exact(&mut head).ok()?;
     head.starts_with(b"\x7fELF").then_some(head[4] == 1)
-}
-
-/// A database; `None` if it is not there.
-fn database(root: &Root, path: &str) -> Result<Option<Tdb>, String> {
-    let because = |e: String| format!("{path}: {e}");
-    match root.open(path, OFlags::RDONLY) {
-        Ok(fd) => Tdb::read(fd.into()).map(Some).map_err(because),
-        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(None),
-        Err(e) => Err(because(std::io::Error::from(e).to_string())),
-    }
 }
 
 /// The first of a database's possible places where it is.
 fn first(root: &Root, folders: &[String], name: &str) -> Result<Option<Tdb>, String> {
     for folder in folders {
         let path = format!("{}/{name}", folder.trim_end_matches('/'));
-        if let Some(tdb) = database(root, &path)? {
+        if let Some(tdb) = Tdb::open(root, &path)? {
             return Ok(Some(tdb));
         }
     }
@@ -76,7 +64,7 @@ fn users(root: &Root, samba: &Samba) -> Result<Option<BTreeSet<String>>, String>
     let backend = samba.global("passdbbackend").map(|s| value::unquoted(&s.value));
     let backend = backend.unwrap_or_else(|| "tdbsam".to_owned());
     let tdb = match backend.split_once(':') {
-        Some(("tdbsam", path)) => database(root, path)?,
+        Some(("tdbsam", path)) => Tdb::open(root, path)?,
         None if backend == "tdbsam" => first(root, &private(samba), "passdb.tdb")?,
         _ => return Err(format!("they are in {backend}")),
     };

@@ -136,10 +136,7 @@ fn no_attributes(case: Case<'_>, target: &Target) -> Option<Told> {
 fn room(case: Case<'_>, target: &Target) -> Vec<Told> {
     let mut told = Vec::new();
     let facts = case.host.path(&target.path);
-    let used: Option<u64> = facts
-        .bundles
-        .as_ref()
-        .and_then(|b| b.iter().try_fold(0u64, |s, b| s.checked_add(b.counted()?)));
+    let used = facts.used();
     if let (Some(size), Some(free)) = (facts.size, facts.free) {
         let percent = u128::from(free) * 100 / u128::from(size.max(1));
         // A limit that ends before the disk does is what Macs go by.

@@ -4,7 +4,6 @@ use super::{Case, Target};
 use crate::report::ServerCode as C;
 use crate::report::words::span;
 use crate::server::Told;
-use crate::server::host::BundleFacts;
 use std::collections::BTreeMap;
 
 /// Bands from here on are large enough for a disk that turns.
@@ -21,8 +20,7 @@ pub(super) fn rules(case: Case<'_>, target: &Target) -> Vec<Told> {
 fn quota(case: Case<'_>, target: &Target) -> Option<Told> {
     let facts = case.host.path(&target.path);
     let ((left, whose), free) = (facts.allowed.as_ref()?, facts.free?);
-    let used = facts.bundles.as_ref().map(|b| b.iter().filter_map(BundleFacts::counted).sum());
-    let told = target.limit.map(|limit: u64| limit.saturating_sub(used.unwrap_or(0)));
+    let told = target.limit.map(|limit| limit.saturating_sub(facts.used().unwrap_or(0)));
     if *left >= free || told.is_some_and(|told| told <= *left) {
         return None;
     }

@@ -36,7 +36,27 @@ fn refused(case: Case<'_>, samba: &Samba) -> Option<Told> {
         return None;
     }
     let says = asked.says.as_deref().unwrap_or("Error loading services");
-    Some(Told::path(C::ConfFatal, &samba.path, format!("testparm does not take the file: {says}")))
+    let message = format!("testparm does not take the file: {says}");
+    Some(match complained_of(samba, says) {
+        Some(set) => Told::at(C::ConfFatal, &set.at, message),
+        None => Told::path(C::ConfFatal, &samba.path, message),
+    })
+}
+
+/// The line that a complaint of testparm is about: it names the option, its value or both, and
+/// ends at the first.
+fn complained_of<'a>(samba: &'a Samba, says: &str) -> Option<&'a Setting> {
+    let within = |begin: &str, end: &str| Some(says.split_once(begin)?.1.rsplit_once(end)?.0);
+    let name = within("for parameter '", "'").map(|name| keys::canonical(name).0);
+    let value = match says.split_once(" value '") {
+        Some((_, rest)) => rest.split_once("' for parameter").map(|(value, _)| value),
+        None => within("set_variable_helper(", "): "),
+    };
+    let fits = |set: &&Setting| {
+        let held = |v: &str| set.value == v || value::list(&set.value).iter().any(|i| i == v);
+        name.as_ref().is_none_or(|n| *n == set.key) && value.is_none_or(held)
+    };
+    (name.is_some() || value.is_some()).then(|| samba.lines.iter().find(fits)).flatten()
 }
 
 fn remark(remark: &Remark) -> Option<Told> {
@@ -143,6 +163,13 @@ fn fatal(set: &Setting) -> Option<Told> {
         Kind::Words(words) => {
             let right = bare.filter(|b| words.split('|').any(|w| w.eq_ignore_ascii_case(b)));
             (format!("must be one of {}", words.replace('|', ", ")), right.map(str::to_owned))
+        }
+        Kind::List(words) => {
+            (format!("must be a list of {}", words.replace('|', ", ")), bare.map(str::to_owned))
+        }
+        Kind::Ports => ("must be numbers of ports".to_owned(), bare.map(str::to_owned)),
+        Kind::PortRange => {
+            ("must be two ports from 1024 on, like 49152-65535".to_owned(), bare.map(str::to_owned))
         }
         Kind::Octal => ("must be an octal number".to_owned(), bare.map(str::to_owned)),
         Kind::Size => (

@@ -3,7 +3,7 @@
 use super::Case;
 use super::samba_file::replaced;
 use crate::report::{ServerCode as C, Severity};
-use crate::server::samba::{Samba, Setting, TimeMachine, keys, value};
+use crate::server::samba::{Remark, Samba, Setting, TimeMachine, keys, value};
 use crate::server::{Fix, Told};
 use std::collections::BTreeMap;
 
@@ -228,8 +228,12 @@ fn no_time_machine(case: Case<'_>, samba: &Samba) -> Vec<Told> {
             told.push(one);
         }
     }
-    if told.is_empty() && !meant && samba.shares().any(|s| !s.is_special()) {
-        told.push(Told::whole(C::NoTimeMachine, "no share says `fruit:time machine = yes`"));
+    // It may stand in a file that could not be looked at.
+    let unread = samba.remarks.iter().any(|r| matches!(r, Remark::Unread(..)));
+    if told.is_empty() && samba.time_machines().next().is_none() && !unread {
+        let one = Told::whole(C::NoTimeMachine, "no share says `fruit:time machine = yes`");
+        // Who says no may mean it.
+        told.push(if meant { one.severity(Severity::Warning) } else { one });
     }
     told
 }

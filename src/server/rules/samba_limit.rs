@@ -68,7 +68,7 @@ fn sizes(case: Case<'_>, share: &Share<'_>, set: &Setting, limit: u64) -> Vec<To
     if let Some(size) = facts.size.filter(|size| limit > *size) {
         let message = format!("the limit is {}, and the disk has {}", gib(limit), gib(size));
         // As much of the disk as is well used, and what is there already need not go.
-        let room = used(case, &path).zip(facts.free).map(|(used, free)| fitting(used, free));
+        let room = facts.used().zip(facts.free).map(|(used, free)| fitting(used, free));
         let right = in_words(room.map_or(most(size), |room| room.min(most(size))));
         told.push(
             Told::at(C::LimitBeyondDisk, &set.at, message)
@@ -77,7 +77,7 @@ fn sizes(case: Case<'_>, share: &Share<'_>, set: &Setting, limit: u64) -> Vec<To
         );
         return told;
     }
-    let Some(used) = used(case, &path) else { return told };
+    let Some(used) = facts.used() else { return told };
     if used > limit {
         let message = format!("the limit is {}, and the bundles have {}", gib(limit), gib(used));
         told.push(Told::at(C::LimitBelowUsed, &set.at, message).share(share.name()));
@@ -106,12 +106,6 @@ fn most(size: u64) -> u64 {
 /// The largest limit that leaves no more than there is, in whole GiB (rule D036).
 fn fitting(used: u64, free: u64) -> u64 {
     used.saturating_add(free / 100 * 95) >> 30 << 30
-}
-
-/// What Samba counts of the bundles in a share, if they were looked at.
-fn used(case: Case<'_>, path: &str) -> Option<u64> {
-    let bundles = case.host.path(path).bundles.as_ref()?;
-    bundles.iter().try_fold(0u64, |sum, b| sum.checked_add(b.counted()?))
 }
 
 fn gib(bytes: u64) -> String {

@@ -7,6 +7,7 @@ mod held;
 mod measured;
 mod provoked;
 mod registry;
+mod testparm;
 
 use tmbundle::server::text::Files;
 use tmbundle::server::{Host, Setup, Told, avahi, mounts, netatalk, pam, samba};

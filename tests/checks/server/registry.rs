@@ -46,6 +46,19 @@ fn what_can_be_had_is_judged() {
     let file = "[old]\npath = relative\nfruit:time machine = yes\n[global]\n\
         config backend = registry\n[later\n";
     assert_eq!(rules(file, Some(LISTED)), *std::slice::from_ref(&unread));
+    // Said twice, or in itself, it says no more.
+    for file in [
+        "[global]\ninclude = registry\nregistry shares = yes\n",
+        "[global]\nregistry shares = yes\ninclude = registry\n",
+        "[global]\nregistry shares = yes\nconfig backend = registry\n",
+    ] {
+        assert_eq!(rules(file, Some(LISTED)), *std::slice::from_ref(&unread), "{file}");
+        assert_eq!(rules(file, None).len(), 2, "{file}");
+    }
+    let own = "[global]\n\tconfig backend = registry\n\tregistry shares = yes\n";
+    let listed = LISTED.replace("[global]\n", own);
+    let below = ("D034".to_owned(), Some(10));
+    assert_eq!(rules("[global]\nconfig backend = registry\n", Some(&listed)), [below]);
     // Beside it the file's own shares do.
     let file = "[global]\ninclude = registry\n[mine]\npath = /m\nfruit:time machine = ja\n";
     assert!(rules(file, Some(LISTED)).contains(&("D021".into(), Some(5))));
