@@ -91,7 +91,7 @@ impl Counts {
             what: kind.word(),
             objects: *objects,
             example: example.clone(),
-            reason: if *kind == NotKept::Unread { s.unread.clone() } else { None },
+            reason: s.why_unread(*kind).map(str::to_owned),
         };
         Self {
             files: s.files,
@@ -305,7 +305,7 @@ fn print_notes(report: &Report, teller: &Teller) {
     let mut listed = false;
     for (kind, n, example) in &report.summary.not_kept {
         let example = tmbundle::report::present(example);
-        let why = report.summary.unread.as_deref().filter(|_| *kind == NotKept::Unread);
+        let why = report.summary.why_unread(*kind);
         let why =
             why.map_or_else(String::new, |why| format!(" ({})", tmbundle::report::present(why)));
         output::note(&format!("note: {}{why}; first: {example}", kind.sentence(*n)));

@@ -1,10 +1,11 @@
 //! The account of a restore: what became of each object, and what was not kept.
 
+use super::mac::MacData;
 use crate::fs::Kind;
 use crate::report::words::plural;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 /// Something of an object that the destination did not take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,6 +30,8 @@ pub enum NotKept {
     Attribute,
     /// Extended attributes that cannot be read in the backup.
     Unread,
+    /// A resource fork that cannot be read in the backup.
+    ForkUnread,
     /// Finder information.
     FinderInfo,
     /// The resource fork.
@@ -43,7 +46,7 @@ pub enum NotKept {
 
 impl NotKept {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Owner,
         Self::Mode,
         Self::SetId,
@@ -54,6 +57,7 @@ impl NotKept {
         Self::Symlink,
         Self::Attribute,
         Self::Unread,
+        Self::ForkUnread,
         Self::FinderInfo,
         Self::ResourceFork,
         Self::Acl,
@@ -74,6 +78,7 @@ impl NotKept {
             Self::Symlink => "symlink",
             Self::Attribute => "attribute",
             Self::Unread => "attribute-unread",
+            Self::ForkUnread => "resource-fork-unread",
             Self::FinderInfo => "finder-info",
             Self::ResourceFork => "resource-fork",
             Self::Acl => "acl",
@@ -86,7 +91,12 @@ impl NotKept {
     pub fn is_loss(self) -> bool {
         matches!(
             self,
-            Self::Attribute | Self::Unread | Self::FinderInfo | Self::ResourceFork | Self::Acl
+            Self::Attribute
+                | Self::Unread
+                | Self::ForkUnread
+                | Self::FinderInfo
+                | Self::ResourceFork
+                | Self::Acl
         )
     }
 
@@ -125,6 +135,9 @@ impl NotKept {
                 "{}: the backup is damaged there",
                 of("Extended attributes (and checksums recorded in them) could not be read")
             ),
+            Self::ForkUnread => {
+                format!("{}: the backup is damaged there", of("Resource forks could not be read"))
+            }
             Self::FinderInfo => of("Finder information was not kept"),
             Self::ResourceFork => {
                 format!(
@@ -259,13 +272,19 @@ pub struct Summary {
     pub failed: u64,
     /// What was not kept, of how many, and the path of one of them.
     pub not_kept: Vec<(NotKept, u64, String)>,
-    /// Why attributes could not be read ([`NotKept::Unread`]): the first reason.
-    pub unread: Option<String>,
+    /// Why something could not be read ([`NotKept::Unread`], [`NotKept::ForkUnread`]): the first
+    /// reason for each kind.
+    pub unread: Vec<(NotKept, String)>,
     /// Objects that were not reached, since the destination took no more.
     pub remaining: u64,
 }
 
 impl Summary {
+    /// Why something of that kind could not be read.
+    pub fn why_unread(&self, kind: NotKept) -> Option<&str> {
+        self.unread.iter().find(|(of, _)| *of == kind).map(|(_, why)| why.as_str())
+    }
+
     /// Whether something was left behind that the options did not leave.
     pub fn is_incomplete(&self) -> bool {
         self.failed > 0
@@ -308,7 +327,7 @@ pub struct Account<'a> {
     failed: AtomicU64,
     not_kept: [AtomicU64; NotKept::ALL.len()],
     examples: Mutex<Vec<(NotKept, String)>>,
-    unread: OnceLock<String>,
+    unread: Mutex<Vec<(NotKept, String)>>,
 }
 
 fn add(counter: &AtomicU64, n: u64) -> u64 {
@@ -334,14 +353,23 @@ impl<'a> Account<'a> {
             failed: AtomicU64::new(0),
             not_kept: Default::default(),
             examples: Mutex::default(),
-            unread: OnceLock::new(),
+            unread: Mutex::default(),
         }
     }
 
-    /// Why an object's attributes cannot be read; the first reason is told.
-    pub fn unread(&self, why: Option<&str>) {
-        if let Some(why) = why {
-            self.unread.get_or_init(|| why.to_owned());
+    /// Why something of an object's cannot be read; the first reason of a kind is told.
+    fn unread(&self, kind: NotKept, why: &str) {
+        let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
+        if !unread.iter().any(|(of, _)| *of == kind) {
+            unread.push((kind, why.to_owned()));
+        }
+    }
+
+    /// What of an object's could not be read: goes to `not_kept`, too.
+    pub fn unreadable(&self, data: &MacData, not_kept: &mut Vec<NotKept>) {
+        for (kind, why) in data.unreadable() {
+            self.unread(kind, why);
+            not_kept.push(kind);
         }
     }
 
@@ -431,7 +459,7 @@ impl<'a> Account<'a> {
             doubtful: get(&self.doubtful),
             failed: get(&self.failed),
             not_kept,
-            unread: self.unread.get().cloned(),
+            unread: self.unread.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             remaining: 0,
         }
     }

@@ -1,7 +1,7 @@
 //! Files whose contents are damaged: another snapshot's version, or what can be read.
 
 use super::Part;
-use super::account::{Did, Object};
+use super::account::{Did, NotKept, Object};
 use super::failure::{Failure, Outcome};
 use super::options::Fallback;
 use super::reading::Reading;
@@ -24,11 +24,11 @@ pub fn wrong_checksum(recorded: u32, found: u32) -> String {
     format!("checksum {found}, but Time Machine recorded {recorded}")
 }
 
-/// What is said of a file with zeros that may be lost bytes.
-pub fn zeros(doubt: &crate::losses::Doubt) -> String {
+/// What is said of a file of which something has zeros that may be lost bytes.
+pub fn zeros(what: &str, doubt: &crate::losses::Doubt) -> String {
     match doubt.standing {
-        Standing::Lost => format!("it has zeros in the place of lost bytes: {}", doubt.why),
-        _ => format!("it has zeros that may be lost bytes: {}", doubt.why),
+        Standing::Lost => format!("{what} has zeros in the place of lost bytes: {}", doubt.why),
+        _ => format!("{what} has zeros that may be lost bytes: {}", doubt.why),
     }
 }
 
@@ -49,10 +49,10 @@ impl Job<'_> {
             return Ok(object);
         }
         object.snapshot = self.intact_in(worker, task, version.part)?;
+        object.not_kept.clear();
         if self.options.salvage {
             self.salvage(worker, task, version, &mut object)?;
         }
-        object.not_kept.clear();
         Ok(object)
     }
 
@@ -142,6 +142,8 @@ impl Job<'_> {
                     Some(task.folder.folder.path().join(&name).to_string_lossy().into_owned());
                 object.bytes = task.meta.size;
                 object.missing = written.missing;
+                let unread = |kind: &NotKept| matches!(kind, NotKept::Unread | NotKept::ForkUnread);
+                object.not_kept.extend(written.not_kept.into_iter().filter(unread));
                 Ok(())
             }
             Err(e @ (Failure::Fatal(_) | Failure::Interrupted)) => Err(e),

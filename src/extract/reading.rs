@@ -17,6 +17,7 @@ pub struct Reading {
 }
 
 /// A stream that was opened.
+#[derive(Clone)]
 pub struct Opened {
     /// Its bytes.
     pub source: Source,
@@ -62,14 +63,14 @@ impl Reading {
         }
     }
 
-    /// Value of an extended attribute.
+    /// Value of an extended attribute, and what of it was given though it may be lost.
     ///
     /// # Errors
     /// As [`FileSystem::xattr`] and [`Guard::xattr`].
-    pub fn xattr(&self, node: NodeId, name: &str) -> Result<Option<Vec<u8>>> {
+    pub fn xattr(&self, node: NodeId, name: &str) -> Result<Option<(Vec<u8>, Option<Doubt>)>> {
         match &self.guard {
             Some(guard) => guard.xattr(node, name),
-            None => self.fs.xattr(node, name),
+            None => Ok(self.fs.xattr(node, name)?.map(|value| (value, None))),
         }
     }
 }

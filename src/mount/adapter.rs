@@ -1,7 +1,7 @@
 //! What the kernel asks, in fuser's words. fuser's types stay in here and in
 //! `session`, so that a new fuser means work in two places only.
 
-use super::core::{Core, View, usage};
+use super::core::{Core, View, doubted, usage};
 use super::errors::errno;
 use super::inodes::{ROOT, Resolved};
 use super::options::Xattrs;
@@ -9,6 +9,7 @@ use super::tree::{Attributes, Listed, Object, START};
 use super::xattr::{self, Answer};
 use crate::error::{Error, Result};
 use crate::fs::{Dangling, Device, Kind, Time};
+use crate::losses::Doubt;
 use fuser::{
     AccessFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, Generation, INodeNo, InitFlags,
     KernelConfig, LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
@@ -139,6 +140,13 @@ impl Adapter {
         answer
     }
 
+    /// Log that an attribute was given of which something may be lost.
+    fn doubted(&self, number: u64, attribute: &str, doubt: &Doubt) {
+        let object = self.core.inodes.resolve(number).map(|r| r.object);
+        let name = object.map_or_else(String::new, |o| self.core.view().tree.describe(o));
+        self.core.complaints.say(format!("{name}: {attribute}: {}", doubted(doubt)));
+    }
+
     fn find(&self, parent: u64, name: &OsStr) -> Result<Option<FileAttr>> {
         let Some(name) = name.to_str() else { return Ok(None) };
         let folder = self.core.resolve(parent)?;
@@ -266,7 +274,7 @@ impl Adapter {
         let object = self.core.resolve(number)?.object;
         if object == Object::Root && name == STALE {
             let text = self.core.stale();
-            return Ok(text.map_or(Answer::Absent, |t| Answer::Value(t.into_bytes())));
+            return Ok(text.map_or(Answer::Absent, |t| Answer::Value(t.into_bytes(), None)));
         }
         xattr::value(&self.core.view().tree, object, self.core.options.xattrs, name)
     }
@@ -445,7 +453,12 @@ impl Filesystem for Adapter {
             return reply.error(Errno::ENODATA);
         };
         match self.xattr_value(ino.0, name) {
-            Ok(Answer::Value(value)) => answer_sized(reply, size, &value),
+            Ok(Answer::Value(value, doubt)) => {
+                if let Some(doubt) = doubt {
+                    self.doubted(ino.0, name, &doubt);
+                }
+                answer_sized(reply, size, &value);
+            }
             Ok(Answer::Absent) => reply.error(Errno::ENODATA),
             Ok(Answer::TooLarge) => reply.error(Errno::E2BIG),
             Err(e) => {

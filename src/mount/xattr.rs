@@ -1,5 +1,6 @@
 //! Extended attributes as Linux programs or Samba look for them.
 
+use super::core::doubted;
 use super::options::Xattrs;
 use super::tree::{Object, Tree};
 use crate::error::{Error, Result};
@@ -7,6 +8,7 @@ use crate::fs::acl::Acl;
 use crate::fs::xattr::{FINDER_INFO, RESOURCE_FORK, SECURITY};
 use crate::fs::{FileSystem, Kind, Metadata, NodeId, Stream};
 use crate::io::bytes::to_u64;
+use crate::losses::Doubt;
 use std::sync::Arc;
 
 /// The kernel's limit for a value.
@@ -25,8 +27,8 @@ const AFP_RESOURCE: &str = "AFP_Resource";
 
 /// The answer to a request for a value.
 pub enum Answer {
-    /// The value.
-    Value(Vec<u8>),
+    /// The value, and what of it is given though it may be lost.
+    Value(Vec<u8>, Option<Doubt>),
     /// There is none of that name.
     Absent,
     /// It is larger than the kernel can take.
@@ -100,14 +102,20 @@ impl Bearer {
         if meta.kind != Kind::File {
             return None;
         }
-        let opened = self.guard.open(self.id, &Stream::Data).ok()?;
-        Some(super::core::doubted(&opened.outlook().ok()??))
+        let doubt = |stream| self.guard.open(self.id, &stream).ok()?.outlook().ok()?;
+        if let Some(doubt) = doubt(Stream::Data) {
+            return Some(doubted(&doubt));
+        }
+        if !meta.has_xattrs || self.fs.resource_size(self.id).unwrap_or(0) == 0 {
+            return None;
+        }
+        Some(format!("its resource fork: {}", doubted(&doubt(Stream::Resource)?)))
     }
 
     fn value(&self, shown: &str) -> Result<Answer> {
         if shown == DOUBTFUL && self.style != Xattrs::None {
             let doubt = self.doubt(&self.fs.metadata(self.id)?);
-            return Ok(doubt.map_or(Answer::Absent, |text| Answer::Value(text.into_bytes())));
+            return Ok(doubt.map_or(Answer::Absent, |text| Answer::Value(text.into_bytes(), None)));
         }
         match self.style {
             Xattrs::None => Ok(Answer::Absent),
@@ -157,7 +165,7 @@ impl Bearer {
             return Ok(Answer::TooLarge);
         }
         let value = self.guard.xattr(self.id, name)?;
-        Ok(value.map_or(Answer::Absent, |value| Answer::Value(make(value))))
+        Ok(value.map_or(Answer::Absent, |(value, doubt)| Answer::Value(make(value), doubt)))
     }
 
     fn acl_text(&self) -> Result<Answer> {

@@ -33,6 +33,7 @@ mod json_schema;
 mod keys;
 mod large_numbers;
 mod lost_bytes;
+mod lost_forks;
 mod lost_headers;
 mod lost_maps;
 mod lost_records;

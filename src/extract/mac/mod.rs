@@ -7,12 +7,14 @@ mod names;
 pub use names::Named;
 
 use super::account::NotKept;
+use super::damage::zeros;
+use super::failure::{Failure, Outcome};
 use super::options::{MacMetadata, XattrNames};
-use super::reading::Reading;
+use super::reading::{Opened, Reading};
+use super::source::{Pieces, Reader};
 use crate::error::{Error, Result};
 use crate::fs::xattr::{FINDER_INFO, RESOURCE_FORK, SECURITY};
 use crate::fs::{Kind, Metadata, Stream, Time, XattrInfo};
-use crate::io::Source;
 use crate::io::bytes::{array, to_usize};
 use acl::List;
 
@@ -36,8 +38,10 @@ const FLAGS: &[(u32, &str)] = &[
 pub struct MacData {
     /// Finder information, if there is any.
     pub finder_info: Option<[u8; 32]>,
-    /// The resource fork, if there is one.
-    pub fork: Option<Source>,
+    /// The resource fork, if there is one that can be read as far as is known.
+    pub fork: Option<Opened>,
+    /// Why it is not there: it cannot be read.
+    pub fork_unread: Option<String>,
     /// Extended attributes.
     pub attributes: Vec<(String, Vec<u8>)>,
     /// Access control list, without Time Machine's entries.
@@ -51,6 +55,8 @@ pub struct MacData {
     id: u64,
     /// Why some of the attributes are not among these.
     pub unread: Option<String>,
+    /// Why the value of some attribute may not be right.
+    doubt: Option<String>,
 }
 
 /// Whether an object has any, as far as its metadata tell.
@@ -90,9 +96,6 @@ impl MacData {
         if meta.has_xattrs {
             data.read_attributes(from, meta, backup, lost)?;
         }
-        if data.unread.is_some() {
-            lost.push(NotKept::Unread);
-        }
         Ok(data)
     }
 
@@ -130,7 +133,10 @@ impl MacData {
         let mut room = MAX_VALUES;
         for x in self.names(from, meta)? {
             if x.name == RESOURCE_FORK {
-                self.fork = Some(from.open(meta.id, &Stream::Resource)?.source);
+                match from.open(meta.id, &Stream::Resource) {
+                    Ok(fork) => self.fork = Some(fork),
+                    Err(e) => self.lose_fork(e)?,
+                }
                 continue;
             }
             if x.size > room {
@@ -139,7 +145,11 @@ impl MacData {
             }
             room -= x.size;
             let value = match from.xattr(meta.id, &x.name) {
-                Ok(Some(value)) => value,
+                Ok(Some((value, doubt))) => {
+                    let told = doubt.map(|d| zeros(&format!("its attribute {}", x.name), &d));
+                    self.doubt = self.doubt.take().or(told);
+                    value
+                }
                 Ok(None) => continue,
                 Err(e) => {
                     self.unread(e)?;
@@ -155,9 +165,56 @@ impl MacData {
         Ok(())
     }
 
-    fn fork_bytes(&self, limit: u64) -> Result<Option<Vec<u8>>> {
-        let Some(fork) = self.fork.as_ref().filter(|f| f.len() <= limit) else { return Ok(None) };
-        Ok(Some(crate::io::read_vec(fork, 0, to_usize(fork.len()))?))
+    /// The fork cannot be read: the rest is kept without it.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`].
+    pub fn lose_fork(&mut self, error: Error) -> Result<()> {
+        if matches!(error, Error::Interrupted) {
+            return Err(error);
+        }
+        self.fork = None;
+        self.fork_unread.get_or_insert_with(|| error.to_string());
+        Ok(())
+    }
+
+    /// Read all of the fork, for who cannot take back what he has begun.
+    ///
+    /// # Errors
+    /// What `to` gives; a fork that cannot be read is let go.
+    pub fn prove_fork(&mut self, reader: &mut Reader, to: &mut dyn Pieces) -> Outcome<()> {
+        let Some(fork) = &self.fork else { return Ok(()) };
+        match reader.copy(&*fork.source, to, None) {
+            Err(Failure::Source(e)) => Ok(self.lose_fork(e)?),
+            read => read.map(|_| ()),
+        }
+    }
+
+    fn fork_bytes(&mut self, limit: u64) -> Result<Option<Vec<u8>>> {
+        let Some(fork) = self.fork.as_ref().filter(|f| f.source.len() <= limit) else {
+            return Ok(None);
+        };
+        match crate::io::read_vec(&*fork.source, 0, to_usize(fork.source.len())) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(e) => self.lose_fork(e).map(|()| None),
+        }
+    }
+
+    /// The fork was kept: what was read of it may not be right.
+    pub fn kept_fork(&mut self) {
+        let doubt = self.fork.as_ref().and_then(Opened::doubt);
+        let told = doubt.map(|d| zeros("its resource fork", &d));
+        self.doubt = self.doubt.take().or(told);
+    }
+
+    /// Why some of what was kept may not be right.
+    pub fn doubt(&self) -> Option<String> {
+        self.doubt.clone()
+    }
+
+    /// Bytes of the resource fork.
+    pub fn fork_len(&self) -> u64 {
+        self.fork.as_ref().map_or(0, |fork| fork.source.len())
     }
 
     /// What an AppleDouble file holds before the resource fork; `None` if the format
@@ -170,7 +227,7 @@ impl MacData {
         }
         attributes.extend(self.own_words(""));
         attributes.sort_by(|a, b| a.0.cmp(&b.0));
-        let fork = self.fork.as_ref().map_or(0, |f| f.len());
+        let fork = self.fork_len();
         appledouble::header(self.finder_info.as_ref(), &attributes, fork, self.id)
     }
 
@@ -189,7 +246,7 @@ impl MacData {
     /// Give everything to `set` as extended attributes; what it does not take stays.
     ///
     /// # Errors
-    /// When the backup cannot be read.
+    /// [`Error::Interrupted`].
     pub fn give(
         &mut self,
         names: XattrNames,
@@ -205,6 +262,7 @@ impl MacData {
             && let Some(fork) = self.fork_bytes(names::MAX_VALUE)?
             && named.fork(&fork)
         {
+            self.kept_fork();
             self.fork = None;
         }
         self.attributes.retain(|(name, value)| !named.attribute(name, value));
@@ -223,6 +281,12 @@ impl MacData {
             }
         }
         Ok(())
+    }
+
+    /// What could not be read, by kind, and why.
+    pub fn unreadable(&self) -> impl Iterator<Item = (NotKept, &str)> {
+        let kinds = [(NotKept::Unread, &self.unread), (NotKept::ForkUnread, &self.fork_unread)];
+        kinds.into_iter().filter_map(|(kind, why)| Some((kind, why.as_deref()?)))
     }
 
     /// What is left, by kind.

@@ -14,7 +14,7 @@ impl Job<'_> {
         let (folder, meta) = (&task.folder.folder, &task.meta);
         let Some(found) = folder.find(&task.name)? else { return Ok(()) };
         let wanted = self.wanted(meta);
-        self.attributes_again(part, task, &found, &mut object.not_kept)?;
+        object.doubt = self.attributes_again(part, task, &found, &mut object.not_kept)?;
         let not =
             folder.give_again(&task.name, &found, &wanted, &self.root.can, task.names.is_some())?;
         note(&not, &mut object.not_kept);
@@ -30,10 +30,10 @@ impl Job<'_> {
         task: &Task,
         found: &Found,
         not_kept: &mut Vec<NotKept>,
-    ) -> Outcome<()> {
+    ) -> Outcome<Option<String>> {
         let meta = &task.meta;
         if self.options.mac == MacMetadata::None || !mac::may_have(meta) {
-            return Ok(());
+            return Ok(None);
         }
         let file = task.folder.folder.open_file(&task.name).ok();
         let ours = file.as_ref().and_then(|f| rustix::fs::fstat(f).ok()).is_some_and(|stat| {
@@ -48,9 +48,9 @@ impl Job<'_> {
             Err(e @ (Failure::Fatal(_) | Failure::Interrupted)) => Err(e),
             Err(_) => {
                 not_kept.push(NotKept::Attribute);
-                Ok(())
+                Ok(None)
             }
-            Ok(()) => Ok(()),
+            Ok(doubt) => Ok(doubt),
         }
     }
 }

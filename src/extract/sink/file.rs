@@ -160,14 +160,20 @@ impl Job<'_> {
             self.contents(worker, (&opened, version), data.as_ref(), &partial, &mut written)?;
         }
         if let Some(doubt) = opened.doubt() {
-            written.doubt = Some(damage::zeros(&doubt));
+            written.doubt = Some(damage::zeros("it", &doubt));
         }
-        let marked = self.mark(&partial, version, &written);
+        // Before attributes take the room.
+        let mut marked = self.mark(&partial, version, &written);
         if let Some(data) = data
             && self.options.mac != MacMetadata::None
         {
             let set = |name: &str, value: &[u8]| partial.set_xattr(name, value).is_ok();
-            self.give_attributes(data, folder, (name, meta), &set, &mut written.not_kept)?;
+            let doubt =
+                self.give_attributes(data, folder, (name, meta), &set, &mut written.not_kept)?;
+            if written.doubt.is_none() && doubt.is_some() {
+                written.doubt = doubt;
+                marked = self.mark(&partial, version, &written);
+            }
         }
         let wants_identity = task.names.is_some() || key.is_some();
         let identity = if wants_identity { partial.identity() } else { None };
@@ -220,8 +226,12 @@ impl Job<'_> {
         if !wanted || !mac::may_have(meta) {
             return Ok(None);
         }
-        let data = MacData::read(&part.from, meta, part.backup, not_kept)?;
-        self.account.unread(data.unread.as_deref());
+        let mut data = MacData::read(&part.from, meta, part.backup, not_kept)?;
+        if self.options.mac == MacMetadata::None {
+            // Nothing is to be kept but what was recorded of the contents.
+            (data.fork, data.fork_unread) = (None, None);
+            self.account.unreadable(&data, not_kept);
+        }
         Ok(Some(data))
     }
 
@@ -332,7 +342,7 @@ pub struct Written {
     pub unproved: bool,
 }
 
-fn now() -> Time {
+pub fn now() -> Time {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let since = since.unwrap_or_default();
     Time { seconds: i64::try_from(since.as_secs()).unwrap_or(0), nanoseconds: since.subsec_nanos() }

@@ -1,6 +1,7 @@
 //! Where a restore goes: a folder, or one stream.
 
 mod again;
+mod attributes;
 pub mod dir;
 pub mod file;
 mod object;

@@ -2,12 +2,10 @@
 
 use super::dir::{First, Job, Task, Worker, changed, note};
 use crate::error::Error;
-use crate::extract::Part;
 use crate::extract::account::{Did, KEPT_THERE, NotKept, Object};
-use crate::extract::dest::{Folder, Found, Made, Replace, Wanted, is_unsupported};
+use crate::extract::dest::{Folder, Found, Made, Replace, is_unsupported};
 use crate::extract::failure::{Failure, Outcome};
-use crate::extract::mac::{self, MacData};
-use crate::extract::options::{MacMetadata, OnConflict};
+use crate::extract::options::OnConflict;
 use crate::extract::xsym;
 use crate::fs::{Kind, Metadata, Stream};
 use std::sync::PoisonError;
@@ -237,99 +235,6 @@ impl Job<'_> {
             );
         }
         Ok(())
-    }
-
-    /// Give an object what only a Mac knows: as attributes through `set`, and as an
-    /// AppleDouble file beside `name` in `folder`.
-    pub fn attributes(
-        &self,
-        part: &Part<'_>,
-        meta: &Metadata,
-        folder: &Folder,
-        name: &str,
-        set: &dyn Fn(&str, &[u8]) -> bool,
-        not_kept: &mut Vec<NotKept>,
-    ) -> Outcome<()> {
-        if self.options.mac == MacMetadata::None || !mac::may_have(meta) {
-            return Ok(());
-        }
-        let data = MacData::read(&part.from, meta, part.backup, not_kept)?;
-        self.account.unread(data.unread.as_deref());
-        self.give_attributes(data, folder, (name, meta), set, not_kept)
-    }
-
-    /// The same with what was read already.
-    pub fn give_attributes(
-        &self,
-        mut data: MacData,
-        folder: &Folder,
-        (name, meta): (&str, &Metadata),
-        set: &dyn Fn(&str, &[u8]) -> bool,
-        not_kept: &mut Vec<NotKept>,
-    ) -> Outcome<()> {
-        let mac = self.options.mac;
-        if self.root.can.xattrs && mac != MacMetadata::AppleDouble {
-            data.give(self.options.xattr_names, &mut |name, value| set(name, value))?;
-        }
-        let mut left = data.left();
-        if left.is_empty() {
-            return Ok(());
-        }
-        if mac::may_have_sidecars(mac) {
-            match self.sidecar(&data, folder, name, meta) {
-                Ok(true) => left.clear(),
-                Ok(false) | Err(Failure::There(_) | Failure::Refused(_)) => {}
-                Err(e) => return Err(e),
-            }
-        }
-        not_kept.extend(left);
-        Ok(())
-    }
-
-    /// Whether what is there is the AppleDouble file of an earlier run.
-    fn is_sidecar(&self, found: &Found, size: u64, wanted: &Wanted) -> bool {
-        let can = &self.root.can;
-        found.kind == Some(Kind::File)
-            && found.size == size
-            && can.same_time(wanted.modified, found.modified)
-            && (!can.modes || found.mode == wanted.mode)
-            && wanted.owner.is_none_or(|owner| owner == found.owner)
-    }
-
-    /// Write an AppleDouble file. `false` where the format cannot say it.
-    fn sidecar(
-        &self,
-        data: &MacData,
-        folder: &Folder,
-        name: &str,
-        meta: &Metadata,
-    ) -> Outcome<bool> {
-        let Some(header) = data.apple_double() else { return Ok(false) };
-        let beside = format!("._{name}");
-        if beside.len() > 255 {
-            return Ok(false);
-        }
-        let mut wanted = self.wanted(meta);
-        wanted.mode &= 0o666;
-        let size =
-            crate::io::bytes::to_u64(header.len()) + data.fork.as_ref().map_or(0, |f| f.len());
-        if folder.may_hold(&beside, &self.root.can)
-            && folder.find(&beside)?.is_some_and(|f| self.is_sidecar(&f, size, &wanted))
-        {
-            return Ok(true);
-        }
-        let partial = folder.create(&beside, &wanted)?;
-        partial.write(&header, 0)?;
-        if let Some(fork) = &data.fork {
-            let mut reader = crate::extract::source::Reader::default();
-            let at = crate::io::bytes::to_u64(header.len());
-            let end = reader.copy(fork, &mut super::file::Into::new(self, &partial, at), None)?;
-            if end < fork.len() {
-                partial.set_len(at + fork.len())?;
-            }
-        }
-        partial.finish(&wanted, &self.root.can, Replace::Yes)?;
-        Ok(true)
     }
 }
 

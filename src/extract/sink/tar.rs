@@ -195,14 +195,17 @@ impl<'a, W: Write> Archiver<'a, W> {
         &mut self,
         item: &Item<'_>,
         path: &str,
-        not_kept: &mut Vec<NotKept>,
+        object: &mut Object<'_>,
     ) -> Outcome<Vec<(String, Vec<u8>)>> {
         let how = self.options.mac;
         if how == MacMetadata::None || !mac::may_have(item.meta) {
             return Ok(Vec::new());
         }
+        let not_kept = &mut object.not_kept;
         let mut data = MacData::read(&item.part.from, item.meta, item.part.backup, not_kept)?;
-        self.account.unread(data.unread.as_deref());
+        // Its length is promised before it is written.
+        data.prove_fork(&mut self.reader, &mut Runs::new(self.progress))?;
+        self.account.unreadable(&data, not_kept);
         let mut records = Vec::new();
         if how != MacMetadata::AppleDouble {
             data.give(self.options.xattr_names, &mut |name, value| {
@@ -214,15 +217,17 @@ impl<'a, W: Write> Archiver<'a, W> {
         }
         let left = data.left();
         if left.is_empty() {
-            return Ok(records);
-        }
-        if mac::may_have_sidecars(how)
+            // All of it is in the records.
+        } else if mac::may_have_sidecars(how)
             && let Some(header) = data.apple_double()
         {
-            self.sidecar(item, path, &header, data.fork.as_ref())?;
+            data.kept_fork();
+            let fork = data.fork.as_ref().map(|fork| &fork.source);
+            self.sidecar(item, path, &header, fork)?;
         } else {
-            not_kept.extend(left);
+            object.not_kept.extend(left);
         }
+        object.doubt = object.doubt.take().or_else(|| data.doubt());
         Ok(records)
     }
 
@@ -285,7 +290,8 @@ impl<'a, W: Write> Archiver<'a, W> {
         // An archive cannot take back what it has begun.
         let (data, mistrusted) = self.survey(item, &opened)?;
         let mut object = Object::new("", Kind::File, Did::Restored);
-        let records = self.mac(item, path, &mut object.not_kept)?;
+        object.doubt = opened.doubt().map(|d| zeros("it", &d)).or(mistrusted);
+        let records = self.mac(item, path, &mut object)?;
         let stored: u64 = data.iter().map(|r| r.end - r.start).sum();
         let sparse = stored < source.len();
         let mut entry = Entry {
@@ -308,14 +314,13 @@ impl<'a, W: Write> Archiver<'a, W> {
             object.not_kept.push(NotKept::SetId);
         }
         object.bytes = source.len();
-        object.doubt = opened.doubt().map(|d| zeros(&d)).or(mistrusted);
         Ok(object)
     }
 
     /// The ranges of a file that hold anything. An error if it cannot be read, or is not
     /// what Time Machine recorded.
     fn survey(&mut self, item: &Item<'_>, opened: &Opened) -> Outcome<Surveyed> {
-        let mut runs = Runs { data: Vec::new(), progress: self.progress };
+        let mut runs = Runs::new(self.progress);
         let recorded = match self.options.ignore_checksums {
             true => None,
             false => crate::extract::damage::readable_checksum(&*item.part.from.fs, item.meta),
@@ -393,7 +398,7 @@ impl<W: Write> Traveller for Archiver<'_, W> {
         self.progress.check()?;
         let path = self.path(item.name);
         let mut object = Object::new(item.path, Kind::Directory, Did::Restored);
-        let records = match self.mac(item, &path, &mut object.not_kept) {
+        let records = match self.mac(item, &path, &mut object) {
             Ok(records) => records,
             Err(Failure::Interrupted) => return Err(Error::Interrupted),
             Err(Failure::Fatal(e)) => return Err(e),
@@ -447,6 +452,12 @@ impl<W: Write> Traveller for Archiver<'_, W> {
 struct Runs<'a> {
     data: Vec<Range<u64>>,
     progress: &'a dyn Progress,
+}
+
+impl<'a> Runs<'a> {
+    fn new(progress: &'a dyn Progress) -> Self {
+        Self { data: Vec::new(), progress }
+    }
 }
 
 impl Pieces for Runs<'_> {

@@ -2,6 +2,7 @@
 
 use super::{Guard, NO_ZEROS, Policy};
 use crate::error::{Error, Locus, Result};
+use crate::fs::xattr::RESOURCE_FORK;
 use crate::fs::{Extent, NodeId, Stream};
 use crate::io::bytes::{all_zero, to_u64};
 use crate::io::{PresenceVisitor, ReadAt, Source};
@@ -114,17 +115,29 @@ impl Guard {
         Ok(target)
     }
 
-    /// Value of an extended attribute; `None` if there is none of that name.
+    /// Value of an extended attribute, and what of it was given though it is doubtful; `None` if
+    /// there is none of that name.
     ///
     /// # Errors
-    /// [`Error::Lost`] if it has blocks of its own that are not stored; as for
+    /// [`Error::Lost`] if it has blocks of its own that are not stored (see [`Policy`]); as for
     /// [`FileSystem::xattr`].
-    pub fn xattr(self: &Arc<Self>, node: NodeId, name: &str) -> Result<Option<Vec<u8>>> {
-        let value = self.fs.xattr(node, name)?;
-        if value.as_ref().is_some_and(|v| v.chunks(SECTOR).any(all_zero)) {
-            self.open(node, &Stream::attribute(name))?.check_stored()?;
+    pub fn xattr(
+        self: &Arc<Self>,
+        node: NodeId,
+        name: &str,
+    ) -> Result<Option<(Vec<u8>, Option<Doubt>)>> {
+        let Some(mut value) = self.fs.xattr(node, name)? else { return Ok(None) };
+        if !value.chunks(SECTOR).any(all_zero) {
+            return Ok(Some((value, None)));
         }
-        Ok(value)
+        // A fork may have zeros where other attributes have none.
+        let stream = match name {
+            RESOURCE_FORK => Stream::Resource,
+            _ => Stream::attribute(name),
+        };
+        let stream = self.open(node, &stream)?;
+        stream.read_at(&mut value, 0)?;
+        Ok(Some((value, stream.doubt())))
     }
 }
 
