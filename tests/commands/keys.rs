@@ -98,6 +98,70 @@ fn the_first_band_of_an_encrypted_bundle_is_missed_without_the_password() {
     tmbundle(&["verify", path]).expect(1, &["BAND-LOST", "band 0 is missing"]);
 }
 
+/// A bundle whose keys are wrapped with AES, as macOS of 2026 does.
+fn wrapped_with_aes(dir: &Path, bits: u32) -> PathBuf {
+    use tools::bundle::{BundleOptions, Encryption, KeyRecord, write};
+    let encryption = Encryption {
+        key_bits: bits,
+        records: vec![KeyRecord::PasswordByAes("pw".into())],
+        ..Encryption::with_password("")
+    };
+    let path = dir.join(format!("Mac{bits}.sparsebundle"));
+    let image = tools::samples::sample("basic").unwrap().build().image;
+    let options = BundleOptions { encryption: Some(encryption), ..BundleOptions::default() };
+    write(&image, &path, &options).unwrap();
+    path
+}
+
+#[test]
+fn keys_wrapped_with_aes_open_the_bundle() {
+    let dir = tempfile::tempdir().unwrap();
+    for bits in [128, 256] {
+        let bundle = wrapped_with_aes(dir.path(), bits);
+        let path = bundle.to_str().unwrap();
+        let run = |password, args: &[&str]| {
+            crate::common::tmbundle_with(&[("TMBUNDLE_PASSWORD", password)], args)
+        };
+        let cipher = format!("AES-{bits}");
+        run("pw", &["verify", "-v", path]).expect(0, &["encryption  ok", &cipher, "No damage."]);
+        run("pw", &["ls", path, "volume:"]).expect(0, &[]);
+        run("no", &["verify", path]).expect(3, &["PASSWORD-WRONG"]);
+    }
+}
+
+/// Whatever else is unknown is named by its numbers, beside the cipher that is known, and is
+/// never called checked; with a password it is no success.
+#[test]
+fn an_unknown_way_to_wrap_keys_is_named_by_its_numbers_and_not_ok() {
+    let dir = tempfile::tempdir().unwrap();
+    let bundle = wrapped_with_aes(dir.path(), 128);
+    let (path, token) = (bundle.to_str().unwrap(), bundle.join("token"));
+    let whole = std::fs::read(&token).unwrap();
+    // The only key record: its place at 80 in the header.
+    let at = u64::from_be_bytes(whole[80..88].try_into().unwrap()) as usize;
+    for (field, value, said) in [(88, 0x8000_0002u32, "0x80000002"), (96, 9, "mode 9")] {
+        let mut bytes = whole.clone();
+        bytes[at + field..at + field + 4].copy_from_slice(&value.to_be_bytes());
+        std::fs::write(&token, bytes).unwrap();
+        let with =
+            |args: &[&str]| crate::common::tmbundle_with(&[("TMBUNDLE_PASSWORD", "pw")], args);
+        let verify = with(&["verify", "-v", path]);
+        verify.expect(3, &["PASSWORD-WRONG", "cannot be tried"]);
+        assert!(verify.out.contains(said) && !verify.out.contains("encryption  ok"), "{verify:#?}");
+        let json: serde_json::Value =
+            serde_json::from_str(&with(&["verify", "--json", path]).out).unwrap();
+        let source = &json["sources"][0];
+        assert!(source["verdict"] != "ok" && source["unchecked"] == true, "{source:#}");
+        let info = with(&["info", path]);
+        assert!(info.out.contains("AES-128") && info.out.contains(said), "{info:#?}");
+        // Without one it is like any other that nobody gave a password for.
+        let without = tmbundle(&["verify", path]);
+        assert_eq!(without.code, Some(0), "{without:#?}");
+        without.expect(0, &["not checked"]);
+        assert_ne!(with(&["ls", path, "volume:"]).code, Some(0));
+    }
+}
+
 #[test]
 fn a_damaged_field_of_the_token_leaves_the_ciphers_name() {
     let dir = tempfile::tempdir().unwrap();

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tmbundle::crypt::Secret;
-use tmbundle::disk::Disk;
+use tmbundle::disk::{Disk, Locked};
 use tmbundle::io::{Access, Meter};
 use tmbundle::report::{Code, Progress, Unit};
 use tmbundle::verify::{Options, Outcome, verify};
@@ -134,7 +134,7 @@ impl Hand {
             let unlocked = layout.unlock(Arc::new(ask));
             let asked = std::mem::take(&mut *asked.lock().unwrap_or_else(PoisonError::into_inner));
             match unlocked {
-                Ok(()) => return Ok(None),
+                Ok(()) => return self.untried(layout.disk()),
                 Err(Error::Interrupted) => return Err(Error::Interrupted),
                 Err(Error::WrongPassword(_)) if asked.again && wrong + 1 < TRIES => {}
                 Err(e @ Error::WrongPassword(_)) => {
@@ -147,6 +147,28 @@ impl Hand {
             }
         }
         Ok(None)
+    }
+}
+
+impl Hand {
+    /// What is said of a password that was given for an image whose keys are wrapped in a way
+    /// that is not known: it opens nothing, which is no success.
+    fn untried(&self, disk: &Disk) -> Result<Option<(Code, String)>> {
+        let Some(Locked::Unsupported(why)) = disk.locked().filter(|_| disk.encryption().is_some())
+        else {
+            return Ok(None);
+        };
+        let mut asked = Asked::default();
+        let given = self.teller.ask(&disk.name(), 0, false, &mut asked);
+        match (given, asked.failed) {
+            (Err(Error::Interrupted), _) => Err(Error::Interrupted),
+            (_, Some(failed)) => Ok(Some((Code::PasswordUnread, failed))),
+            (Ok(given), None) if !given.is_empty() => {
+                let text = format!("the password that was given cannot be tried: {why}");
+                Ok(Some((Code::PasswordWrong, text)))
+            }
+            _ => Ok(None),
+        }
     }
 }
 

@@ -21,6 +21,8 @@ pub enum Numbering {
 pub enum KeyRecord {
     /// The keys wrapped with this password.
     Password(String),
+    /// The same, wrapped with AES-192 instead of 3DES, as macOS of 2026 does.
+    PasswordByAes(String),
     /// A record of another type with arbitrary bytes.
     Other {
         /// Type number; 2 is a certificate, 3 a keybag.
@@ -93,7 +95,8 @@ impl Encryption {
         let mut bodies = Vec::new();
         for (i, record) in self.records.iter().enumerate() {
             let (kind, body) = match record {
-                KeyRecord::Password(password) => (1, self.wrap(i as u64, password.as_bytes())),
+                KeyRecord::Password(password) => (1, self.wrap(i as u64, password, false)),
+                KeyRecord::PasswordByAes(password) => (1, self.wrap(i as u64, password, true)),
                 KeyRecord::Other { kind, len } => (*kind, self.random(90 + i as u64, *len)),
             };
             out.be32(kind);
@@ -109,10 +112,14 @@ impl Encryption {
     }
 
     /// A password record, 616 bytes.
-    fn wrap(&self, number: u64, password: &[u8]) -> Vec<u8> {
+    fn wrap(&self, number: u64, password: &str, by_aes: bool) -> Vec<u8> {
         let salt = self.random(10 + number, 20);
         let iv = self.random(50 + number, 8);
-        let blob = wrap_keys(&self.keys(), password, &salt, self.iterations, &iv);
+        let (keys, password) = (self.keys(), password.as_bytes());
+        let (algorithm, blob) = match by_aes {
+            false => (17, wrap_keys(&keys, password, &salt, self.iterations, &iv)),
+            true => (0x8000_0001, wrap_by_aes(&keys, password, &salt, self.iterations, &iv)),
+        };
 
         let mut out = Vec::new();
         for word in [103, 0, self.iterations, 20] {
@@ -123,7 +130,7 @@ impl Encryption {
         out.be32(8);
         out.extend_from_slice(&iv);
         out.zeros(24);
-        for word in [192, 17, 7, 6, blob.len() as u32] {
+        for word in [192, algorithm, 7, 6, blob.len() as u32] {
             out.be32(word);
         }
         out.extend_from_slice(&blob);
@@ -179,6 +186,20 @@ fn encrypt_padded_3des(key: &[u8], iv: &[u8], mut data: Vec<u8>) -> Vec<u8> {
     data.resize(data.len() + pad, pad as u8);
     let len = data.len();
     let cipher = cbc::Encryptor::<des::TdesEde3>::new_from_slices(key, iv).unwrap();
+    cipher.encrypt_padded::<NoPadding>(&mut data, len).unwrap();
+    data
+}
+
+/// The keys encrypted with the password by AES-192, whose vector is the 8 bytes and zeros.
+fn wrap_by_aes(keys: &Keys, password: &[u8], salt: &[u8], rounds: u32, iv: &[u8]) -> Vec<u8> {
+    let mut key = [0; 24];
+    pbkdf2::pbkdf2_hmac::<Sha1>(password, salt, rounds, &mut key);
+    let mut data = [&keys.aes[..], &keys.hmac, b"CKIE\0"].concat();
+    let pad = 16 - data.len() % 16;
+    data.resize(data.len() + pad, pad as u8);
+    let len = data.len();
+    let iv = [iv, &[0; 8]].concat();
+    let cipher = cbc::Encryptor::<aes::Aes192>::new_from_slices(&key, &iv).unwrap();
     cipher.encrypt_padded::<NoPadding>(&mut data, len).unwrap();
     data
 }
