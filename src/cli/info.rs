@@ -29,7 +29,8 @@ pub fn run(args: &InfoArgs) -> anyhow::Result<Exit> {
     let told = info.findings.iter().any(|f| about_keys.contains(&f.code));
     let keyless = told || layout.keys().is_some();
     // As of an image that it does not open.
-    Ok(match (info.wrong_password, output::whole(layout.disk())) {
+    let useless = info.wrong_password || args.password.in_vain(layout.disk());
+    Ok(match (useless, output::whole(layout.disk())) {
         (true, _) => Exit::Failed,
         (false, Exit::Ok) if older || keyless => Exit::Findings,
         (false, exit) => exit,

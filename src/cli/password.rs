@@ -115,6 +115,11 @@ impl PasswordArgs {
         Keyring::new(self.clone(), prompt).open_how(source, access)
     }
 
+    /// Whether a password was given that cannot even be tried.
+    pub fn in_vain(&self, disk: &Disk) -> bool {
+        disk.untried().is_some() && !matches!(self.given(disk.path()), Ok(None))
+    }
+
     /// What the arguments, or else the environment, give for a source; `None` if nothing.
     fn given(&self, source: &Path) -> Result<Option<Vec<Secret>>> {
         let told = self.password_dir.is_some()

@@ -470,6 +470,14 @@ impl Disk {
         self.bytes.as_ref().err()
     }
 
+    /// Why no password can be tried: the keys are encrypted in a way that is not known.
+    pub fn untried(&self) -> Option<&str> {
+        match self.locked() {
+            Some(Locked::Unsupported(why)) if self.encryption.is_some() => Some(why),
+            _ => None,
+        }
+    }
+
     /// Runs of chunks met so far whose ciphertext is all zero: never written, or lost.
     /// In a file with a container in it, these are places in the file.
     pub fn unwritten_chunks(&self) -> Vec<Range<u64>> {

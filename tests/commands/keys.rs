@@ -153,6 +153,8 @@ fn an_unknown_way_to_wrap_keys_is_named_by_its_numbers_and_not_ok() {
         let source = &json["sources"][0];
         assert!(source["verdict"] != "ok" && source["unchecked"] == true, "{source:#}");
         let info = with(&["info", path]);
+        assert_eq!(info.code, Some(3), "{info:#?}");
+        assert_eq!(tmbundle(&["info", path]).code, Some(0));
         assert!(info.out.contains("AES-128") && info.out.contains(said), "{info:#?}");
         // Without one it is like any other that nobody gave a password for.
         let without = tmbundle(&["verify", path]);

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tmbundle::crypt::Secret;
-use tmbundle::disk::{Disk, Locked};
+use tmbundle::disk::Disk;
 use tmbundle::io::{Access, Meter};
 use tmbundle::report::{Code, Progress, Unit};
 use tmbundle::verify::{Options, Outcome, verify};
@@ -154,10 +154,7 @@ impl Hand {
     /// What is said of a password that was given for an image whose keys are wrapped in a way
     /// that is not known: it opens nothing, which is no success.
     fn untried(&self, disk: &Disk) -> Result<Option<(Code, String)>> {
-        let Some(Locked::Unsupported(why)) = disk.locked().filter(|_| disk.encryption().is_some())
-        else {
-            return Ok(None);
-        };
+        let Some(why) = disk.untried() else { return Ok(None) };
         let mut asked = Asked::default();
         let given = self.teller.ask(&disk.name(), 0, false, &mut asked);
         match (given, asked.failed) {
