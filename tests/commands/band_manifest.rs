@@ -398,6 +398,24 @@ fn a_band_written_again_within_the_clock_tick_is_no_rot() {
     assert_eq!(codes(&f.run(Subset::All).1), [Code::BandRot]);
 }
 
+/// Its times cannot tell whether a band was written after it was hashed.
+#[test]
+fn bands_hashed_by_a_clock_that_lags_are_read_again() {
+    let f = Fixture::new(14);
+    let mut options = f.options(SEVENTH);
+    // An hour before the bands were written, says the clock; and a day later it is right.
+    options.now -= f.day.get() * 86400 + 3600;
+    let disk = Layout::from(Disk::open(&f.bundle()).unwrap());
+    let listing = disk.disk().bundle().unwrap().bands().list().unwrap();
+    let collector = Collector::default();
+    ManifestRun::new(&disk, &listing, &options, &collector, &NoProgress).unwrap().finish().unwrap();
+    assert!(f.manifest().entries.values().all(|e| e.is(Entry::YOUNG)));
+    assert_eq!(f.quiet(SEVENTH).read, 14, "all, not a seventh");
+    assert_eq!(f.quiet(SEVENTH).read, 2);
+    f.rot(3);
+    assert_eq!(codes(&f.run(Subset::All).1), [Code::BandRot]);
+}
+
 #[test]
 fn a_pass_in_disk_order_takes_the_bands_along() {
     let dir = tempfile::tempdir().unwrap();

@@ -274,8 +274,8 @@ fn a_lost_band_under_the_catalog_is_named() {
     tmbundle(&["verify", path]).expect(0, &[]);
 }
 
-/// A device number is decoded in one place: `ls`, `extract` (as root, who may make
-/// devices) and, in `tests/mount.rs`, the mount say the same of it.
+/// A device number is decoded in one place: `ls`, the mount and `extract` (as root, who may make
+/// devices) say the same of it.
 #[test]
 fn device_numbers_are_the_same_wherever_they_are_shown() {
     use std::os::unix::fs::FileTypeExt;
@@ -297,6 +297,14 @@ fn device_numbers_are_the_same_wherever_they_are_shown() {
         assert_eq!(entry["device"], serde_json::json!({"major": major, "minor": minor}), "{entry}");
     }
     tmbundle(&["ls", "-l", image, "volume:"]).expect(0, &["14,    2", "8,    1"]);
+    #[cfg(feature = "mount")]
+    if crate::mounting::possible("device_numbers_are_the_same_wherever_they_are_shown") {
+        let mount = crate::mounting::Mount::new(Path::new(image), &[]);
+        for (name, major, minor) in [("mac", 14, 2), ("linux", 8, 1)] {
+            let shown = fs::symlink_metadata(mount.volume().join(name)).unwrap();
+            assert_eq!(shown.rdev(), rustix::fs::makedev(major, minor), "{name} in the mount");
+        }
+    }
     if !rustix::process::geteuid().is_root() {
         return eprintln!("SKIPPED devices: only root can make them");
     }

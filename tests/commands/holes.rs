@@ -190,3 +190,25 @@ fn a_hole_under_one_whole_file_is_doubtful() {
     assert!(said.contains("may be lost") && said.contains(&format!("band {band} ")), "{said}");
     assert_eq!(s.finding_of(&band)["severity"], "warning");
 }
+
+/// What is doubtful is restored, told once for each file, counted, and no success.
+#[test]
+fn a_restore_counts_what_is_doubtful() {
+    let s = Sample::new(&BundleOptions::default());
+    let to = tempfile::tempdir().unwrap();
+    let run = |more: &[&str], to: &Path| {
+        let source = s.path.to_str().unwrap();
+        let args = ["extract", source, "volume:/sparse", "volume:/small0", "--to"];
+        tmbundle(&[&args[..], &[to.to_str().unwrap()], more].concat())
+    };
+    let ran = run(&["--json"], &to.path().join("a"));
+    let json: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((ran.code, &json["doubtful"], &json["files"]), (Some(1), &1.into(), &2.into()));
+    assert_eq!(json["failed"].as_array().unwrap().len(), 1, "{json:#}");
+    assert!(json["failed"][0]["doubt"].as_str().unwrap().contains("may be lost"), "{json:#}");
+    let ran = run(&[], &to.path().join("b"));
+    assert_eq!((ran.code, ran.err.matches("may be lost").count()), (Some(1), 1), "{ran:#?}");
+    assert!(ran.out.contains("doubtful") || ran.err.contains("doubtful"), "{ran:#?}");
+    let bytes = std::fs::read(to.path().join("b/sparse")).unwrap();
+    assert!(bytes[1 << 20..4 << 20].iter().all(|b| *b == 0));
+}

@@ -6,15 +6,22 @@ use std::process::{Command, Stdio};
 
 /// What a terminal would have been sent, with its control sequences.
 fn on_a_terminal(arguments: &str) -> Option<String> {
-    let command = format!("stty cols 100; {} {arguments}", env!("CARGO_BIN_EXE_tmbundle"));
+    ended(0, 100, &[("NO_COLOR", "1")], arguments)
+}
+
+/// The same of a run that ends with `code` on a terminal of so many columns.
+fn ended(code: i32, columns: u32, variables: &[(&str, &str)], arguments: &str) -> Option<String> {
+    let command = format!("stty cols {columns}; {} {arguments}", env!("CARGO_BIN_EXE_tmbundle"));
     let out = Command::new("script")
         .args(["-qec", &command, "/dev/null"])
         .env("TERM", "xterm")
-        .env("NO_COLOR", "1")
+        .env("XDG_STATE_HOME", common::state_home())
+        .env_remove("NO_COLOR")
+        .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .output();
     match out {
-        Ok(out) if out.status.code() == Some(0) => Some(String::from_utf8(out.stdout).unwrap()),
+        Ok(out) if out.status.code() == Some(code) => Some(String::from_utf8(out.stdout).unwrap()),
         other => {
             common::skipped(format_args!("script(1) does not run here: {other:?}"));
             None
@@ -40,4 +47,59 @@ fn two_lines_with_phase_items_bytes_rate_and_time_left() {
         assert!(text.contains(line), "{text}");
     }
     assert!(text.contains("2 sources: 2 ok"), "{text}");
+}
+
+#[test]
+fn the_manifest_and_the_contents_have_bars_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let bundle = dir.path().join("A.sparsebundle");
+    common::copy_demo(&bundle);
+    let state = dir.path().join("state");
+    let arguments = format!(
+        "verify --manifest --read-data --limit-rate 300K --state-dir '{}' '{}'",
+        state.display(),
+        bundle.display()
+    );
+    let Some(text) = on_a_terminal(&arguments) else { return };
+    for phase in ["reading the files' contents", "hashing the bands"] {
+        let bar = text.split('\r').any(|d| d.contains(phase) && d.contains("/s · "));
+        assert!(bar, "{phase}: {text}");
+    }
+}
+
+/// Without its colours.
+fn plain(text: &str) -> String {
+    let mut parts = text.split('\x1b');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |all, part| all + part.split_once('m').map_or(part, |(_, rest)| rest))
+}
+
+#[test]
+fn colour_is_for_terminals_and_words_wrap_between_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let bundle = dir.path().join("A.sparsebundle");
+    common::copy_demo(&bundle);
+    std::fs::remove_file(bundle.join("bands/9")).unwrap();
+    let arguments = format!("verify --all '{}'", bundle.display());
+    let Some(coloured) = ended(1, 60, &[], &arguments) else { return };
+    let page = coloured.rsplit_once('\x1b').map_or("", |_| coloured.as_str());
+    assert!(page.contains("\x1b[31m") && page.contains("\x1b[32m"), "{coloured}");
+    let Some(monochrome) = ended(1, 60, &[("NO_COLOR", "1")], &arguments) else { return };
+    assert!(!monochrome.contains("\x1b[3") && !monochrome.contains("\x1b[1m"), "{monochrome}");
+    // Nothing is wider but a word that is, and no word is cut.
+    let wide = common::tmbundle(&["verify", "--all", bundle.to_str().unwrap()]).out;
+    let words: std::collections::HashSet<&str> = wide.split_whitespace().collect();
+    let text = plain(&coloured);
+    let lines = text.lines().skip_while(|l| !l.starts_with("  bundle")).map(str::trim_end);
+    let mut wrapped = 0;
+    for line in lines {
+        let path = line.contains(":/");
+        assert!(path || line.chars().count() <= 60, "{line}");
+        for word in line.split_whitespace() {
+            let time = word.ends_with('s') || word.parse::<f64>().is_ok();
+            assert!(time || words.contains(word), "'{word}' of '{line}'");
+        }
+        wrapped += 1;
+    }
+    assert!(wrapped > wide.lines().count(), "{text}");
 }

@@ -133,6 +133,16 @@ fn a_state_directory_that_fails_costs_no_finding_of_the_bundle() {
         common::skipped("a full state disk: no tmpfs can be mounted here");
         return;
     }
+    // One that can only be read, which is told as that.
+    let read_only = |options| {
+        let mut mount = Command::new("mount");
+        assert!(mount.args(["-o", options]).arg(&full).status().unwrap().success());
+    };
+    let args = ["--manifest", "--state-dir", full.to_str().unwrap()];
+    read_only("remount,ro");
+    let ran = f.verify(&args, &bundle);
+    read_only("remount,rw");
+    ran.expect(1, &["HFS-HEADER", "MANIFEST-UNWRITTEN", "Read-only file system"]);
     let _ = fs::write(full.join("filler"), vec![1; 16 << 10]);
     let args = ["--manifest", "--state-dir", full.to_str().unwrap()];
     let ran = f.verify(&args, &bundle);

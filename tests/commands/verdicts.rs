@@ -328,6 +328,10 @@ fn a_fresh_copy_is_not_in_use_to_a_user_who_cannot_see() {
     if !rustix::process::geteuid().is_root() || as_nobody(&["--quick"], &bundle).code != Some(0) {
         return common::skipped(format_args!("{test}: needs root, and a place that all may read"));
     }
+    // One line says so, to who wants to hear what was not checked, and only to a user.
+    let line = "whether a file server has it open not checked: only root sees";
+    assert_eq!(as_nobody(&["-v"], &bundle).out.matches(line).count(), 1);
+    assert!(!f.verify(&["-v"], &bundle).out.contains(line));
     let busy = || as_nobody(&["-v"], &bundle).out.contains("BUNDLE-BUSY");
     let bands = || fs::read_dir(bundle.join("bands")).unwrap().map(|e| e.unwrap().path());
     let date = |path: &Path, ago: u64| {
