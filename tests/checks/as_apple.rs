@@ -133,6 +133,39 @@ fn objects_are_found_by_their_keys_where_threads_lie() {
     assert!(key.data > 0);
 }
 
+/// A thread that lies costs its file nothing: it is read, and named where it is.
+#[test]
+fn contents_and_places_are_named_by_catalog_keys() {
+    let volume = links();
+    let (id, thread) = a_file(&volume);
+    let fs = open(&volume.image);
+    let root = fs.metadata(fs.root()).unwrap();
+    let mut path = None;
+    let mut look = |e: tmbundle::fs::Entry<'_>| {
+        let here = e.entry.node.as_ref().is_ok_and(|meta| meta.id == NodeId(id.into()));
+        path = path.take().or(here.then(|| e.path.to_owned()));
+        Ok(tmbundle::fs::Step::Into)
+    };
+    walk(&fs, &root, &mut look, &mut |_, e| Err(e)).unwrap();
+    let path = path.unwrap();
+    let extents = fs.extents(NodeId(id.into()), &Stream::Data).unwrap();
+    let at = extents[0].at.unwrap().to_string();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("threads.img");
+    let source = file.to_str().unwrap();
+    // The thread's parent, and its name.
+    for (place, bytes) in [(thread.data + 4, &[0x70, 0, 0, 0][..]), (thread.data + 11, &[0x7A])] {
+        let mut image = volume.image.clone();
+        image.write_at(place, bytes);
+        image.write_to(&file).unwrap();
+        let ran = common::tmbundle(&["verify", "--read-data", "--all", source]);
+        ran.expect(0, &["HFS-CATALOG-THREAD", &format!("volume:/{path}")]);
+        assert!(!ran.out.contains("FILE-") && !ran.out.contains("DAMAGE"), "{ran:#?}");
+        common::tmbundle(&["locate", source, "--offset", &at]).expect(0, &[&path]);
+        common::tmbundle(&["cat", source, &format!("volume:/{path}")]).expect(0, &[]);
+    }
+}
+
 /// CNID and thread of a file with contents that is no hard link.
 fn a_file(volume: &Volume) -> (u32, tools::hfs::RecordPlace) {
     let kind = tools::hfs::ForkKind::Data;
