@@ -174,6 +174,8 @@ pub fn verify(
     note_reads(disk, &mut findings);
     lost_places::add(disk, &mut findings);
     alternates::name(disk, archive.as_ref(), &mut findings);
+    // What failed while such files were looked for.
+    note_reads(disk, &mut findings);
     cut::follow(&mut findings, disk.size());
     if changed(disk, before.as_ref(), &mut outcome) || rewritten {
         signs.push("it changed while it was checked".into());
