@@ -59,11 +59,25 @@ impl Apfs {
         if let Some(state) = slot.get() {
             return Ok(state.clone());
         }
-        let state = match index.checked_sub(1).and_then(|i| self.snapshots.get(i)) {
+        let snapshot = index.checked_sub(1).and_then(|i| self.snapshots.get(i));
+        let state = match snapshot {
             Some(snapshot) => self.at(snapshot)?,
             None => self.live()?,
         };
+        if let Some(lacks) = &state.lacks {
+            let of = snapshot.map(|s| format!("snapshot '{}': ", s.name)).unwrap_or_default();
+            self.lack(&format!("{of}{lacks}"));
+        }
         Ok(slot.get_or_init(|| Arc::new(state)).clone())
+    }
+
+    /// From now on the volume says of itself that something of it is lost.
+    fn lack(&self, text: &str) {
+        self.lacking.get_or_init(|| {
+            let mut about = self.about.clone();
+            about.older.get_or_insert_with(|| text.to_owned());
+            about
+        });
     }
 
     /// All views, the oldest snapshot first, the live one last: the order of time.
@@ -75,7 +89,7 @@ impl Apfs {
 
 impl Volume for Apfs {
     fn about(&self) -> &About {
-        &self.about
+        self.lacking.get().unwrap_or(&self.about)
     }
 
     fn bytes(&self) -> &Source {

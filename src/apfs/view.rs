@@ -36,6 +36,8 @@ pub struct State {
     /// Whether the tree was put together from what is left of it, so that what is not in it
     /// may be lost.
     pub(super) mended: bool,
+    /// What of it is lost, in a sentence, where it was mended.
+    pub(super) lacks: Option<String>,
     /// Hashes of where long streams lie, which many files may share.
     pub(super) long_streams: Mutex<HashMap<u64, u128>>,
 }
@@ -116,8 +118,8 @@ impl State {
         let tree = Tree::new(store.clone(), shape, Children::Virtual(space), superblock.root_oid);
         let tree = tree.sealed_by(hash);
         let (lost, long_streams) = (OnceLock::new(), Mutex::default());
-        let mended = false;
-        Ok(Self { store, superblock, rules, tree, extents, key, lost, mended, long_streams })
+        let (mended, lacks) = (false, None);
+        Ok(Self { store, superblock, rules, tree, extents, key, lost, mended, lacks, long_streams })
     }
 
     /// An error about object `id`.

@@ -30,6 +30,8 @@ pub struct Apfs {
     pub(super) key: Option<Arc<Xts>>,
     pub(super) snapshots: Vec<Snapshot>,
     pub(super) about: About,
+    /// The same once a view was opened of which something is lost.
+    pub(super) lacking: OnceLock<About>,
     /// The views that were opened, by number.
     pub(super) states: Vec<OnceLock<Arc<State>>>,
     /// Of a volume that is put together: what is known of its trees.
@@ -72,7 +74,8 @@ impl Apfs {
     ) -> Self {
         let states = (0..=snapshots.len()).map(|_| OnceLock::new()).collect();
         let about = super::about::about(&container, &superblock);
-        Self { container, superblock, block, omap, key, snapshots, about, states, salvage }
+        let lacking = OnceLock::new();
+        Self { container, superblock, block, omap, key, snapshots, about, lacking, states, salvage }
     }
 
     /// A state of it, mended if it is being salvaged.

@@ -3,7 +3,9 @@
 use super::output::Exit;
 use clap::Args;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::num::NonZeroU64;
+use std::sync::{Mutex, PoisonError};
 use tmbundle::timemachine::Archive;
 use tmbundle::volume::{Layout, OpenOptions};
 
@@ -38,12 +40,23 @@ impl SalvageArgs {
 /// How a command ends that did what was asked with what could be opened: that an older state
 /// of it was read is no success.
 pub fn exit_of(archive: &Archive) -> Exit {
+    // What is lost of a snapshot is known once it is opened.
+    archive.older().for_each(tell_older);
     if archive.older().next().is_some() { Exit::Findings } else { Exit::Ok }
+}
+
+/// Warn of an older or incomplete state, once in a run.
+fn tell_older(text: &str) {
+    static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    if told.insert(text.to_owned()) {
+        super::output::warn(text);
+    }
 }
 
 /// Say what is to be known of the volumes of an archive before they are relied on.
 pub fn tell_notes(archive: &Archive) {
-    archive.older().for_each(super::output::warn);
+    archive.older().for_each(tell_older);
     let notes = archive.open.iter().flat_map(|v| &v.volume.about().notes);
     // What concerns a container is said by each of its volumes.
     let mut told = std::collections::HashSet::new();

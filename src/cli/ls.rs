@@ -1,6 +1,7 @@
 //! `tmbundle ls`.
 
 use super::args::LsArgs;
+use super::flags::exit_of;
 use super::output::{self, Exit};
 use super::page::{self, Page};
 use super::password::Prompt;
@@ -23,7 +24,7 @@ pub fn run(args: &LsArgs) -> anyhow::Result<Exit> {
     let older = archive.older().map(str::to_owned).collect::<Vec<_>>();
     lister.out.flush()?;
     let Lister { rows, errors, .. } = lister;
-    let failed = !errors.is_empty() || !older.is_empty();
+    let failed = !errors.is_empty() || exit_of(&archive) != Exit::Ok;
     if args.json {
         let source = args.source.display().to_string();
         let errors = older.into_iter().chain(errors).collect();

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use tmbundle::apfs::{Apfs, salvage};
 use tmbundle::disk::{Disk, Secret};
-use tmbundle::fs::FileSystem;
+use tmbundle::fs::{FileSystem, Volume};
 use tmbundle::report::NoProgress;
 use tools::Image;
 use tools::apfs::{Built, Container, ContainerOptions, Meta, VolumeOptions, What, samples};
@@ -192,6 +192,10 @@ fn all_come_back(kinds: &[&str], fit: impl Fn(&str, &str) -> bool) {
                 "{kind}, {name} ({blocks} blocks): {} of {} files back, {} in place, {} more",
                 share.back, share.files, share.in_place, share.more
             );
+            let says = salvaged(&image).iter().flatten().find_map(|v| v.about().older.clone());
+            if let Some(says) = says {
+                wrong.push(format!("{kind}, {name}: said to be lost or old: {says}"));
+            }
             if share.in_place != share.files {
                 let some = share.missing.iter().take(4);
                 let all = (share.in_place, share.files);
@@ -308,6 +312,52 @@ fn what_is_in_other_leaves_of_apfs_comes_back() {
     assert!(under > 0, "nothing is under lost+found");
 }
 
+/// Whatever leaf is lost, it is said that what is shown is not all: once the view that has it
+/// is open.
+#[test]
+fn a_lost_leaf_of_apfs_is_told() {
+    let built = samples::sample("snapshots").unwrap();
+    let mut tried = [0, 0];
+    for place in
+        built.layout.find(|w| matches!(w, What::Node { tree, .. } if tree.subtype == FS_TREE))
+    {
+        let What::Node { live, .. } = place.what else { continue };
+        if node(&built, place.address).1 > 0 {
+            continue;
+        }
+        let mut image = built.image.clone();
+        image.fill(built.layout.byte(place.address), built.layout.block_size, 0);
+        let volume = salvaged(&image).remove(0).unwrap();
+        assert!(!live || volume.about().older.is_some(), "block {}", place.address);
+        tried[usize::from(live)] += 1;
+        let volume: std::sync::Arc<dyn Volume> = std::sync::Arc::new(volume);
+        for view in volume.views().unwrap() {
+            let _ = volume.clone().open(view.id);
+        }
+        let told = volume.about().older.as_deref().unwrap_or_default();
+        assert!(told.contains("lost"), "block {}: {told}", place.address);
+        assert!(live || told.contains("snapshot '"), "block {}: {told}", place.address);
+    }
+    assert!(tried[0] > 2 && tried[1] > 2, "{tried:?}");
+}
+
+/// What is said of one volume is said of no other.
+#[test]
+fn what_is_lost_of_one_volume_is_said_of_that_one() {
+    let built = samples::sample("volumes").unwrap();
+    let (image, lost) = without(&built, &|w, _| matches!(w, What::Volume(n) if *n == 0));
+    assert!(lost > 0);
+    let told: Vec<bool> = salvaged(&image)
+        .iter()
+        .flatten()
+        .map(|v| {
+            let about = v.about();
+            about.notes.iter().chain(&about.older).any(|n| n.contains("newest superblock"))
+        })
+        .collect();
+    assert_eq!(told.iter().filter(|t| **t).count(), 1, "{told:?}");
+}
+
 #[test]
 fn commands_salvage_apfs() {
     let built = samples::sample("basic").unwrap();
@@ -337,4 +387,14 @@ fn commands_salvage_apfs() {
     ]);
     assert!(ran.code.is_some_and(|c| c < 2), "{ran:?}");
     assert_eq!(common::sha256(&std::fs::read(to.join(&file)).unwrap()), sum);
+    // A leaf less: what is shown is not all there was.
+    let leaf = built
+        .layout
+        .find(|w| matches!(w, What::Node { tree, live: true, .. } if tree.subtype == FS_TREE));
+    let leaf = leaf.map(|p| p.address).filter(|b| node(&built, *b).1 == 0).last().unwrap();
+    let (image, _) = without(&built, &|_, block| block == leaf);
+    let less = dir.path().join("less.img");
+    image.write_to(&less).unwrap();
+    let less = less.to_str().unwrap();
+    common::tmbundle(&["ls", "--salvage", less, "volume:/"]).expect(1, &["lost: what is shown"]);
 }

@@ -13,7 +13,8 @@ const MOST: u64 = 200;
 pub struct Checker<'a> {
     blocks: &'a Blocks,
     reporter: &'a dyn Reporter,
-    told: Mutex<BTreeMap<Rule, Told>>,
+    /// By rule and grade: a note never hides what is worse.
+    told: Mutex<BTreeMap<(Rule, Severity), Told>>,
     /// Bytes at which something was told to be unreadable.
     unreadable: Mutex<HashSet<u64>>,
     /// Blocks of nodes of all trees that name their children by block.
@@ -24,7 +25,7 @@ pub struct Checker<'a> {
 #[derive(Default)]
 struct Told {
     count: u64,
-    more: Option<(Severity, Where)>,
+    more: Option<Where>,
 }
 
 impl<'a> Checker<'a> {
@@ -57,12 +58,10 @@ impl<'a> Checker<'a> {
         text: impl FnOnce() -> String,
     ) {
         let mut all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = all.entry(rule).or_default();
+        let told = all.entry((rule, severity)).or_default();
         told.count += 1;
         if told.count > MOST {
-            let worst = told.more.take();
-            let milder = |(before, _): &(Severity, Where)| *before >= severity;
-            told.more = Some(worst.filter(milder).unwrap_or((severity, place)));
+            told.more.get_or_insert(place);
             return;
         }
         drop(all);
@@ -105,17 +104,11 @@ impl<'a> Checker<'a> {
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner).insert(block)
     }
 
-    /// How often a rule was broken so far.
-    pub fn count(&self, rule: Rule) -> u64 {
-        let all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(&rule).map_or(0, |told| told.count)
-    }
-
     /// Tell how often rules were broken beyond what was told.
     pub fn finish(self) {
         let all = std::mem::take(&mut *self.told.lock().unwrap_or_else(PoisonError::into_inner));
-        for (rule, told) in all {
-            if let Some((severity, place)) = told.more {
+        for ((rule, severity), told) in all {
+            if let Some(place) = told.more {
                 let n = crate::report::words::count(told.count - MOST);
                 self.tell(rule, severity, place, &format!("the same {n} times more"));
             }

@@ -35,9 +35,16 @@ impl Maker<'_> {
         self.size() - TABLE - FOOTER
     }
 
-    /// Leaves of records in order. What fits into no node is left out.
+    /// Longest key of which an index node holds two, so that each level has half as many nodes as
+    /// the one below at most. Those of macOS are about half as long.
+    pub fn longest(&self) -> usize {
+        self.room() / 2 - ENTRY - size_of::<u64>()
+    }
+
+    /// Leaves of records in order. What fits into no node, or under no index, is left out.
     pub fn leaves(&self, records: impl Iterator<Item = Record>) -> Vec<Child> {
-        self.level(0, records)
+        let longest = self.longest();
+        self.level(0, records.filter(|(key, _)| key.len() <= longest))
     }
 
     /// The root of an index over these nodes of level 0.
@@ -45,6 +52,8 @@ impl Maker<'_> {
         let record = |(key, number): Child| (key, number.to_le_bytes().into());
         let cost = |(key, _): &Child| ENTRY + key.len() + 8;
         let mut level = 1;
+        let longest = self.longest();
+        children.retain(|(key, _)| key.len() <= longest);
         while children.iter().map(cost).sum::<usize>() > self.room() {
             children = self.level(level, children.into_iter().map(record));
             level += 1;
@@ -120,5 +129,27 @@ impl Maker<'_> {
         }
         bytes.resize(self.size(), 0);
         bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::apfs::object::Blocks;
+    use crate::io::Memory;
+    use std::sync::Arc;
+
+    #[test]
+    fn an_index_over_keys_that_fill_a_node_each_ends() {
+        let store = Store::new(Blocks::new(Arc::new(Memory::new(vec![0; 8192])), 4096, 2));
+        let maker = Maker { store: &store, shape: crate::apfs::records::shape(true), storage: 0 };
+        for len in [20, maker.longest(), maker.longest() + 1, 3900] {
+            let key = |n: u64| {
+                let mut key = vec![0x61; len];
+                key.splice(0..8, (3 << 60 | n).to_le_bytes());
+                (key.into_boxed_slice(), n)
+            };
+            assert!(maker.tree((1..200).map(key).collect()).is_some(), "{len}");
+        }
     }
 }

@@ -12,7 +12,8 @@ use crate::apfs::store::SharedNode;
 use crate::apfs::view::State;
 use crate::error::{Error, Result};
 use crate::io::Budget;
-use crate::io::bytes::le64;
+use crate::io::bytes::{le64, to_u64};
+use crate::report::words::plural;
 use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -21,6 +22,8 @@ use std::sync::Arc;
 pub struct Mended {
     pub tree: Tree,
     pub notes: Vec<String>,
+    /// What of it is lost, in a sentence.
+    pub lacks: Option<String>,
 }
 
 /// Mend the tree of a state at transaction `xid`; `searched`: the map is of all that was found,
@@ -40,7 +43,7 @@ pub fn mend(
     if walk.lost == 0 && !searched {
         return Ok(None);
     }
-    let Walk { reached, spans, lost, mut leaves, .. } = walk;
+    let Walk { reached, spans, lost, mut leaves, mut gone, above, .. } = walk;
     let order = shape(state.rules.hashed).order;
     let stale = |leaf: &Leaf| {
         let after = spans.partition_point(|s| order(&s.first, &leaf.first) != Ordering::Greater);
@@ -50,7 +53,15 @@ pub fn mend(
     };
     let before = leaves.len();
     for number in live(omap, xid, &reached, budget)? {
-        let node = state.tree.loose(number).filter(|n| n.level == 0 && n.header.subtype == FS);
+        let node = match state.tree.try_loose(number) {
+            Ok(node) => node.filter(|n| n.level == 0 && n.header.subtype == FS),
+            // An index node that is lost leads to nothing that is not found without it.
+            Err(_) if above.contains(&number) => None,
+            Err(_) => {
+                gone.insert(number);
+                None
+            }
+        };
         let leaf = node.and_then(|n| Leaf::of(&n, number, budget));
         leaves.extend(leaf.filter(|l| !stale(l)));
     }
@@ -67,10 +78,19 @@ pub fn mend(
          leads to; what was deleted or moved lately may be shown as it was before"
     )];
     notes.extend(added.told());
+    let lacks = added.lacking(&state.superblock).or_else(|| {
+        let nodes = plural(to_u64(gone.len()), "node", "nodes");
+        (!gone.is_empty()).then(|| {
+            format!(
+                "{nodes} of the tree of files, with the records in them, are lost: what is shown \
+                 is not all there was"
+            )
+        })
+    });
     let children = insert(&state.tree, &maker, children, added);
     let root = maker.tree(children);
     let root = root.ok_or_else(|| Error::corrupt("file-system tree", "no index can be made"))?;
-    Ok(Some(Mended { tree: state.tree.with_root(root), notes }))
+    Ok(Some(Mended { tree: state.tree.with_root(root), notes, lacks }))
 }
 
 /// An index node above leaves: its keys, and when it was written.
@@ -90,12 +110,16 @@ struct Walk<'a> {
     leaves: Vec<Leaf>,
     /// Children that cannot be read.
     lost: u64,
+    /// Of them, leaves whose records are lost with them, and nodes above leaves.
+    gone: HashSet<u64>,
+    above: HashSet<u64>,
 }
 
 impl<'a> Walk<'a> {
     fn new(tree: &'a Tree, budget: &'a mut Budget) -> Self {
         let (reached, spans, leaves) = (HashSet::new(), Vec::new(), Vec::new());
-        Self { tree, budget, reached, spans, leaves, lost: 0 }
+        let (gone, above) = (HashSet::new(), HashSet::new());
+        Self { tree, budget, reached, spans, leaves, lost: 0, gone, above }
     }
 
     fn run(&mut self) -> Result<()> {
@@ -104,6 +128,7 @@ impl<'a> Walk<'a> {
             Err(Error::Interrupted) => Err(Error::Interrupted),
             Err(_) => {
                 self.lost += 1;
+                self.above.insert(self.tree.root_number());
                 Ok(())
             }
         }
@@ -126,13 +151,17 @@ impl<'a> Walk<'a> {
             self.spans.push(Span { first, last, xid: node.header.xid });
         }
         for entry in (0..node.count).filter_map(|i| node.entry(i)) {
+            let number = entry.value.and_then(|v| le64(v, 0)).unwrap_or(0);
             match self.tree.child(node, &entry) {
-                Ok(child) => {
-                    let number = entry.value.and_then(|v| le64(v, 0)).unwrap_or(0);
-                    self.node(&child, number)?;
-                }
+                Ok(child) => self.node(&child, number)?,
                 Err(Error::Interrupted) => return Err(Error::Interrupted),
-                Err(_) => self.lost += 1,
+                Err(_) => {
+                    self.lost += 1;
+                    let lost = if node.level == 1 { &mut self.gone } else { &mut self.above };
+                    if self.budget.take(size_of::<u64>()) {
+                        lost.insert(number);
+                    }
+                }
             }
         }
         Ok(())

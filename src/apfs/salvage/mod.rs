@@ -29,8 +29,10 @@ use crate::crypt::AskAgain;
 use crate::crypt::xts::Xts;
 use crate::error::{Error, Result};
 use crate::fs::ViewId;
+use crate::io::bytes::to_u64;
 use crate::io::{Budget, ReadAt, Slice, Source};
 use crate::report::Progress;
+use crate::report::words::plural;
 use scan::{Found, Place, Search};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -70,6 +72,8 @@ struct Work<'a> {
     /// What a search of all of it found.
     found: Option<Found>,
     notes: Vec<String>,
+    /// What of the volume in hand is known to be lost, or old.
+    lacks: Option<String>,
     budget: Budget,
     progress: &'a dyn Progress,
 }
@@ -77,7 +81,7 @@ struct Work<'a> {
 impl<'a> Work<'a> {
     fn of(container: Arc<Container>, progress: &'a dyn Progress) -> Self {
         let budget = Budget::default();
-        Self { container, found: None, notes: Vec::new(), budget, progress }
+        Self { container, found: None, notes: Vec::new(), lacks: None, budget, progress }
     }
 
     /// The container without its superblock, or without a map of its volumes.
@@ -120,7 +124,7 @@ impl<'a> Work<'a> {
         let omap = Omap::made(&store, mappings(found.volumes.clone(), store.blocks().size32()));
         let omap = omap.ok_or_else(|| Error::corrupt("container", "its map cannot be made"))?;
         let container = Arc::new(Container::of_parts(store, nx, omap));
-        Ok(Self { container, found: Some(found), notes, budget, progress })
+        Ok(Self { container, found: Some(found), notes, lacks: None, budget, progress })
     }
 
     /// What a search of all of the container finds; done once.
@@ -134,7 +138,16 @@ impl<'a> Work<'a> {
         Ok(self.found.get_or_insert_default())
     }
 
+    /// A volume. What is to be said of it alone is said of no other.
     fn volume(&mut self, oid: u64, ask: AskAgain<'_>) -> Result<Opened> {
+        let before = self.notes.len();
+        self.lacks = None;
+        let opened = self.one_volume(oid, ask);
+        self.notes.truncate(before);
+        opened
+    }
+
+    fn one_volume(&mut self, oid: u64, ask: AskAgain<'_>) -> Result<Opened> {
         let superblock = match self.superblock(oid) {
             Ok(found) => found,
             Err(Error::Interrupted) => return Err(Error::Interrupted),
@@ -160,11 +173,13 @@ impl<'a> Work<'a> {
         let object = store.blocks().object("volume superblock", place.block, 1)?;
         let of = Some((oid, place.xid));
         let superblock = Superblock::from_object(store, &object, place.block, of)?;
-        self.notes.push(format!(
+        let text = format!(
             "the newest superblock of the volume cannot be read ({trouble}): the one of \
              transaction {} was used",
             place.xid
-        ));
+        );
+        self.notes.push(text.clone());
+        self.lacks = Some(text);
         Ok((place.block, superblock))
     }
 
@@ -180,7 +195,6 @@ impl<'a> Work<'a> {
         let container = self.container.clone();
         let store = container.store();
         let key = key_of(&container, &superblock, ask)?;
-        let before = self.notes.len();
         let snapshots = match snapshots::read(store, superblock.snapshots_block) {
             Ok(snapshots) => snapshots,
             Err(e) => self.snapshots(&superblock, &e)?,
@@ -197,12 +211,16 @@ impl<'a> Work<'a> {
             Apfs::of_parts(container, parts, Arc::new(omap), key, snapshots, Some(salvage));
         // Its live view says what was lost.
         let _ = volume.state(ViewId::LIVE);
+        let lacking = volume.lacking.take().and_then(|about| about.older);
         let mut notes: Vec<String> = self.notes.clone();
-        self.notes.truncate(before);
         notes.extend(volume.salvage.iter().flat_map(Salvage::notes));
         if self.budget.is_spent() {
             notes.push(TOO_MUCH.into());
+            self.lacks.get_or_insert_with(|| TOO_MUCH.into());
         }
+        volume.about.older = volume.about.older.take().or(self.lacks.take()).or(lacking);
+        // What is said of that is not said twice.
+        notes.retain(|note| volume.about.older.as_ref() != Some(note));
         volume.about.notes.extend(notes);
         Ok(volume)
     }
@@ -218,6 +236,12 @@ impl<'a> Work<'a> {
             let copy = object.ok().and_then(|o| Superblock::parse(o.bytes()));
             copy.is_some_and(|copy| copy.uuid == uuid)
         });
+        let (says, has) = (superblock.snapshots, to_u64(found.len()));
+        if has < says {
+            let all = plural(says, "snapshot", "snapshots");
+            let text = format!("of {all} of volume '{}', {has} were found", superblock.name);
+            self.lacks.get_or_insert(text);
+        }
         self.notes.push(format!(
             "the list of the snapshots of volume '{}' cannot be read ({trouble}): {} were found by \
              searching",
@@ -389,9 +413,11 @@ impl Salvage {
         let mut budget = Budget::default();
         if let Some(mended) = mend::mend(&state, omap, xid, self.searched, &mut budget)? {
             (state.tree, state.mended) = (mended.tree, true);
+            state.lacks = mended.lacks;
             let mut told = mended.notes;
             if budget.is_spent() {
                 told.push(TOO_MUCH.into());
+                state.lacks.get_or_insert_with(|| TOO_MUCH.into());
             }
             if let Ok(mut notes) = self.notes.lock() {
                 notes.extend(told);

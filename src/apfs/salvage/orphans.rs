@@ -6,10 +6,12 @@ use crate::apfs::format::{FIRST_USER, PRIVATE_DIR, ROOT, ROOT_PARENT, record};
 use crate::apfs::names::LENGTH_BITS;
 use crate::apfs::node::Node;
 use crate::apfs::records::{Inode, Link, entry_name, key, primary_name, split};
+use crate::apfs::superblock::Superblock;
 use crate::apfs::view::State;
 use crate::fs::Kind;
 use crate::io::Budget;
 use crate::io::bytes::to_u32;
+use crate::report::words::plural;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Where objects without a place go.
@@ -33,6 +35,8 @@ pub struct Added {
     folders: usize,
     objects: usize,
     lost: usize,
+    /// Files and folders that have a record.
+    found: (u64, u64),
 }
 
 impl Added {
@@ -46,6 +50,19 @@ impl Added {
             )
         })
     }
+
+    /// What of files and folders, by what the superblock counts, has no record.
+    pub fn lacking(&self, says: &Superblock) -> Option<String> {
+        let counted = says.files.saturating_add(says.symlinks).saturating_add(says.others);
+        let files = counted.saturating_sub(self.found.0);
+        // Folders that were made may be those of leaves that are out of date.
+        let folders = says.folders.saturating_sub(self.found.1);
+        (files > 0 || folders > 0).then(|| {
+            let (files, folders) =
+                (plural(files, "file", "files"), plural(folders, "folder", "folders"));
+            format!("records of {files} and {folders} are lost: what is shown is not all there was")
+        })
+    }
 }
 
 /// What the leaves say of objects and folders.
@@ -53,6 +70,8 @@ impl Added {
 struct Seen {
     /// Objects with a record; whether they are folders.
     inodes: HashMap<u64, bool>,
+    /// How many of them the superblock counts: files, folders.
+    found: (u64, u64),
     /// Objects that a folder names.
     named: HashSet<u64>,
     /// Folders that have entries.
@@ -65,14 +84,17 @@ struct Seen {
 pub fn added(state: &State, leaves: &[Child], budget: &mut Budget) -> Added {
     let mut seen = Seen::default();
     each(state, leaves, &mut |node| seen.node(state, node, budget));
-    let mut make = Make { state, added: Added::default(), budget };
+    let added = Added { found: seen.found, ..Added::default() };
+    let mut make = Make { state, added, budget };
     // Objects that no folder names get the name that their record has.
     let mut parents = BTreeSet::new();
-    each(state, leaves, &mut |node| {
+    let is_nowhere = |id: &u64| *id >= FIRST_USER && !seen.named.contains(id);
+    // The leaves are read again only where there is one.
+    let again = if seen.inodes.keys().any(is_nowhere) { leaves } else { &[] };
+    each(state, again, &mut |node| {
         for (id, value) in inodes(node) {
             let Some(inode) = Inode::parse(value) else { continue };
-            let nowhere = !seen.named.contains(&id) && id != ROOT && id != PRIVATE_DIR;
-            if nowhere && id >= FIRST_USER && inode.parent != PRIVATE_DIR {
+            if is_nowhere(&id) && inode.parent != PRIVATE_DIR {
                 parents.insert(inode.parent);
                 make.object(id, &inode, value);
             }
@@ -116,8 +138,16 @@ fn inodes(node: &Node) -> impl Iterator<Item = (u64, &[u8])> {
 impl Seen {
     fn node(&mut self, state: &State, node: &Node, budget: &mut Budget) {
         for (id, value) in inodes(node).filter(|_| budget.take(SMALL)) {
-            let mode = Inode::parse(value).and_then(|i| Kind::of_mode(i.mode));
-            self.inodes.insert(id, mode == Some(Kind::Directory));
+            let inode = Inode::parse(value);
+            let mode = inode.as_ref().and_then(|i| Kind::of_mode(i.mode));
+            let folder = mode == Some(Kind::Directory);
+            let new = self.inodes.insert(id, folder).is_none();
+            // What was unlinked while it was open is not counted.
+            let waits = inode.is_some_and(|i| i.parent == PRIVATE_DIR);
+            if new && id >= FIRST_USER && !waits {
+                let (files, folders) = &mut self.found;
+                *(if folder { folders } else { files }) += 1;
+            }
         }
         for entry in (0..node.count).filter_map(|i| node.entry(i)) {
             let Some((folder, record::ENTRY)) = split(entry.key) else { continue };

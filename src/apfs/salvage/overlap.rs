@@ -68,6 +68,7 @@ fn flush(
 ) {
     if let [only] = group
         && !only.is_root
+        && only.first.len() <= maker.longest()
     {
         out.push((only.first.clone(), only.number));
         return;

@@ -3,11 +3,13 @@
 
 use super::tables::{Span, UserRow};
 use crate::report::Rule;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Broken rules of one kind that are kept; the rest are counted.
 const MOST: u64 = 1000;
+/// So many are known again where they are met in other views; beyond, each is counted anew.
+const HASHED: u64 = 16 * MOST;
 
 /// A broken rule.
 #[derive(Debug, Clone)]
@@ -29,7 +31,18 @@ pub struct Break {
 pub struct Breaks {
     list: Vec<Break>,
     known: HashMap<(Rule, u64, u64), usize>,
-    counts: HashMap<Rule, u64>,
+    /// By rule, and whether it is a note.
+    counts: BTreeMap<(Rule, bool), u64>,
+}
+
+/// How often a rule was broken beyond what is kept, and whether those are notes.
+pub struct More {
+    /// Which.
+    pub rule: Rule,
+    /// Told as nothing worse than a note.
+    pub note: bool,
+    /// How often.
+    pub count: u64,
 }
 
 impl Breaks {
@@ -51,23 +64,29 @@ impl Breaks {
         note: bool,
         text: impl FnOnce() -> String,
     ) {
-        let count = self.counts.entry(rule).or_default();
-        *count += 1;
-        if *count > MOST {
+        let count = self.counts.entry((rule, note)).or_default();
+        if *count >= HASHED {
+            *count += 1;
             return;
         }
         let text = text();
         let mut hash = DefaultHasher::new();
         text.hash(&mut hash);
         let key = (rule, object, hash.finish());
-        if let Some(known) = self.known.get(&key).and_then(|i| self.list.get_mut(*i)) {
-            let before = known.span;
-            known.span.from = before.from.min(span.from);
-            known.span.until = before.until.max(span.until);
+        if let Some(known) = self.known.get(&key) {
+            if let Some(known) = self.list.get_mut(*known) {
+                known.span.from = known.span.from.min(span.from);
+                known.span.until = known.span.until.max(span.until);
+            }
             return;
         }
-        self.known.insert(key, self.list.len());
-        self.list.push(Break { rule, object, span, text, note });
+        *count += 1;
+        // What is not kept has no place in the list.
+        let kept = *count <= MOST;
+        self.known.insert(key, if kept { self.list.len() } else { usize::MAX });
+        if kept {
+            self.list.push(Break { rule, object, span, text, note });
+        }
     }
 
     /// Give what is broken in a stream that lies under a number of its own to the inode that
@@ -84,13 +103,31 @@ impl Breaks {
     }
 
     /// What was found, and how often each rule was broken beyond that.
-    pub fn into_list(self) -> (Vec<Break>, Vec<(Rule, u64)>) {
-        let mut more: Vec<(Rule, u64)> = self
-            .counts
-            .into_iter()
-            .filter_map(|(rule, n)| n.checked_sub(MOST).filter(|n| *n > 0).map(|n| (rule, n)))
-            .collect();
-        more.sort_unstable();
-        (self.list, more)
+    pub fn into_list(self) -> (Vec<Break>, Vec<More>) {
+        let beyond = |((rule, note), n): ((Rule, bool), u64)| {
+            Some(More { rule, note, count: n.checked_sub(MOST).filter(|n| *n > 0)? })
+        };
+        (self.list, self.counts.into_iter().filter_map(beyond).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notes_are_counted_apart_and_what_is_met_again_is_one() {
+        let (mut breaks, rule) = (Breaks::default(), Rule::A166);
+        let view = |from| Span { from, until: from + 1 };
+        for n in 0..MOST + 7 {
+            breaks.note(rule, n, view(0), || format!("note {n}"));
+            breaks.note(rule, n, view(3), || format!("note {n}"));
+        }
+        breaks.add(rule, 5, view(1), || "broken".into());
+        let (list, more) = breaks.into_list();
+        assert_eq!(list.first().unwrap().span, Span { from: 0, until: 4 });
+        assert_eq!(list.iter().filter(|b| !b.note).count(), 1);
+        let more: Vec<_> = more.iter().map(|m| (m.note, m.count)).collect();
+        assert_eq!(more, [(true, 7)]);
     }
 }

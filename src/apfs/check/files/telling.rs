@@ -1,6 +1,6 @@
 //! Broken rules in words: which file, in which snapshots.
 
-use super::breaks::{Break, Breaks};
+use super::breaks::{Break, Breaks, More};
 use super::tables::Span;
 use super::views::InTime;
 use crate::apfs::check::say::Checker;
@@ -26,10 +26,11 @@ pub fn tell(checker: &Checker<'_>, (volume, number): (&Apfs, u32), views: &InTim
             false => checker.broken(one.rule, place, text),
         }
     }
-    for (rule, n) in more {
+    for More { rule, note, count: n } in more {
         let mut place = Where::of(structure(rule));
         place.volume = Some(number);
-        checker.broken(rule, place, || format!("the same {} times more", count(n)));
+        let severity = if note { Severity::Info } else { rule.severity() };
+        checker.broken_as(rule, severity, place, || format!("the same {} times more", count(n)));
     }
 }
 
