@@ -48,6 +48,77 @@ fn no_link_of_the_documentation_leads_nowhere() {
     }
 }
 
+/// Every file and folder of the repository's own code.
+fn tree(dir: &Path, found: &mut Vec<String>) {
+    for entry in std::fs::read_dir(dir).unwrap().map(Result::unwrap) {
+        let path = entry.path();
+        found.push(path.to_str().unwrap().to_owned());
+        if entry.file_type().unwrap().is_dir() {
+            tree(&path, found);
+        }
+    }
+}
+
+/// The paths that a page names in code: of files in Rust, below the repository's folders, and,
+/// on the page of how it is built, rooms.
+fn named(page: &str, rooms: bool) -> Vec<&str> {
+    const TOPS: [&str; 7] =
+        ["src/", "tests/", "tools/", "packaging/", "docs/", "fuzz/", "examples/"];
+    let code = page.split('`').skip(1).step_by(2).filter(|code| !code.contains('\n'));
+    let is_path = |word: &&str| {
+        let plain = word.bytes().all(|b| b.is_ascii_alphanumeric() || b"_./-".contains(&b));
+        let ours = word.ends_with(".rs") || TOPS.iter().any(|top| word.starts_with(top));
+        plain && (ours || rooms && word.ends_with('/') && word.len() > 1)
+    };
+    code.flat_map(str::split_whitespace).filter(is_path).collect()
+}
+
+/// A path may be told from the repository, from `src/` or from a room on: its end must be there.
+#[test]
+fn every_path_of_the_code_that_the_documentation_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut there = Vec::new();
+    for folder in ["src", "tests", "tools", "packaging", "docs", "fuzz", "examples"] {
+        there.push(root.join(folder).to_str().unwrap().to_owned());
+        tree(&root.join(folder), &mut there);
+    }
+    let mut pages: Vec<_> = ["README.md", "SECURITY.md", "CONTRIBUTING.md", "packaging/README.md"]
+        .map(|p| root.join(p))
+        .into();
+    let docs = std::fs::read_dir(root.join("docs")).unwrap().map(|e| e.unwrap().path());
+    pages.extend(docs.filter(|p| p.extension().is_some_and(|e| e == "md")));
+    let (mut wrong, mut seen) = (Vec::new(), 0);
+    for page in pages {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for path in named(&text, page.ends_with("docs/architecture.md")) {
+            seen += 1;
+            let end = format!("/{}", path.trim_end_matches('/'));
+            // That one lies in bundles.
+            if path != "mapped/" && !there.iter().any(|file| file.ends_with(&end)) {
+                wrong.push(format!("{}: {path}", page.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(seen > 150, "only {seen} paths were found");
+}
+
+/// Every room of the code stands on the page of how it is built.
+#[test]
+fn every_room_stands_on_the_page() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/architecture.md")).unwrap();
+    for entry in std::fs::read_dir(root.join("src")).unwrap().map(Result::unwrap) {
+        let name = entry.file_name().into_string().unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            let row = format!("{name}/");
+            let rows = page.lines().filter(|line| line.starts_with("| `"));
+            let first = rows.filter_map(|line| line.split('|').nth(1));
+            assert!(first.flat_map(|r| r.split(['`', ' '])).any(|w| w == row), "{row}");
+        }
+    }
+}
+
 /// The anchor that a heading gets.
 fn anchor(heading: &str) -> String {
     let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
