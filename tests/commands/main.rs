@@ -13,6 +13,7 @@ mod bad_sector;
 mod band_manifest;
 mod bounds;
 mod broken_bundles;
+mod broken_disks;
 mod changing;
 mod cli;
 #[path = "../common/mod.rs"]
