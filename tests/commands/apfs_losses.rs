@@ -341,8 +341,13 @@ fn changing() -> Built {
     let mut v = container.volume(volume);
     v.write(changes, 2 << 20, marked("changes", 3, 100_000));
     v.unlink(root, "clone");
+    // Of this file nothing else is written again.
+    v.set_stream_xattr(stays, "com.example.large", marked("attribute", 2, 60_000));
     container.commit();
     container.snapshot(volume, "three", day(3));
+    let mut v = container.volume(volume);
+    v.set_stream_xattr(stays, "com.example.large", marked("attribute", 3, 60_000));
+    container.commit();
     container.finish()
 }
 
@@ -394,7 +399,14 @@ fn the_data_pass_reads_every_block_of_every_snapshot_once() {
 fn what_cannot_be_read_of_an_old_snapshot_is_told() {
     let built = changing();
     let bytes = built.image.to_vec();
-    for (name, version, snapshot) in [("goes", 1, true), ("changes", 2, true), ("stays", 1, true)] {
+    for (name, version, snapshot) in [
+        ("goes", 1, true),
+        ("changes", 2, true),
+        ("stays", 1, true),
+        ("attribute", 1, true),
+        ("attribute", 2, true),
+        ("attribute", 3, false),
+    ] {
         let wanted = (name.to_owned(), version);
         let block = (0..bytes.len() / 4096)
             .rev()
@@ -409,7 +421,11 @@ fn what_cannot_be_read_of_an_old_snapshot_is_told() {
         let [finding] = findings.as_slice() else { panic!("{name}: {findings:#?}") };
         assert_eq!(finding.code.name(), "FILE-UNREADABLE");
         assert_eq!(finding.place.snapshot.is_some(), snapshot, "{name}");
-        assert_eq!(finding.place.offset, Some(at), "{name}");
+        match name {
+            // An attribute is asked for as a whole.
+            "attribute" => assert!(finding.message.contains("'com.example.large'"), "{finding:?}"),
+            _ => assert_eq!(finding.place.offset, Some(at), "{name}"),
+        }
     }
 }
 
