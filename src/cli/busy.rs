@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 use tmbundle::bundle::busy;
 use tmbundle::disk::Disk;
-use tmbundle::report::Progress;
+use tmbundle::report::{Progress, Unit};
 use tmbundle::verify::duration;
 use tmbundle::{Error, Result};
 
@@ -75,7 +75,7 @@ pub fn settle(disk: &Disk, how: IfBusy, progress: &dyn Progress) -> Result<()> {
         return Ok(());
     }
     let Some(bundle) = disk.bundle() else { return Ok(()) };
-    let started = Instant::now();
+    let (started, mut told) = (Instant::now(), false);
     loop {
         let signs = busy::signs(bundle);
         if signs.is_empty() {
@@ -83,7 +83,12 @@ pub fn settle(disk: &Disk, how: IfBusy, progress: &dyn Progress) -> Result<()> {
         }
         match how {
             IfBusy::Wait(limit) if started.elapsed() >= limit => return Ok(()),
-            IfBusy::Wait(_) => {
+            IfBusy::Wait(limit) => {
+                if !std::mem::replace(&mut told, true) {
+                    let text = format!("waiting for a Mac to finish: {}", signs.join("; "));
+                    progress.phase(&text, limit.as_secs(), Unit::Items);
+                }
+                progress.advance(1);
                 // A look a second; a wish to stop is heard sooner.
                 for _ in 0..10 {
                     progress.check()?;
@@ -91,6 +96,19 @@ pub fn settle(disk: &Disk, how: IfBusy, progress: &dyn Progress) -> Result<()> {
                 }
             }
             _ => return Err(Error::Busy(format!("{} ({})", disk.name(), signs.join("; ")))),
+        }
+    }
+}
+
+/// Says on a terminal what is waited for, where no bars are shown.
+#[cfg(feature = "mount")]
+pub struct Words;
+
+#[cfg(feature = "mount")]
+impl Progress for Words {
+    fn phase(&self, name: &str, _: u64, _: Unit) {
+        if output::is_terminal() {
+            output::note(name);
         }
     }
 }

@@ -17,7 +17,7 @@ use tmbundle::io::{Access, Links};
 use tmbundle::mount::{
     Mounted, Names, Opened, Opener, Options, Owner, ResourceForks, Tree, Xattrs,
 };
-use tmbundle::report::{NoProgress, present};
+use tmbundle::report::present;
 use tmbundle::timemachine::{Archive, Unopened};
 use tmbundle::volume::OpenOptions;
 
@@ -187,7 +187,7 @@ fn serve(args: &MountArgs) -> anyhow::Result<Exit> {
     let links = options(args).links;
     let access = Access { links, ..Access::default() };
     if let Ok(disk) = tmbundle::disk::Disk::open_how(&source, &|_| Ok(Vec::new()), &access) {
-        super::busy::settle(&disk, args.if_busy, &NoProgress)?;
+        super::busy::settle(&disk, args.if_busy, &super::busy::Words)?;
     }
     let opener = opener(args);
     let mounted = Mounted::new(&source, opener, &args.dir, options(args))?;

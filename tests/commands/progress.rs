@@ -103,3 +103,22 @@ fn colour_is_for_terminals_and_words_wrap_between_them() {
     }
     assert!(wrapped > wide.lines().count(), "{text}");
 }
+
+/// Who waits sees for what.
+#[test]
+fn a_wait_for_a_mac_is_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let bundle = dir.path().join("A.sparsebundle");
+    common::copy_demo(&bundle);
+    let held = super::verdicts::in_use(&bundle);
+    let arguments = format!("verify --if-busy wait=2s '{}'", bundle.display());
+    let Some(text) = on_a_terminal(&arguments) else { return };
+    drop(held);
+    let bar = text.split('\r').find(|d| d.contains("waiting for a Mac to finish: token is locked"));
+    assert!(bar.is_some_and(|bar| bar.contains("/2")), "{text}");
+    // Off a terminal, as from cron, not a word more.
+    let held = super::verdicts::in_use(&bundle);
+    let ran = common::tmbundle(&["verify", "--if-busy", "wait=1s", bundle.to_str().unwrap()]);
+    drop(held);
+    assert!(!ran.out.contains("waiting") && !ran.err.contains("waiting"), "{ran:#?}");
+}
