@@ -29,6 +29,9 @@ const GRACE: Duration = Duration::from_secs(3);
 /// Read-ahead for the mount, in KiB: the kernel's own 128 halves the speed.
 const READ_AHEAD: &str = "1024";
 
+/// Where the kernel says which it is.
+const RELEASE: &str = "/proc/sys/kernel/osrelease";
+
 /// A mount that is there.
 pub struct Mounted {
     session: BackgroundSession,
@@ -147,7 +150,7 @@ fn start(
     let mut config = Config::default();
     config.acl = acl(options);
     config.n_threads = Some(options.worker_threads());
-    config.clone_fd = true;
+    config.clone_fd = has_clone(&std::fs::read_to_string(RELEASE).unwrap_or_default());
     let session = if rustix::process::geteuid().is_root() {
         let device = mount_directly(source, dir, options)?;
         Session::from_fd(adapter, device.into(), acl(options), config)
@@ -166,6 +169,13 @@ fn start(
     };
     let spawned = session.and_then(Session::spawn);
     spawned.map_err(failed)
+}
+
+/// Whether a kernel of this release gives each thread a queue of requests of its own
+/// (`FUSE_DEV_IOC_CLONE`, Linux 4.2; the boxes of some makers run 3.10). Else the threads share one.
+fn has_clone(release: &str) -> bool {
+    let mut numbers = release.split(['.', '-']).map(|n| n.parse::<u32>().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (4, 2)
 }
 
 /// What `/proc/mounts` calls the source; a comma would end the option.
@@ -259,5 +269,20 @@ pub fn unmount(dir: &Path, lazy: bool) -> Result<()> {
             Err(Error::Invalid(text))
         }
         None => Err(nothing()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_clone;
+
+    #[test]
+    fn old_kernels_share_one_queue() {
+        for old in ["3.10.108", "4.1.52", "2.6.32-754.el6", ""] {
+            assert!(!has_clone(old), "{old}");
+        }
+        for new in ["4.2.0", "4.4.302+", "4.18.0-553.el8", "6.1.0-26-amd64", "10.0"] {
+            assert!(has_clone(new), "{new}");
+        }
     }
 }
