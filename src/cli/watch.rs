@@ -12,7 +12,7 @@ use tmbundle::bundle::Share;
 use tmbundle::io::{Access, Links};
 use tmbundle::query::watch::{Bundle, Disk, Look, Mac, Served, Watch, look};
 use tmbundle::report::present;
-use tmbundle::server::gather::{Depth, Wanted, gather};
+use tmbundle::server::gather::{Depth, REGISTRY, Wanted, gather};
 use tmbundle::server::text::Root;
 use tmbundle::server::{ShareRow, share_rows};
 use tmbundle::state::Session;
@@ -94,6 +94,9 @@ fn served(args: &WatchArgs, now: i64) -> Result<Vec<Served>> {
     if let Some(seen) = missed {
         let path = PathBuf::from(&seen.what);
         return Err(Error::NotASource { path, why: seen.why.clone() });
+    }
+    for seen in found.not_seen.iter().filter(|seen| seen.what == REGISTRY && !args.quiet) {
+        output::note(&format!("shares in {} are not seen: {}", seen.what, seen.why));
     }
     let served = |row: ShareRow| {
         // Without such a folder nothing lies in it.

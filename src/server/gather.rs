@@ -62,6 +62,8 @@ pub struct Wanted<'a> {
 
 /// Where each server's configuration lies, in the order of looking.
 const AFP: &[&str] = &["/etc/netatalk/afp.conf", "/etc/afp.conf", "/usr/local/etc/afp.conf"];
+/// What is said of shares that nobody could look at.
+pub const REGISTRY: &str = "Samba's registry";
 const SERVICES: &str = "/etc/avahi/services";
 
 /// Look.
@@ -95,7 +97,7 @@ pub fn gather(wanted: &Wanted<'_>) -> Gathered {
         all.registry(wanted.root);
     }
     if all.setup.samba.as_ref().is_some_and(samba::Samba::has_registry) {
-        all.unseen("Samba's registry", "only root may read it, by `net conf list`");
+        all.unseen(REGISTRY, "only root may read it, by `net conf list`");
     }
     if machine {
         machine::mounts(wanted, &mut all);

@@ -77,6 +77,8 @@ pub(super) struct Said {
     pub out: String,
     /// To standard error.
     pub err: String,
+    /// Whether it ended well.
+    pub success: bool,
 }
 
 /// Run a program that only reads; `None` if it is not there or does not end.
@@ -87,15 +89,19 @@ pub(super) fn run(program: &str, args: &[&str]) -> Option<Said> {
     let mut child = command.spawn().ok()?;
     let (out, err) = (listen(child.stdout.take()?), listen(child.stderr.take()?));
     let begun = Instant::now();
-    while child.try_wait().ok()?.is_none() {
+    let ended = loop {
+        if let Some(ended) = child.try_wait().ok()? {
+            break ended;
+        }
         if begun.elapsed() > LONGEST {
             let _ = child.kill();
             let _ = child.wait();
             return None;
         }
         std::thread::sleep(Duration::from_millis(10));
-    }
-    Some(Said { out: out.join().ok()?, err: err.join().ok()? })
+    };
+    let (out, err) = (out.join().ok()?, err.join().ok()?);
+    Some(Said { out, err, success: ended.success() })
 }
 
 fn listen(pipe: impl Read + Send + 'static) -> std::thread::JoinHandle<String> {
@@ -114,7 +120,8 @@ pub fn registry(path: &str) -> Option<String> {
         return None;
     }
     let said = run("net", &[&format!("--configfile={path}"), "conf", "list"])?;
-    (!said.out.trim().is_empty()).then_some(said.out)
+    // One in which there is nothing is told by nothing.
+    said.success.then_some(said.out)
 }
 
 /// Files that are open by `smbstatus`, which only root may ask, and who has each open.
@@ -166,6 +173,7 @@ mod tests {
         assert!(run("/nonexistent/program", &[]).is_none());
         let said = run("sh", &["-c", "echo a >&2; echo b; exit 3"]).unwrap();
         assert_eq!((said.err.as_str(), said.out.as_str()), ("a\n", "b\n"));
+        assert!(!said.success && run("true", &[]).unwrap().success);
         // More than is read does not keep it from ending.
         let said = run("sh", &["-c", "yes | head -c 9000000"]).unwrap();
         assert_eq!(said.out.len() as u64, MOST);

@@ -262,6 +262,24 @@ fn limits_of_the_server_and_the_macs_that_stop_without_a_word() {
     f.watch(&none).expect(3, &["there is no such file"]);
 }
 
+#[test]
+fn shares_that_only_samba_knows_are_said_to_be_unseen() {
+    let f = Fixture::new();
+    f.demo("Anna.sparsebundle");
+    let conf = f.dir.path().join("smb.conf");
+    fs::write(&conf, "[global]\ninclude = registry\n").unwrap();
+    let share = f.share();
+    // Where there is no net(8) that could be asked.
+    let watch = |more: &[&str]| {
+        let args = ["watch", "--config", conf.to_str().unwrap(), share.to_str().unwrap()];
+        let state = f.dir.path().join("state");
+        let env = [("PATH", "/nonexistent"), ("XDG_STATE_HOME", state.to_str().unwrap())];
+        tmbundle_with(&env, &[&args[..], more].concat())
+    };
+    watch(&[]).expect(0, &["shares in Samba's registry are not seen"]);
+    assert_eq!(watch(&["-q"]).err, "");
+}
+
 /// Where a share ends at its limit before the disk is full, it is no day of the disk's.
 #[test]
 fn a_share_that_ends_at_its_limit_does_not_fill_the_disk() {

@@ -46,6 +46,9 @@ fn what_can_be_had_is_judged() {
     let file = "[old]\npath = relative\nfruit:time machine = yes\n[global]\n\
         config backend = registry\n[later\n";
     assert_eq!(rules(file, Some(LISTED)), *std::slice::from_ref(&unread));
+    // There may be nothing in it.
+    let file = "[global]\ninclude = registry\n[a]\npath = /a\n";
+    assert_eq!(rules(file, Some("")), [("D020".to_owned(), None)]);
     // Said twice, or in itself, it says no more.
     for file in [
         "[global]\ninclude = registry\nregistry shares = yes\n",
