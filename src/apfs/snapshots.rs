@@ -64,6 +64,13 @@ pub fn read(store: &Arc<Store>, root: u64) -> Result<Vec<Snapshot>> {
     Ok(found)
 }
 
+/// The snapshots whose records can be read, oldest first.
+pub fn readable(store: &Arc<Store>, root: u64) -> Vec<Snapshot> {
+    let mut blocks = Vec::new();
+    nodes(store, root, &mut |block| blocks.push(block));
+    in_nodes(store, blocks.into_iter())
+}
+
 /// The snapshots of which records are in these nodes, oldest first; of several records of one
 /// the newest counts.
 pub fn in_nodes(store: &Store, blocks: impl Iterator<Item = u64>) -> Vec<Snapshot> {

@@ -126,7 +126,9 @@ impl Store {
         }
         // Not kept: only who came here from the root has proved that it belongs here.
         let bytes = self.bytes(block, shape, cipher)?;
-        let no_header = bytes.get(..super::format::HEADER).is_some_and(all_zero);
+        // Zeros are no node of a sealed tree, whose nodes have no header.
+        let no_header =
+            bytes.get(..super::format::HEADER).is_some_and(all_zero) && !all_zero(&bytes);
         let proved = if no_header {
             bytes
         } else {

@@ -327,7 +327,8 @@ impl State {
         }
     }
 
-    fn recorded_names(&self, id: u64) -> Result<Vec<(u64, Vec<u8>)>> {
+    /// The names that the object's own records tell.
+    pub(super) fn recorded_names(&self, id: u64) -> Result<Vec<(u64, Vec<u8>)>> {
         let mut found = Vec::new();
         self.tree.scan(&key(id, record::SIBLING_LINK), &mut |entry| {
             if split(entry.key) != Some((id, record::SIBLING_LINK)) {

@@ -29,6 +29,8 @@ pub struct Apfs {
     pub(super) omap: Arc<Omap>,
     pub(super) key: Option<Arc<Xts>>,
     pub(super) snapshots: Vec<Snapshot>,
+    /// Whether those are all.
+    pub(super) lists_all: bool,
     pub(super) about: About,
     /// The same once a view was opened of which something is lost.
     pub(super) lacking: OnceLock<About>,
@@ -46,6 +48,17 @@ impl Apfs {
     /// [`Error::PasswordRequired`] or [`Error::WrongPassword`] when none does;
     /// [`Error::Corrupt`] when the volume is not sound enough to be opened.
     pub fn open(container: Arc<Container>, oid: u64, ask: AskAgain<'_>) -> Result<Self> {
+        Self::open_telling(container, oid, ask, &mut Err)
+    }
+
+    /// The same. Why not all snapshots can be listed is told to `failed`; if that is no error to
+    /// it, the volume is opened with those that can.
+    pub(super) fn open_telling(
+        container: Arc<Container>,
+        oid: u64,
+        ask: AskAgain<'_>,
+        failed: &mut dyn FnMut(Error) -> Result<()>,
+    ) -> Result<Self> {
         let (block, superblock) = container.volume(oid)?;
         let unknown = superblock.incompatible & !KNOWN_INCOMPATIBLE;
         if unknown != 0 {
@@ -58,8 +71,16 @@ impl Apfs {
         let store = container.store();
         let omap = Arc::new(Omap::open(store, superblock.omap_block)?);
         let key = key_of(&container, &superblock, ask)?;
-        let snapshots = snapshots::read(store, superblock.snapshots_block)?;
-        Ok(Self::of_parts(container, (block, superblock), omap, key, snapshots, None))
+        let root = superblock.snapshots_block;
+        let (snapshots, lists_all) = match snapshots::read(store, root) {
+            Ok(snapshots) => (snapshots, true),
+            Err(e) => {
+                failed(e)?;
+                (snapshots::readable(store, root), false)
+            }
+        };
+        let parts = (block, superblock);
+        Ok(Self { lists_all, ..Self::of_parts(container, parts, omap, key, snapshots, None) })
     }
 
     /// A volume of what is known of it: its superblock and the block of that, its map, its key,
@@ -75,7 +96,19 @@ impl Apfs {
         let states = (0..=snapshots.len()).map(|_| OnceLock::new()).collect();
         let about = super::about::about(&container, &superblock);
         let lacking = OnceLock::new();
-        Self { container, superblock, block, omap, key, snapshots, about, lacking, states, salvage }
+        Self {
+            container,
+            superblock,
+            block,
+            omap,
+            key,
+            snapshots,
+            lists_all: true,
+            about,
+            lacking,
+            states,
+            salvage,
+        }
     }
 
     /// A state of it, mended if it is being salvaged.

@@ -135,6 +135,36 @@ const OF_BACKUPS: &[Consequence] = &[
         page: "runbooks/new-backup.md",
     },
     Consequence {
+        codes: "APFS-CHECKPOINT",
+        mac: "It goes back to the newest checkpoint that is whole, or mounts nothing of the container; what came later is lost to it.",
+        page: "runbooks/nas-crashed.md",
+    },
+    Consequence {
+        codes: "APFS-CONTAINER",
+        mac: "It mounts none of the container's volumes, or reads all of them by wrong numbers.",
+        page: "runbooks/nas-crashed.md",
+    },
+    Consequence {
+        codes: "APFS-KEYBAG",
+        mac: "It may refuse the right password.",
+        page: "encryption.md",
+    },
+    Consequence {
+        codes: "APFS-COUNT",
+        mac: "It goes on; fsck_apfs corrects the number at the next check.",
+        page: "verify.md",
+    },
+    Consequence {
+        codes: "APFS-BITMAP-OVER",
+        mac: "It goes on with a little less space.",
+        page: "verify.md",
+    },
+    Consequence {
+        codes: "APFS-EFI",
+        mac: "It cannot start from the disk, which no backup is for; it mounts it.",
+        page: "verify.md",
+    },
+    Consequence {
         codes: "APFS-",
         mac: "fsck_apfs finds it at the next check, mends little of the kind, and Time Machine demands a new backup.",
         page: "runbooks/new-backup.md",

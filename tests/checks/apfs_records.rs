@@ -348,3 +348,25 @@ fn one_wrong_record_of_used_blocks_is_told_in_few_findings() {
         }
     }
 }
+
+/// A clone of an empty file has the number of the other's stream, and no part in what that is
+/// given later.
+#[test]
+fn an_empty_clone_is_no_user_of_a_stream() {
+    let mut bytes = base().to_vec();
+    let hello = std::cell::Cell::new(0);
+    changed(&mut bytes, FS, &|r| {
+        on(inode(r, "hello.txt"), || {
+            hello.set(le(r.block, r.key, 8) << 4 >> 4);
+            r.put(0x30, 8, r.get(0x30, 8) | 0x10);
+        })
+    });
+    let empty = changed(&mut bytes, FS, &|r| {
+        on(inode(r, "empty") && r.field(0x5C, 8).is_none(), || {
+            r.put(8, 8, hello.get());
+            r.put(0x30, 8, r.get(0x30, 8) | 0x10);
+        })
+    });
+    assert!(hello.get() > 0 && empty > 0);
+    assert_eq!(broken(bytes), BTreeSet::new());
+}

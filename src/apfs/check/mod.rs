@@ -67,7 +67,11 @@ pub fn check(
     let (mut volumes, mut snapshots) = (0u32, 0);
     for oid in &container.superblock().volumes {
         volumes += 1;
-        match Apfs::open(container.clone(), *oid, ask) {
+        let mut failed = |e| {
+            let place = Where { volume: Some(volumes), ..Where::of(Structure::SnapshotTree) };
+            checker.unreadable(place, &format!("the list of the snapshots of volume {volumes}"), e)
+        };
+        match Apfs::open_telling(container.clone(), *oid, ask, &mut failed) {
             Ok(volume) => {
                 snapshots += crate::io::bytes::to_u64(volume.snapshots().len());
                 for note in volume.notes() {

@@ -121,6 +121,9 @@ impl<'a> Checker<'a> {
     }
 }
 
+/// Between what is wrong with a node and what is lost with it.
+pub const WITH_IT: &str = "; with it records of ";
+
 /// What readers say of what they refuse, and the rule that is broken then.
 const REFUSED: &[(&str, Rule)] = &[
     ("its checksum is", Rule::A040),
@@ -152,6 +155,8 @@ const REFUSED: &[(&str, Rule)] = &[
 
 /// The rule that what cannot be read breaks.
 pub fn rule_of(e: &Error) -> Rule {
+    // Names of files say nothing of it.
     let text = e.to_string();
+    let text = text.split(WITH_IT).next().unwrap_or_default();
     REFUSED.iter().find(|(words, _)| text.contains(words)).map_or(Rule::A079, |(_, rule)| *rule)
 }

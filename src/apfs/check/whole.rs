@@ -92,7 +92,8 @@ impl Pass<'_> {
                 self.checker.unreadable(place(Structure::ObjectMap), &what, e)?;
             }
         }
-        self.trees(number, superblock, listed.unwrap_or_default())
+        let readable = || snapshots::readable(store, superblock.snapshots_block);
+        self.trees(number, superblock, listed.unwrap_or_else(readable))
     }
 
     fn told(&self, number: u32, structure: Structure, kind: &'static nodes::Kind) -> Told<'_> {

@@ -217,7 +217,7 @@ codes! {
         => "One extended attribute may be lost; look for it in another snapshot.";
     ApfsStream "APFS-STREAM" Warning Object + Contents []
         "What is stored of the contents of a file and of who shares them contradicts itself. A Mac may give back blocks too early, or never."
-        => "Harmless to read; compare the file with another snapshot before snapshots are deleted.";
+        => "The file reads as it is: extract it now, before it or a snapshot is deleted. If fsck_apfs mends nothing of a copy of the image, start a new backup.";
     ApfsExtent "APFS-EXTENT" Damage Object + Contents []
         "The pieces of a file have gaps, lie outside the container or do not make up its size: part of its contents is lost."
         => "Look for the file in another snapshot.";
@@ -226,7 +226,7 @@ codes! {
         => "Compare the file with another snapshot.";
     ApfsReference "APFS-EXTENT-REF" Damage Nothing + Contents []
         "What an APFS volume records of the blocks of files and how often they are referred to is not so. When a snapshot is deleted, blocks in use may be given to others."
-        => "Do not delete snapshots on this image; copy out what you need.";
+        => "Files read as they are: extract what you need. Let no Mac back up to this image, which deletes old snapshots, before fsck_apfs found a copy of it sound; else start a new backup.";
     ApfsSnapshot "APFS-SNAPSHOT" Damage Nothing + Contents []
         "What is stored of a snapshot is incomplete or contradicts itself; a Mac may not list or mount it."
         => "Restore from it with tmbundle as far as it can be read; look at the snapshots before and after it.";

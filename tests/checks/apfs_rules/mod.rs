@@ -5,6 +5,7 @@
 pub mod bent;
 mod container;
 mod injured;
+mod lost;
 mod space;
 mod trees;
 mod work;

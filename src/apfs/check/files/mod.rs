@@ -41,7 +41,7 @@ use std::collections::HashSet;
 use sweep::Sweep;
 use tables::{Span, Tables};
 use views::InTime;
-use walk::{Map, Walk};
+use walk::{Due, Map, Walk};
 
 /// Feature of a volume: it keeps maps from links to inodes.
 const HARD_LINK_MAPS: u64 = 2;
@@ -181,7 +181,8 @@ impl Of<'_> {
             views.torn(span);
         }
         let mut sweep = Sweep::new(self.facts, views, breaks, tables);
-        for leaf in leaves {
+        let mut leaves = leaves.into_iter().peekable();
+        while let Some(leaf) = leaves.next() {
             progress.check()?;
             progress.advance(1);
             if leaf.gap {
@@ -200,8 +201,12 @@ impl Of<'_> {
                 }
                 Err(e) => {
                     sweep.gap(&leaf.runs);
-                    let view = leaf.runs.first().and_then(|r| sweep.view(r.from));
-                    failed(view, Structure::FileSystemTree, e)?;
+                    let seen = leaf.runs.first().and_then(|r| sweep.view(r.from));
+                    let last = leaves.peek().and_then(Due::first_object);
+                    let (state, first) =
+                        (seen.and_then(|v| v.state.as_deref()), leaf.first_object());
+                    let e = telling::with_lost(e, state, (first.unwrap_or(0), last));
+                    failed(seen.map(|v| v.id), Structure::FileSystemTree, e)?;
                 }
             }
         }
@@ -241,6 +246,11 @@ impl Of<'_> {
         }
         let users = users.into_sorted();
         streams::check(&streams.into_sorted(), &users, views, breaks);
+        // Blocks may have been taken by a snapshot that is not known.
+        if !volume.lists_all {
+            breaks.give_to_inodes(&users);
+            return Ok(());
+        }
         let store = volume.container.store();
         let tree = |root: u64| (root != 0).then(|| crate::apfs::references::tree_at(store, root));
         let trees: Vec<_> =

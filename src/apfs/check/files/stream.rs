@@ -129,8 +129,10 @@ impl Sweep<'_> {
     pub(super) fn finish_stream(&mut self, object: &Object, span: Span) {
         let (id, e) = (object.id, object.extents);
         let own = object.inode.as_ref().filter(|i| i.stream == id);
+        // An empty file that was cloned has a number of another's stream, and uses none.
         if let Some(inode) = &object.inode
             && inode.stream != id
+            && inode.sizes.is_some()
         {
             self.tables.users.push(user(id, inode, span));
         }
@@ -152,7 +154,7 @@ impl Sweep<'_> {
                 }
             }
             _ if stored => {
-                if let Some(inode) = own {
+                if let Some(inode) = own.filter(|i| i.sizes.is_some() || e.any) {
                     self.tables.users.push(user(id, inode, span));
                 }
                 let (shared_by, end, holes) = (e.shared_by, e.end, e.holes);

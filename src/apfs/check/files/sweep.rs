@@ -66,9 +66,9 @@ impl<'a> Sweep<'a> {
         }
     }
 
-    /// The number of a view for readers.
-    pub fn view(&self, view: u32) -> Option<crate::fs::ViewId> {
-        self.views.get(view).map(|v| v.id)
+    /// A view.
+    pub fn view(&self, view: u32) -> Option<&super::views::One> {
+        self.views.get(view)
     }
 
     /// No more leaves come.

@@ -3,11 +3,12 @@
 use super::breaks::{Break, Breaks, More};
 use super::tables::Span;
 use super::views::InTime;
-use crate::apfs::check::say::Checker;
+use crate::apfs::check::say::{Checker, WITH_IT};
 use crate::apfs::format::{FIRST_USER, ROOT};
 use crate::apfs::names::display;
 use crate::apfs::view::State;
 use crate::apfs::volume::Apfs;
+use crate::error::{Error, Result};
 use crate::report::words::count;
 use crate::report::{Rule, Severity, Structure, Where};
 
@@ -64,7 +65,8 @@ impl Told<'_> {
     }
 
     fn text(&self, of: &Break) -> String {
-        let path = self.newest(of.span).and_then(|state| path(state, of.object));
+        let state = self.newest(of.span);
+        let path = state.and_then(|s| path(of.object, &|id| s.names_of(id)));
         let named = path.map(|p| format!(" ('{p}')")).unwrap_or_default();
         format!("{}{named}{}", of.text, self.seen_in(of.span))
     }
@@ -90,11 +92,14 @@ impl Told<'_> {
     }
 }
 
-/// The path of an object, as its own records tell.
-fn path(state: &State, object: u64) -> Option<String> {
+/// Names of an object: folder, name.
+type Named<'a> = &'a dyn Fn(u64) -> Result<Vec<(u64, Vec<u8>)>>;
+
+/// The path of an object, as `named` tells the names.
+fn path(object: u64, named: Named<'_>) -> Option<String> {
     let (mut id, mut names) = (object, Vec::new());
     while id != ROOT {
-        let (parent, name) = state.names_of(id).ok()?.into_iter().next()?;
+        let (parent, name) = named(id).ok()?.into_iter().next()?;
         names.push(display(&name));
         id = parent;
         if id < ROOT || names.len() > MAX_DEPTH {
@@ -103,4 +108,21 @@ fn path(state: &State, object: u64) -> Option<String> {
     }
     names.reverse();
     Some(format!("/{}", names.join("/")))
+}
+
+/// An error about a leaf with what is lost with it: records from those of one object up to those
+/// of another, where the leaf after it tells.
+pub fn with_lost(e: Error, state: Option<&State>, (first, last): (u64, Option<u64>)) -> Error {
+    let named = |id: u64| {
+        let path = state.and_then(|s| path(id, &|id| s.recorded_names(id)));
+        path.map_or(id.to_string(), |p| format!("{id} ('{p}')"))
+    };
+    let lost = match last {
+        Some(last) if last == first => format!("object {}", named(first)),
+        Some(last) => format!("the objects from {} to {}", named(first), named(last)),
+        None => format!("the objects from {} on", named(first)),
+    };
+    let Error::Corrupt(mut corrupt) = e else { return e };
+    corrupt.problem = format!("{}{WITH_IT}{lost} are lost", corrupt.problem);
+    Error::Corrupt(corrupt)
 }

@@ -234,7 +234,7 @@ impl Head<'_> {
         let (says, has) = (self.u64(0xD8), to_u64(volume.snapshots.len()));
         self.wrong(
             Rule::A116,
-            says != has,
+            volume.lists_all && says != has,
             &format!("counts {says} snapshots, and there are {has}"),
         );
     }

@@ -315,6 +315,11 @@ impl Due {
         self.runs.splice(at..past.max(at), [Span { from, until }]);
     }
 
+    /// The object whose record its key is.
+    pub fn first_object(&self) -> Option<u64> {
+        records::split(&self.key).map(|k| k.0)
+    }
+
     fn first_view(&self) -> u32 {
         self.runs.first().map_or(0, |r| r.from)
     }
