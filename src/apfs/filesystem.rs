@@ -108,6 +108,7 @@ impl State {
                 return Ok(Some(object.inode.stream_id));
             }
             Stream::Attribute(name) => name,
+            Stream::Data if object.header()?.is_some_and(|h| h.is_in_attribute()) => decmpfs::XATTR,
             Stream::Data | Stream::Resource => RESOURCE_FORK,
         };
         Ok(match self.attribute(object.id, name)? {

@@ -201,7 +201,7 @@ impl<W: Write> Lister<'_, W> {
     }
 
     fn target(&mut self, meta: &Metadata) -> String {
-        match self.fs.read_link(meta.id) {
+        match fs::link_target(self.fs, meta.id) {
             Ok(target) => String::from_utf8_lossy(&target).into_owned(),
             Err(e) => {
                 self.errors.push(e.to_string());

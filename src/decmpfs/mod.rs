@@ -74,6 +74,11 @@ impl Header {
         Ok(Self { kind, size })
     }
 
+    /// Whether the bytes are in the attribute itself.
+    pub fn is_in_attribute(&self) -> bool {
+        matches!(self.method(), Ok((_, Storage::Attribute)))
+    }
+
     /// Algorithm and place of the bytes.
     ///
     /// # Errors

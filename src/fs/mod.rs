@@ -26,7 +26,7 @@ pub use metadata::{Device, Kind, Metadata, NodeId, Time, Times};
 pub use normal_form::{decompose, decomposed};
 pub(crate) use overlap::overlapping;
 pub use owners::{Name, Owned, Owner};
-pub use path::{resolve, split};
+pub use path::{link_target, resolve, split};
 pub use stored::{Body, Stored};
 pub use view::{ContentId, Cursor, Dangling, DirEntry, Extent, FileSystem, Stream, XattrInfo};
 pub use views::Views;

@@ -3,6 +3,19 @@
 use super::{FileSystem, Kind, Metadata, NodeId};
 use crate::error::{Error, Result};
 
+/// Target of a symbolic link that can be one: what is lost reads as zeros.
+///
+/// # Errors
+/// [`Error::Corrupt`] if it is empty or has a zero byte in it; as for [`FileSystem::read_link`].
+pub fn link_target(fs: &dyn FileSystem, node: NodeId) -> Result<Vec<u8>> {
+    let target = fs.read_link(node)?;
+    if target.is_empty() || target.contains(&0) {
+        let text = "its target is empty or has a zero byte in it, which no path has";
+        return Err(Error::corrupt(format!("symbolic link {}", node.0), text));
+    }
+    Ok(target)
+}
+
 /// The names of a path: separated by `/`, empty ones and `.` left out.
 pub fn split(path: &str) -> impl DoubleEndedIterator<Item = &str> {
     path.split('/').filter(|n| !n.is_empty() && *n != ".")

@@ -235,6 +235,16 @@ impl HfsPlus {
         }
     }
 
+    /// Where a compression header lies, with what is compressed; none of one in a record.
+    fn extents_of_header(&self, file: u32) -> Result<Vec<Extent>> {
+        let name = stored_verbatim(decmpfs::XATTR);
+        let Some(attributes) = self.readable_attributes()? else { return Ok(Vec::new()) };
+        match attributes.find(file, &name)? {
+            Some(Value::Fork(fork)) => Ok(self.extents_of(&attributes.runs(file, &name, &fork)?)),
+            _ => Ok(Vec::new()),
+        }
+    }
+
     fn extents_of(&self, runs: &Runs) -> Vec<Extent> {
         let block = u64::from(self.header.block_size);
         let extent = |run: &Run| Extent {
@@ -348,9 +358,22 @@ impl FileSystem for HfsPlus {
             return self.attribute_extents(node, name);
         }
         let file = self.file(node)?;
-        let compressed = self.compressed_attribute(&file)?.is_some();
+        let header = match stream {
+            Stream::Data => self.compressed_attribute(&file)?.map(|a| decmpfs::Header::parse(&a)),
+            _ => None,
+        };
+        match &header {
+            Some(Ok(header)) if !header.is_in_attribute() => {}
+            Some(_) => {
+                let packed = self.extents_of_header(file.common.id)?;
+                if !packed.is_empty() {
+                    return Ok(packed);
+                }
+            }
+            None => {}
+        }
         let (kind, fork) = match stream {
-            Stream::Data if !compressed => (ForkType::Data, &file.data_fork),
+            Stream::Data if header.is_none() => (ForkType::Data, &file.data_fork),
             _ => (ForkType::Resource, &file.resource_fork),
         };
         Ok(self.extents_of(&self.runs(file.common.id, kind, fork)?))
@@ -399,7 +422,8 @@ impl FileSystem for HfsPlus {
         if finder_info(&record).is_some() {
             list.push(XattrInfo { name: FINDER_INFO.into(), size: 32, own_blocks: false });
         }
-        let size = self.resource_size(node)?;
+        // Where the compression header is broken it is taken for a part of the contents.
+        let size = self.resource_size(node).unwrap_or(0);
         if size > 0 {
             let name = RESOURCE_FORK.into();
             list.push(XattrInfo { name, size, own_blocks: false });

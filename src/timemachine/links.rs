@@ -1,7 +1,7 @@
 //! Paths within a snapshot, with the symbolic links of the Mac on the way.
 
 use crate::error::{Error, Result};
-use crate::fs::{FileSystem, Kind, Metadata, NodeId};
+use crate::fs::{FileSystem, Kind, Metadata, NodeId, link_target};
 use std::collections::VecDeque;
 
 /// Links that are followed on the way to one object, as on a Mac (`MAXSYMLINKS`).
@@ -88,8 +88,8 @@ pub fn walk_to(walk: &Walk<'_>, path: &str) -> Result<Walked> {
 }
 
 fn read_target(fs: &dyn FileSystem, node: &Metadata, here: &str) -> Result<String> {
-    let target = fs.read_link(node.id)?;
-    if target.is_empty() || target.len() > MAX_TARGET {
+    let target = link_target(fs, node.id)?;
+    if target.len() > MAX_TARGET {
         return Err(Error::NotFound(format!("the link {here} leads nowhere")));
     }
     Ok(String::from_utf8_lossy(&target).into_owned())

@@ -344,6 +344,8 @@ fn a_link_whose_target_lies_in_a_hole_is_lost() {
     ]);
     ran.expect(1, &["link", "lost", &format!("band {band} ")]);
     assert!(std::fs::symlink_metadata(to.path().join("link")).is_err(), "made all the same");
+    let ran = tmbundle(&["ls", "-l", s.path.to_str().unwrap(), "volume:/link"]);
+    ran.expect(1, &["link -> ?", "its target"]);
     assert_eq!(s.finding_of(&band)["severity"], "damage");
 }
 

@@ -236,3 +236,41 @@ fn a_mount_gives_an_error_for_a_file_whose_header_is_lost() {
         }
     }
 }
+
+/// Compressed contents that are stored as they are, in an attribute with blocks of its own: one of
+/// them is lost.
+#[test]
+fn a_lost_block_of_a_header_is_not_given_as_zeros() {
+    for band in 0..4 {
+        let options = VolumeOptions { size: 16 << 20, created: START, ..VolumeOptions::default() };
+        let block = u64::from(options.block_size);
+        let mut volume = VolumeBuilder::new(options);
+        let root = volume.root();
+        let bytes = marked("packed", 1, 4 * BAND as usize - 100).to_vec();
+        let file = volume.file(root, "file0", bytes.clone(), Meta::file().dated(START));
+        let mut header = b"fpmc".to_vec();
+        header.extend(1u32.to_le_bytes());
+        header.extend((bytes.len() as u64).to_le_bytes());
+        header.extend(&bytes);
+        volume.compress(file, DecmpfsType::Dataless);
+        volume.set_xattr_fork(file, "com.apple.decmpfs", header, 1);
+        let image = volume.build().image;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("Mac.sparsebundle");
+        let options = BundleOptions { band_size: BAND, ..BundleOptions::default() };
+        bundle::write(&image, &path, &options).unwrap();
+        assert_eq!(block, BAND, "a band is a block");
+        let whole = run(&path, &["cat"], &["volume:/file0"]);
+        assert!(whole.out.as_bytes() == bytes && whole.code == Some(0), "{}", whole.err);
+        let holds = |n: &u64| {
+            let band = std::fs::read(path.join(format!("bands/{n:x}"))).unwrap_or_default();
+            band.windows(12).any(|w| w == b"<<packed#1>>")
+        };
+        let bands: Vec<u64> = (0..(16 << 20) / BAND).filter(holds).collect();
+        assert_eq!(bands.len(), 4);
+        std::fs::remove_file(path.join(format!("bands/{:x}", bands[band]))).unwrap();
+        let ran = run(&path, &["cat"], &["volume:/file0"]);
+        ran.expect(1, &["is missing"]);
+        assert_eq!(ran.out, "");
+    }
+}

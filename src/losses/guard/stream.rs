@@ -1,9 +1,9 @@
 //! Streams of files that never give zeros in the place of lost bytes.
 
 use super::{Guard, NO_ZEROS, Policy};
-use crate::error::{Error, Locus, Result};
+use crate::error::{Locus, Result};
 use crate::fs::xattr::RESOURCE_FORK;
-use crate::fs::{Extent, NodeId, Stream};
+use crate::fs::{Extent, NodeId, Stream, link_target};
 use crate::io::bytes::{all_zero, to_u64};
 use crate::io::{PresenceVisitor, ReadAt, Source};
 use crate::losses::checksum::{Recorded, recorded};
@@ -107,12 +107,7 @@ impl Guard {
     pub fn read_link(self: &Arc<Self>, node: NodeId) -> Result<Vec<u8>> {
         let target = self.open(node, &Stream::Data)?;
         target.check_dense()?;
-        let target = self.fs.read_link(node)?;
-        if target.contains(&0) {
-            let text = "its target has a zero byte in it, which no path has";
-            return Err(Error::corrupt(format!("symbolic link {}", node.0), text));
-        }
-        Ok(target)
+        link_target(&*self.fs, node)
     }
 
     /// Value of an extended attribute, and what of it was given though it is doubtful; `None` if
