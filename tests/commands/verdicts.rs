@@ -127,6 +127,12 @@ fn a_wrong_password_costs_only_what_needs_one_and_is_never_exit_code_0() {
     ];
     let ran = f.run(&wrong, &["-v", "--all"], &bundle);
     ran.expect(3, &words);
+    // Lists and age, too.
+    let history = "com.apple.TimeMachine.SnapshotHistory.plist";
+    fs::copy(common::demo().join(history), bundle.join(history)).unwrap();
+    fs::write(bundle.join("com.apple.TimeMachine.MachineID.plist"), "<plist").unwrap();
+    let ran = f.run(&wrong, &["--max-age", "3d"], &bundle);
+    ran.expect(3, &["PASSWORD-WRONG", "TM-STALE", "MachineID.plist"]);
     f.run(&wrong, &["--allow-unchecked"], &bundle).expect(3, &["PASSWORD-WRONG"]);
     // A command or file that gives none.
     let failing = [("TMBUNDLE_PASSWORD_COMMAND", "exit 5")];

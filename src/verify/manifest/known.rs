@@ -5,7 +5,11 @@ use super::file::{Found, Manifest};
 use crate::losses::Known;
 use crate::state::Identity;
 use crate::volume::Layout;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+/// A Mac that has backed up for so much longer than the last run looked may have given bands
+/// back since, and taken their place for zeros that it never wrote.
+const OLD: i64 = 14 * 86_400;
 
 /// The bands that were read by the runs whose manifest lies in `file`; none if that cannot be
 /// read or is not of the bundle in `layout`: it is evidence, and who checks it is `verify`.
@@ -15,19 +19,20 @@ pub fn known(file: Option<PathBuf>, layout: &Layout) -> Known {
     let Some(((file, bundle), identity)) = file.zip(bundle).zip(Identity::of(layout)) else {
         return Box::new(Vec::new);
     };
-    let size = bundle.bands().band_size();
-    Box::new(move || bands(&file, &identity, size))
-}
-
-fn bands(file: &Path, identity: &Identity, size: u64) -> Vec<u64> {
-    match Manifest::read(file) {
-        Ok(Found::Manifest(m))
-            if m.header.band_size == size && m.header.identity.matches(identity) != Some(false) =>
-        {
-            m.entries.into_keys().collect()
+    let (size, history) = (bundle.bands().band_size(), bundle.time_machine().history);
+    let backup = history.and_then(|h| h.last_at(i64::MAX)?.completed);
+    Box::new(move || {
+        let looked = |m: &Manifest| m.entries.values().map(|e| e.read).max().unwrap_or_default();
+        let fits = |m: &Manifest| {
+            m.header.band_size == size
+                && m.header.identity.matches(&identity) != Some(false)
+                && backup.is_none_or(|backup| backup <= looked(m).saturating_add(OLD))
+        };
+        match Manifest::read(&file) {
+            Ok(Found::Manifest(m)) if fits(&m) => m.entries.into_keys().collect(),
+            _ => Vec::new(),
         }
-        _ => Vec::new(),
-    }
+    })
 }
 
 /// The same after a run of one's own, if there was one: it knows what is gone since.
