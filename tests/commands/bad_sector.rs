@@ -168,3 +168,34 @@ fn a_place_in_a_file_costs_that_file() {
     let names = std::fs::read_dir(&to).unwrap().count();
     assert_eq!(names, FILES - 1);
 }
+
+/// What was hashed is a whole band; what is lost is the file that the bad bytes lie in.
+#[test]
+fn a_band_that_cannot_be_hashed_costs_what_the_bad_bytes_hit() {
+    let test = "a_band_that_cannot_be_hashed_costs_what_the_bad_bytes_hit";
+    let Some(bad) = Bad::new(test) else { return };
+    let text = Content::text(7, 3007).to_vec();
+    let image = bad.disk.to_vec();
+    let at = image.windows(text.len()).position(|w| w == text).unwrap() as u64;
+    let source = bad.bundle();
+    let band = format!("{:x}", at / BAND);
+    let (file, from) = (source.join("bands").join(&band), at % BAND);
+    // Others lie in the same band.
+    let bytes = std::fs::read(&file).unwrap();
+    let others = (0..FILES).map(|n| Content::text(n as u64, 3000 + n).to_vec());
+    assert!(others.filter(|o| bytes.windows(64).any(|w| *w == o[..64])).count() > 3);
+    let source = source.to_str().unwrap();
+    for more in [&["--manifest"][..], &["--manifest", "--read-data"], &["--read-data"]] {
+        let args = [&["verify", "--json"], more, &[source]].concat();
+        let (code, told) = bad.run(&file, &(from..from + 512), &args);
+        assert_eq!(code, Some(1), "{told}");
+        let json: serde_json::Value = serde_json::from_str(&told).unwrap();
+        let findings = json["sources"][0]["findings"].as_array().unwrap();
+        let hit: std::collections::BTreeSet<&str> = findings
+            .iter()
+            .flat_map(|f| f["costs"]["affected"].as_array().into_iter().flatten())
+            .map(|a| a["address"].as_str().unwrap())
+            .collect();
+        assert_eq!(hit.into_iter().collect::<Vec<_>>(), ["volume:/file 7"], "{more:?} {told}");
+    }
+}
