@@ -79,6 +79,13 @@ impl Evidence {
         !self.all_alternates().is_empty()
     }
 
+    /// The bands of a range that have such files beside them.
+    pub fn with_alternates(&self, bands: Range<u64>) -> impl Iterator<Item = u64> + '_ {
+        // A range that ends before it begins has none.
+        let end = bands.end.max(bands.start);
+        self.all_alternates().range(bands.start..end).map(|(band, _)| *band)
+    }
+
     fn all_alternates(&self) -> &BTreeMap<u64, Vec<Alternate>> {
         let find = || self.bundle.as_ref().map(|b| Strays::find(b).bands).unwrap_or_default();
         self.alternates.get_or_init(find)

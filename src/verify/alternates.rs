@@ -12,8 +12,11 @@ use std::ops::Range;
 /// Most files that are named in one finding, and most findings that are looked at.
 const NAMED: usize = 3;
 const FINDINGS: usize = 1000;
-/// Most pieces of a file that are looked at.
+/// Most pieces of a file that are looked at, and most that lie in bands with other versions.
 const PIECES: usize = 10_000;
+const LOOKS: usize = 64;
+/// Bytes of such a piece in which data is looked for: contents seldom begin with zeros.
+const LOOKED_AT: u64 = 16 << 10;
 
 /// Name the other versions of a band in what was found to be lost or wrong in it, and in what
 /// was found of the contents of files that lie in it.
@@ -27,7 +30,7 @@ pub(super) fn name(disk: &Disk, archive: Option<&Archive>, findings: &mut [Findi
     let telling = |f: &&mut Finding| f.severity >= Severity::Warning;
     for f in findings.iter_mut().filter(telling).take(FINDINGS) {
         let mut new: Vec<String> = Vec::new();
-        for (band, within) in places(&bands, archive, f) {
+        for (band, within) in places(&evidence, &bands, archive, f) {
             let fits = evidence.alternates(band).iter().filter(|a| a.has_data(within.clone()));
             let paths = fits.map(|a| format!("'{}'", a.path));
             let unsaid = paths.filter(|p| !f.message.contains(p) && !new.contains(p));
@@ -42,7 +45,12 @@ pub(super) fn name(disk: &Disk, archive: Option<&Archive>, findings: &mut [Findi
 }
 
 /// The parts of bands that a finding is about.
-fn places(bands: &Bands, archive: Option<&Archive>, f: &Finding) -> Vec<(u64, Range<u64>)> {
+fn places(
+    evidence: &Evidence,
+    bands: &Bands,
+    archive: Option<&Archive>,
+    f: &Finding,
+) -> Vec<(u64, Range<u64>)> {
     if f.place.band.is_some() {
         let Some((index, offset)) = bands.placed(&f.place) else { return Vec::new() };
         let whole = bands.range(index);
@@ -53,14 +61,14 @@ fn places(bands: &Bands, archive: Option<&Archive>, f: &Finding) -> Vec<(u64, Ra
     let volume = archive.and_then(|a| a.open.iter().find(here));
     let node = f.place.object.filter(|_| f.code.name().starts_with("FILE-")).map(NodeId);
     match volume.zip(node) {
-        Some((volume, node)) => contents(bands, volume, f, node),
+        Some((volume, node)) => contents((evidence, bands), volume, f, node),
         None => Vec::new(),
     }
 }
 
-/// The parts of bands in which the contents of a file lie.
+/// The parts of bands with other versions in which the contents of a file lie.
 fn contents(
-    bands: &Bands,
+    (evidence, bands): (&Evidence, &Bands),
     volume: &OpenVolume,
     f: &Finding,
     node: NodeId,
@@ -69,21 +77,17 @@ fn contents(
     let (start, size) = (volume.found.range().start, bands.band_size());
     let streams = [Stream::Data, Stream::Resource];
     let extents = streams.iter().filter_map(|s| fs.extents(node, s).ok()).flatten();
-    let mut found = Vec::new();
-    for extent in extents.take(PIECES) {
-        let Some(at) = extent.at else { continue };
-        let mut at = start.saturating_add(at);
-        let end = at.saturating_add(extent.length);
-        while at < end && found.len() < PIECES {
-            let index = at / size;
-            let whole = bands.range(index);
-            let until = end.min(whole.end);
-            found.push((index, at - whole.start..until - whole.start));
-            if until <= at {
-                break;
-            }
-            at = until;
-        }
-    }
-    found
+    let stored = extents.take(PIECES).filter_map(|e| {
+        let at = start.saturating_add(e.at?);
+        Some(at..at.saturating_add(e.length))
+    });
+    let pieces = stored.flat_map(|bytes| {
+        evidence.with_alternates(bytes.start / size..bytes.end.div_ceil(size)).map(move |band| {
+            let whole = bands.range(band);
+            let from = bytes.start.max(whole.start) - whole.start;
+            let until = bytes.end.min(whole.end).saturating_sub(whole.start);
+            (band, from..until.min(from.saturating_add(LOOKED_AT)))
+        })
+    });
+    pieces.take(LOOKS).collect()
 }
