@@ -152,20 +152,15 @@ impl Tree {
 
     /// A sound node by its number, wherever in the tree it belongs.
     pub fn loose(&self, number: u64) -> Option<SharedNode> {
-        self.try_loose(number).ok()?
-    }
-
-    /// The same; `None` if it is something else that is sound.
-    pub fn try_loose(&self, number: u64) -> Result<Option<SharedNode>> {
         let (block, cipher) = match &self.children {
             Children::Physical => (number, None),
             Children::Virtual(space) => {
-                let found = space.require(number, self.shape.name)?;
-                (found.block, space.cipher(&found)?)
+                let found = space.require(number, self.shape.name).ok()?;
+                (found.block, space.cipher(&found).ok()?)
             }
         };
-        let node = self.store.node_again(block, &self.shape, cipher)?;
-        Ok(node.filter(|node| node.header.oid == number))
+        let node = self.store.node_again(block, &self.shape, cipher).ok()??;
+        (node.header.oid == number).then_some(node)
     }
 
     /// A node that was met before, by its block; `None` if it is none of this tree's.

@@ -43,7 +43,7 @@ pub fn mend(
     if walk.lost == 0 && !searched {
         return Ok(None);
     }
-    let Walk { reached, spans, lost, mut leaves, mut gone, above, .. } = walk;
+    let Walk { reached, spans, lost, mut leaves, gone, .. } = walk;
     let order = shape(state.rules.hashed).order;
     let stale = |leaf: &Leaf| {
         let after = spans.partition_point(|s| order(&s.first, &leaf.first) != Ordering::Greater);
@@ -53,15 +53,7 @@ pub fn mend(
     };
     let before = leaves.len();
     for number in live(omap, xid, &reached, budget)? {
-        let node = match state.tree.try_loose(number) {
-            Ok(node) => node.filter(|n| n.level == 0 && n.header.subtype == FS),
-            // An index node that is lost leads to nothing that is not found without it.
-            Err(_) if above.contains(&number) => None,
-            Err(_) => {
-                gone.insert(number);
-                None
-            }
-        };
+        let node = state.tree.loose(number).filter(|n| n.level == 0 && n.header.subtype == FS);
         let leaf = node.and_then(|n| Leaf::of(&n, number, budget));
         leaves.extend(leaf.filter(|l| !stale(l)));
     }
@@ -78,19 +70,22 @@ pub fn mend(
          leads to; what was deleted or moved lately may be shown as it was before"
     )];
     notes.extend(added.told());
-    let lacks = added.lacking(&state.superblock).or_else(|| {
-        let nodes = plural(to_u64(gone.len()), "node", "nodes");
-        (!gone.is_empty()).then(|| {
-            format!(
-                "{nodes} of the tree of files, with the records in them, are lost: what is shown \
-                 is not all there was"
-            )
-        })
-    });
+    let lacks = added.lacking(&state.superblock).or_else(|| lost_leaves(gone));
     let children = insert(&state.tree, &maker, children, added);
     let root = maker.tree(children);
     let root = root.ok_or_else(|| Error::corrupt("file-system tree", "no index can be made"))?;
     Ok(Some(Mended { tree: state.tree.with_root(root), notes, lacks }))
+}
+
+/// What is said of leaves that are lost with their records.
+fn lost_leaves(count: usize) -> Option<String> {
+    let nodes = plural(to_u64(count), "leaf", "leaves");
+    (count > 0).then(|| {
+        format!(
+            "{nodes} of the tree of files, with the records in them, are lost: what is shown \
+             is not all there was"
+        )
+    })
 }
 
 /// An index node above leaves: its keys, and when it was written.
@@ -110,16 +105,15 @@ struct Walk<'a> {
     leaves: Vec<Leaf>,
     /// Children that cannot be read.
     lost: u64,
-    /// Of them, leaves whose records are lost with them, and nodes above leaves.
-    gone: HashSet<u64>,
-    above: HashSet<u64>,
+    /// Of them, leaves: what was in them is lost. Of what is below a lost node nobody knows
+    /// whether it is a leaf.
+    gone: usize,
 }
 
 impl<'a> Walk<'a> {
     fn new(tree: &'a Tree, budget: &'a mut Budget) -> Self {
         let (reached, spans, leaves) = (HashSet::new(), Vec::new(), Vec::new());
-        let (gone, above) = (HashSet::new(), HashSet::new());
-        Self { tree, budget, reached, spans, leaves, lost: 0, gone, above }
+        Self { tree, budget, reached, spans, leaves, lost: 0, gone: 0 }
     }
 
     fn run(&mut self) -> Result<()> {
@@ -128,7 +122,6 @@ impl<'a> Walk<'a> {
             Err(Error::Interrupted) => Err(Error::Interrupted),
             Err(_) => {
                 self.lost += 1;
-                self.above.insert(self.tree.root_number());
                 Ok(())
             }
         }
@@ -157,10 +150,7 @@ impl<'a> Walk<'a> {
                 Err(Error::Interrupted) => return Err(Error::Interrupted),
                 Err(_) => {
                     self.lost += 1;
-                    let lost = if node.level == 1 { &mut self.gone } else { &mut self.above };
-                    if self.budget.take(size_of::<u64>()) {
-                        lost.insert(number);
-                    }
+                    self.gone += usize::from(node.level == 1);
                 }
             }
         }

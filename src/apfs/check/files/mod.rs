@@ -41,7 +41,7 @@ use std::collections::HashSet;
 use sweep::Sweep;
 use tables::{Span, Tables};
 use views::InTime;
-use walk::{Due, Map, Walk};
+use walk::{Map, Walk};
 
 /// Feature of a volume: it keeps maps from links to inodes.
 const HARD_LINK_MAPS: u64 = 2;
@@ -202,10 +202,8 @@ impl Of<'_> {
                 Err(e) => {
                     sweep.gap(&leaf.runs);
                     let seen = leaf.runs.first().and_then(|r| sweep.view(r.from));
-                    let last = leaves.peek().and_then(Due::first_object);
-                    let (state, first) =
-                        (seen.and_then(|v| v.state.as_deref()), leaf.first_object());
-                    let e = telling::with_lost(e, state, (first.unwrap_or(0), last));
+                    let ends = (&leaf, leaves.peek());
+                    let e = telling::with_lost(e, seen.and_then(|v| v.state.as_deref()), ends);
                     failed(seen.map(|v| v.id), Structure::FileSystemTree, e)?;
                 }
             }

@@ -3,6 +3,7 @@
 use super::breaks::{Break, Breaks, More};
 use super::tables::Span;
 use super::views::InTime;
+use super::walk::Due;
 use crate::apfs::check::say::{Checker, WITH_IT};
 use crate::apfs::format::{FIRST_USER, ROOT};
 use crate::apfs::names::display;
@@ -112,7 +113,8 @@ fn path(object: u64, named: Named<'_>) -> Option<String> {
 
 /// An error about a leaf with what is lost with it: records from those of one object up to those
 /// of another, where the leaf after it tells.
-pub fn with_lost(e: Error, state: Option<&State>, (first, last): (u64, Option<u64>)) -> Error {
+pub fn with_lost(e: Error, state: Option<&State>, (leaf, next): (&Due, Option<&Due>)) -> Error {
+    let (first, last) = (leaf.first_object().unwrap_or(0), next.and_then(Due::first_object));
     let named = |id: u64| {
         let path = state.and_then(|s| path(id, &|id| s.recorded_names(id)));
         path.map_or(id.to_string(), |p| format!("{id} ('{p}')"))
