@@ -198,6 +198,9 @@ impl Evidence {
             (None, Presence::Unreadable) => {
                 format!("ddrescue could not read the disk from byte {} on", run.start)
             }
+            (None, Presence::Missing | Presence::Short) => {
+                format!("the image ends by byte {}", run.start)
+            }
             (None, _) => format!("the image has a hole from byte {} on", run.start),
         }
     }

@@ -60,6 +60,12 @@ fn of_a_copy_that_is_cut_the_rest_is_read() {
     let ran = tmbundle(&["cat", source, &format!("{FILE}/Diary.txt")]);
     assert!(ran.out.is_empty(), "{ran:?}");
     ran.expect(3, &["the copy is shorter than the volume"]);
+    // A link, whose target would lie there.
+    let to = demo.path.with_extension("out");
+    let link = "latest:/Macintosh HD/Users/anna/Desktop";
+    let ran = tmbundle(&["extract", source, link, "--to", to.to_str().unwrap()]);
+    ran.expect(1, &["the image ends by byte 9437184"]);
+    assert!(std::fs::symlink_metadata(to.join("Desktop")).is_err());
 }
 
 #[test]
