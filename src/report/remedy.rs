@@ -130,12 +130,10 @@ impl Finding {
                 continue;
             }
             let of_contents = f.code.name().starts_with("FILE-");
-            if (mends || of_contents) && f.message.contains(STANDS_IN) {
-                f.remedy = VERSION_FIRST;
-                continue;
-            }
             if kept == KeptIn::Bundle && mends && (lacks || f.message.contains(IN_LOST_BAND)) {
                 f.remedy = BANDS_FIRST;
+            } else if (mends || of_contents) && f.message.contains(STANDS_IN) {
+                f.remedy = VERSION_FIRST;
             }
         }
     }

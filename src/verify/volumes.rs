@@ -77,7 +77,10 @@ impl Job<'_> {
                      bytes)",
                     v.missing
                 );
-                let place = Where::of(Structure::Volume).at(v.source.locate(0));
+                // Where it ends, and as much as is missing: that costs the files there.
+                let end = v.range().end.saturating_sub(v.missing);
+                let place = Where::of(Structure::Volume).length(v.missing);
+                let place = Where { offset: Some(end), ..place };
                 self.reporter.report(Finding::new(Code::DiskCut, place, text));
             }
             match v.kind {

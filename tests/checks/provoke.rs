@@ -49,7 +49,7 @@ const ELSEWHERE: &[(Code, &str)] = &[
     (Code::TokenStray, "commands/keys.rs"),
     (Code::TokenForeign, "commands/keys.rs"),
     (Code::BandVersions, "commands/stand_ins.rs"),
-    (Code::VolumeSearched, "commands/broken_bundles.rs"),
+    (Code::VolumeSearched, "commands/broken_disks.rs"),
     (Code::BandUnreadable, "commands/broken_bundles.rs"),
     (Code::ApfsUnreadable, "formats/apfs.rs"),
     (Code::ApfsCheckpoint, "formats/apfs.rs"),

@@ -54,12 +54,19 @@ fn of_a_copy_that_is_cut_the_rest_is_read() {
     let source = path.to_str().unwrap();
     let ran = tmbundle(&["ls", source, FILE]);
     assert_eq!(ran.expect(0, &[]).out, whole);
-    tmbundle(&["verify", source]).expect(1, &["DISK-CUT", "before the volume"]);
+    let ran = tmbundle(&["verify", source]);
+    assert!(!ran.expect(1, &["DISK-CUT", "before the volume"]).out.contains("hits"), "{ran:#?}");
     // Behind the end of one file's first half.
     file.set_len(9 << 20).unwrap();
     let ran = tmbundle(&["cat", source, &format!("{FILE}/Diary.txt")]);
     assert!(ran.out.is_empty(), "{ran:?}");
     ran.expect(3, &["the copy is shorter than the volume"]);
+    // verify names what that costs, and nothing that is still there.
+    let ran = tmbundle(&["verify", "--all", source]);
+    let diary = "2019-11-13-102343:/Macintosh HD/Users/anna/Documents/Diary.txt";
+    ran.expect(1, &["DISK-CUT", diary]);
+    assert!(!ran.out.contains("etc/hosts"), "{ran:#?}");
+    tmbundle(&["cat", source, "latest:/Macintosh HD/private/etc/hosts"]).expect(0, &["localhost"]);
     // A link, whose target would lie there.
     let to = demo.path.with_extension("out");
     let link = "latest:/Macintosh HD/Users/anna/Desktop";

@@ -131,7 +131,7 @@ codes! {
     DiskUnreadable "DISK-UNREADABLE" Damage Place []
         "The part of the disk that holds the partition map or the start of a volume cannot be read."
         => "See the finding on the band that holds it; of a raw disk, look at its health now.";
-    DiskCut "DISK-CUT" Damage Nothing []
+    DiskCut "DISK-CUT" Damage Place []
         "The file or bundle that holds the disk ends before the disk or a volume on it does. What is there was read."
         => "Copy it again from where it came, or, of a bundle, compare size in Info.plist with another copy's; what lies past the end is lost.";
     DiskNotRescued "DISK-NOT-RESCUED" Damage Place + Contents []
