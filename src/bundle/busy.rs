@@ -25,29 +25,13 @@ pub fn signs_and_gaps(bundle: &Bundle) -> (Vec<String>, Vec<String>) {
     Moment::now().signs_and_gaps(bundle)
 }
 
-/// Whether the files that other users' processes hold open can be seen; if not, why not.
-pub fn blind() -> Option<String> {
-    let servers: Vec<(PathBuf, String)> = servers().collect();
-    if rustix::process::geteuid().is_root() {
-        // Of a container that has a file server in it, that is the one that matters.
-        let all = in_first_namespace() || !servers.is_empty();
-        return (!all).then(|| "other processes are hidden here (another pid namespace)".into());
-    }
-    let smbd = of(&servers, "smbd");
-    match servers.iter().find(|(_, name)| name.starts_with("ksmbd")) {
-        // Netatalk's locks are in `/proc/locks` for everybody.
-        None if !smbd.is_empty() => samba::open(&smbd).blind,
-        None if !servers.is_empty() => None,
-        _ => Some("only root sees what a file server holds open".into()),
-    }
-}
-
 /// What file servers hold open and locked at one moment, of whatever bundle.
 pub struct Moment {
     /// The files that each process of a server holds, with the server's name.
     held: Vec<(String, Vec<File>)>,
     /// Those that Samba's database lists.
     listed: HashSet<File>,
+    blind: Option<String>,
     locked: std::io::Result<HashSet<super::locks::Locked>>,
 }
 
@@ -58,13 +42,19 @@ impl Moment {
     /// Look, once for any number of bundles.
     pub fn now() -> Self {
         let servers: Vec<(PathBuf, String)> = servers().collect();
-        let listed = samba::open(&of(&servers, "smbd")).files;
+        let opened = samba::open(&of(&servers, "smbd"));
+        let blind = blind(&servers, opened.blind);
         let held = |(path, name): (PathBuf, String)| {
             let fds = std::fs::read_dir(path.join("fd")).into_iter().flatten().flatten();
             (name, fds.filter_map(|fd| identity(&fd.path())).collect())
         };
         let held = servers.into_iter().map(held).collect();
-        Self { held, listed, locked: super::locks::held() }
+        Self { held, listed: opened.files, blind, locked: super::locks::held() }
+    }
+
+    /// Why the files that other users' processes hold open could not be seen, if so.
+    pub fn blind(&self) -> Option<&str> {
+        self.blind.as_deref()
     }
 
     /// Signs that a bundle was in use then, and what could not be looked at, with why.
@@ -133,6 +123,22 @@ impl Moment {
             }
         }
         signs
+    }
+}
+
+/// Why the files that these servers hold open cannot be seen; `samba`: why its database does not
+/// tell.
+fn blind(servers: &[(PathBuf, String)], samba: Option<String>) -> Option<String> {
+    if rustix::process::geteuid().is_root() {
+        // Of a container that has a file server in it, that is the one that matters.
+        let all = in_first_namespace() || !servers.is_empty();
+        return (!all).then(|| "other processes are hidden here (another pid namespace)".into());
+    }
+    match servers.iter().find(|(_, name)| name.starts_with("ksmbd")) {
+        // Netatalk's locks are in `/proc/locks` for everybody.
+        None if !of(servers, "smbd").is_empty() => samba,
+        None if !servers.is_empty() => None,
+        _ => Some("only root sees what a file server holds open".into()),
     }
 }
 

@@ -112,7 +112,9 @@ pub fn verify(
     outcome.describe(disk);
     outcome.begin(&options, &collector);
     let before = disk.bundle().map(busy::stamp);
-    let (mut signs, gaps) = disk.bundle().map(busy::signs_and_gaps).unwrap_or_default();
+    let moment = disk.bundle().map(|bundle| (bundle, busy::Moment::now()));
+    let seen = moment.as_ref().map(|(bundle, moment)| moment.signs_and_gaps(bundle));
+    let (mut signs, gaps) = seen.unwrap_or_default();
     for why in gaps {
         outcome.skip("whether a Mac has it locked", &why);
     }
@@ -129,8 +131,8 @@ pub fn verify(
     if let Container::Bundle(bundle) = disk.container() {
         let bands = bundle.bands().list()?;
         written = job.bundle(bundle, &bands, &mut outcome)?;
-        if let Some(why) = busy::blind() {
-            outcome.skip_as_asked("whether a file server has it open", &why);
+        if let Some(why) = moment.as_ref().and_then(|(_, moment)| moment.blind()) {
+            outcome.skip_as_asked("whether a file server has it open", why);
             // Then fresh writing is all that tells.
             if written.is_fresh(job.options.now, FRESH) {
                 signs.push(format!("its bands were written just now, and {why}"));

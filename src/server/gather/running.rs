@@ -149,7 +149,7 @@ pub(super) fn held(wanted: &Wanted<'_>, all: &mut Gathered) {
             all.host.held.push(Held { path, signs, who: Vec::new() });
         }
     }
-    if let Some(why) = busy::blind() {
+    if let Some(why) = now.blind() {
         all.unseen("which bundles file servers hold open", why);
     }
     let root = rustix::process::geteuid().is_root();
