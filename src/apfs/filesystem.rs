@@ -268,22 +268,22 @@ impl FileSystem for State {
         self.target(node.0)
     }
 
-    fn xattrs(&self, node: NodeId) -> Result<Vec<XattrInfo>> {
+    fn readable_xattrs(&self, node: NodeId) -> Result<(Vec<XattrInfo>, Option<Error>)> {
         let object = self.require(node.0)?;
         let mut list = Vec::new();
-        self.attributes(node.0, &mut |x| {
+        let listed = self.attributes(node.0, &mut |x| {
             if !is_storage(&x.name, &object) {
                 let own_blocks = matches!(x.value, Value::Stream { .. }) && x.name != RESOURCE_FORK;
                 list.push(XattrInfo { size: x.value.size(), name: x.name, own_blocks });
             }
-        })?;
+        });
         if object.inode.finder_info.is_some_and(|f| f != [0; 32])
             && !list.iter().any(|x| x.name == FINDER_INFO)
         {
             list.push(XattrInfo { name: FINDER_INFO.into(), size: 32, own_blocks: false });
         }
         list.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(list)
+        Ok((list, listed.err()))
     }
 
     fn names(&self, node: NodeId) -> Result<Vec<Name>> {

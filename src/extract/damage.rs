@@ -172,8 +172,9 @@ pub fn recorded(fs: &dyn FileSystem, meta: &Metadata) -> Result<Option<u32>> {
     if !meta.has_xattrs {
         return Ok(None);
     }
-    let name = fs.xattrs(meta.id)?.into_iter().map(|x| x.name).find(|n| checksum::is_name(n));
-    let Some(name) = name else { return Ok(None) };
+    let (names, trouble) = fs.readable_xattrs(meta.id)?;
+    let name = names.into_iter().map(|x| x.name).find(|n| checksum::is_name(n));
+    let Some(name) = name else { return trouble.map_or(Ok(None), Err) };
     Ok(fs.xattr(meta.id, &name)?.and_then(|value| checksum::parse(&value)))
 }
 

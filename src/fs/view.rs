@@ -125,7 +125,18 @@ pub trait FileSystem: Send + Sync {
 
     /// Extended attributes, sorted by name; with Finder information (when not all zero)
     /// and the resource fork, without what is only storage (compression, link chains).
-    fn xattrs(&self, node: NodeId) -> Result<Vec<XattrInfo>>;
+    ///
+    /// # Errors
+    /// Where some of them cannot be read.
+    fn xattrs(&self, node: NodeId) -> Result<Vec<XattrInfo>> {
+        match self.readable_xattrs(node)? {
+            (all, None) => Ok(all),
+            (_, Some(e)) => Err(e),
+        }
+    }
+
+    /// The same: those that can be read, and why there may be others.
+    fn readable_xattrs(&self, node: NodeId) -> Result<(Vec<XattrInfo>, Option<Error>)>;
 
     /// Value of an extended attribute; `None` if there is none of that name.
     ///

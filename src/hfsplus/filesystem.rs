@@ -9,7 +9,7 @@ use super::extents::ForkType;
 use super::fork::{Run, Runs};
 use super::format::{
     CatalogCommon, CatalogFile, DIR_INODES_DIR, FILE_INODES_DIR, FIRST_LINK_XATTR, FLAG_LINK_CHAIN,
-    FLAGS_HAS_ANY, ForkData, ROOT, UF_COMPRESSED,
+    ForkData, ROOT, UF_COMPRESSED,
 };
 use super::metadata::shown_finder_info;
 use super::private::PrivateFolder;
@@ -235,6 +235,13 @@ impl HfsPlus {
         }
     }
 
+    fn list_attributes(&self, cnid: u32, visit: &mut dyn FnMut(&[u8], Value)) -> Result<()> {
+        match self.readable_attributes()? {
+            Some(attributes) => attributes.list(cnid, visit),
+            None => Ok(()),
+        }
+    }
+
     /// Where a compression header lies, with what is compressed; none of one in a record.
     fn extents_of_header(&self, file: u32) -> Result<Vec<Extent>> {
         let name = stored_verbatim(decmpfs::XATTR);
@@ -398,27 +405,18 @@ impl FileSystem for HfsPlus {
         Ok(target)
     }
 
-    fn xattrs(&self, node: NodeId) -> Result<Vec<XattrInfo>> {
+    fn readable_xattrs(&self, node: NodeId) -> Result<(Vec<XattrInfo>, Option<Error>)> {
         let record = self.record(node)?;
         let flags = self.metadata(node)?.flags;
-        let cnid = Self::cnid(node)?;
         let mut list = Vec::new();
-        let mut none = true;
-        if let Some(attributes) = self.readable_attributes()? {
-            attributes.list(cnid, &mut |name, value: Value| {
-                none = false;
-                let name = attribute_name(name);
-                if !is_storage(&name, flags) {
-                    let own_blocks = matches!(value, Value::Fork(_));
-                    list.push(XattrInfo { name, size: value.size(), own_blocks });
-                }
-            })?;
-        }
-        let marked = record.common().is_some_and(|c| c.flags & FLAGS_HAS_ANY != 0);
-        if none && marked && self.salvaged {
-            let text = "its attributes are not among what is left of them";
-            return Err(Error::corrupt(format!("object {cnid}"), text));
-        }
+        let listed = self.list_attributes(Self::cnid(node)?, &mut |name, value: Value| {
+            let name = attribute_name(name);
+            if !is_storage(&name, flags) {
+                let own_blocks = matches!(value, Value::Fork(_));
+                list.push(XattrInfo { name, size: value.size(), own_blocks });
+            }
+        });
+        let listed = listed.and_then(|()| record.common().map_or(Ok(()), |c| self.not_lost(c)));
         if finder_info(&record).is_some() {
             list.push(XattrInfo { name: FINDER_INFO.into(), size: 32, own_blocks: false });
         }
@@ -429,7 +427,7 @@ impl FileSystem for HfsPlus {
             list.push(XattrInfo { name, size, own_blocks: false });
         }
         list.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(list)
+        Ok((list, listed.err()))
     }
 
     fn xattr(&self, node: NodeId, name: &str) -> Result<Option<Vec<u8>>> {
@@ -448,13 +446,17 @@ impl FileSystem for HfsPlus {
                 Ok(Some(read_vec(&*fork, 0, to_usize(fork.len()))?))
             }
             _ if is_storage(name, self.metadata(node)?.flags) => Ok(None),
-            _ => match self.readable_attributes()? {
-                Some(attributes) => {
-                    let cnid = self.common(node)?.id;
-                    attributes.value(cnid, &attribute_stored(name))
+            _ => {
+                let object = self.common(node)?;
+                let value = match self.readable_attributes()? {
+                    Some(attributes) => attributes.value(object.id, &attribute_stored(name))?,
+                    None => None,
+                };
+                if value.is_none() {
+                    self.not_lost(&object)?;
                 }
-                None => Ok(None),
-            },
+                Ok(value)
+            }
         }
     }
 

@@ -99,11 +99,10 @@ impl HfsPlus {
         if file.common.bsd.owner_flags & UF_COMPRESSED == 0 || kind != Kind::File {
             return Ok(None);
         }
-        let what = || format!("compressed file {}", file.common.id);
-        let found = self.decmpfs_attribute(file.common.id).map_err(|e| e.within(&what()))?;
-        if found.is_none() && self.salvaged && file.data_fork.logical_size == 0 {
-            let text = "its compression header is not among what is left of the attributes";
-            return Err(Error::corrupt(what(), text));
+        let what = format!("compressed file {}", file.common.id);
+        let found = self.decmpfs_attribute(file.common.id).map_err(|e| e.within(&what))?;
+        if found.is_none() && file.data_fork.logical_size == 0 {
+            self.not_lost(&file.common).map_err(|e| e.within("compressed file"))?;
         }
         Ok(found)
     }

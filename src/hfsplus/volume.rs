@@ -7,7 +7,10 @@ use super::catalog::{self, Catalog, Record};
 use super::entries::{Listings, listings};
 use super::extents::{self, ForkType, Overflow, runs_of};
 use super::fork::{ForkReader, Runs};
-use super::format::{ATTRIBUTES_FILE, BTreeHeader, EXTENTS_FILE, ForkData, VolumeHeader, decode};
+use super::format::{
+    ATTRIBUTES_FILE, BTreeHeader, CatalogCommon, EXTENTS_FILE, FLAGS_HAS_ANY, ForkData,
+    VolumeHeader, decode,
+};
 use super::journal::Journal;
 use super::names::NameTable;
 use super::private::Folders;
@@ -15,7 +18,7 @@ use super::salvage;
 use super::shared::Shared;
 use crate::error::{Error, Result};
 use crate::fs::About;
-use crate::io::{ReadAt, Source, read_vec};
+use crate::io::{Ranges, ReadAt, Source, read_vec};
 use crate::report::Progress;
 use quick_cache::sync::Cache;
 use std::sync::Arc;
@@ -46,9 +49,8 @@ pub struct HfsPlus {
     /// Why the attributes cannot be read, if the volume has any and they cannot.
     attributes: Option<std::result::Result<Attributes, String>>,
     pub(super) about: About,
-    /// Whether its trees were put together from what is left of them, so that what is not
-    /// in them may be lost.
-    pub(super) salvaged: bool,
+    /// Objects of whom records may be lost of an attributes tree that was put together.
+    pub(super) lost_attributes: Ranges,
     pub(super) folders: Folders,
     pub(super) records: Cache<u32, Arc<Record>>,
     pub(super) listings: Listings,
@@ -69,8 +71,8 @@ pub(super) struct Parts {
     pub notes: Vec<String>,
     /// What is known to be missing.
     pub lacks: Option<String>,
-    /// Whether the trees are put together from what is left of them.
-    pub salvaged: bool,
+    /// Objects of whom records of the attributes tree may be lost.
+    pub lost_attributes: Ranges,
 }
 
 /// Decode a volume header and tell what makes it unusable, if anything.
@@ -165,7 +167,7 @@ impl HfsPlus {
             attributes,
             notes,
             lacks: None,
-            salvaged: false,
+            lost_attributes: Ranges::default(),
         }))
     }
 
@@ -191,7 +193,7 @@ impl HfsPlus {
             catalog: Catalog::new(parts.catalog, folds),
             attributes: parts.attributes,
             about,
-            salvaged: parts.salvaged,
+            lost_attributes: parts.lost_attributes,
             folders: Folders::default(),
             records: Cache::new(RECORD_CACHE),
             listings: listings(),
@@ -240,6 +242,18 @@ impl HfsPlus {
             Some(Ok(attributes)) => Ok(Some(attributes)),
             Some(Err(why)) => Err(Error::corrupt("attributes", why.clone())),
         }
+    }
+
+    /// An error if an object may have attributes that are lost.
+    pub(super) fn not_lost(&self, object: &CatalogCommon) -> Result<()> {
+        let id = u64::from(object.id);
+        if object.flags & FLAGS_HAS_ANY == 0
+            || self.lost_attributes.meet(id..id + 1).next().is_none()
+        {
+            return Ok(());
+        }
+        let text = "it may have attributes that are not among what is left of them";
+        Err(Error::corrupt(format!("object {id}"), text))
     }
 
     /// All extents of a file's fork.

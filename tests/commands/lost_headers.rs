@@ -137,7 +137,11 @@ fn a_restore_leaves_out_files_whose_header_is_lost() {
             let not_kept = document["not_kept"].as_array().unwrap().iter();
             let unread = not_kept.filter(|n| n["what"] == "attribute-unread");
             let unread: u64 = unread.map(|n| n["objects"].as_u64().unwrap()).sum();
-            assert_eq!(unread, damaged.unread.len() as u64, "{way:?}: {document:#}");
+            // Those at the borders of a lost leaf may have had records in it.
+            let borders = if way.is_empty() { 0 } else { 2 };
+            let lacking = damaged.unread.len() as u64;
+            let right = (lacking..=lacking + borders).contains(&unread);
+            assert!(right, "{way:?}: {lacking}, {unread}: {document:#}");
             for n in 0..FILES {
                 let found = std::fs::read(to.path().join(format!("file{n}")));
                 match damaged.lost.contains(&n) {

@@ -14,7 +14,7 @@ use super::reading::{Opened, Reading};
 use super::source::{Pieces, Reader};
 use crate::error::{Error, Result};
 use crate::fs::xattr::{FINDER_INFO, RESOURCE_FORK, SECURITY};
-use crate::fs::{Kind, Metadata, Stream, Time, XattrInfo};
+use crate::fs::{Kind, Metadata, Stream, Time};
 use crate::io::bytes::{array, to_usize};
 use acl::List;
 
@@ -99,21 +99,6 @@ impl MacData {
         Ok(data)
     }
 
-    /// The attributes of an object. Where they cannot be listed, those that lie elsewhere.
-    fn names(&mut self, from: &Reading, meta: &Metadata) -> Result<Vec<XattrInfo>> {
-        let elsewhere = [FINDER_INFO, RESOURCE_FORK];
-        match from.fs.xattrs(meta.id) {
-            Ok(list) => Ok(list),
-            Err(e) => {
-                self.unread(e)?;
-                let size = from.fs.resource_size(meta.id).unwrap_or(0);
-                let there = |name: &&str| *name != RESOURCE_FORK || size > 0;
-                let info = |name: &str| XattrInfo { name: name.into(), size: 0, own_blocks: false };
-                Ok(elsewhere.into_iter().filter(there).map(info).collect())
-            }
-        }
-    }
-
     /// Remember why an attribute cannot be read; the first reason is kept.
     fn unread(&mut self, error: Error) -> Result<()> {
         if matches!(error, Error::Interrupted) {
@@ -131,7 +116,9 @@ impl MacData {
         lost: &mut Vec<NotKept>,
     ) -> Result<()> {
         let mut room = MAX_VALUES;
-        for x in self.names(from, meta)? {
+        let (names, trouble) = from.fs.readable_xattrs(meta.id)?;
+        trouble.map_or(Ok(()), |e| self.unread(e))?;
+        for x in names {
             if x.name == RESOURCE_FORK {
                 match from.open(meta.id, &Stream::Resource) {
                     Ok(fork) => self.fork = Some(fork),

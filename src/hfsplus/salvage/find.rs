@@ -53,6 +53,9 @@ pub struct Leaf {
     /// Keys of its first and last record.
     pub first: Box<[u8]>,
     pub last: Box<[u8]>,
+    /// Numbers of the leaves before and behind it, as it has them; 0 for none.
+    pub previous: u32,
+    pub next: u32,
     /// How many records it has that can be used.
     pub records: u32,
     /// Newest date in its records: of two leaves with one record, the newer has it right.
@@ -162,6 +165,8 @@ pub fn recognise(node: &[u8], at: u64, strict: bool) -> Option<(Kind, Leaf)> {
             size: node.len(),
             first: split(first)?.key.into(),
             last: split(last)?.key.into(),
+            previous: parsed.backward,
+            next: parsed.forward,
             records: to_u32(n),
             newest,
             sound: sound && n == count,

@@ -8,6 +8,7 @@
 
 mod covered;
 mod find;
+mod gaps;
 mod geometry;
 mod orphans;
 mod place;
@@ -24,7 +25,7 @@ use super::journal::Journal;
 use super::volume::{HeaderSource, NODE_CACHE, open_tree, read_volume_header, special_file};
 use crate::error::{Error, Result};
 use crate::io::bytes::to_u64;
-use crate::io::{Budget, ReadAt, Slice, Source, read_vec};
+use crate::io::{Budget, Ranges, ReadAt, Slice, Source, read_vec};
 use crate::report::words::plural;
 use crate::report::{Progress, Unit};
 use covered::without_those_in_files;
@@ -47,6 +48,8 @@ struct Work<'a> {
     /// Leaves from all of the volume, where it had to be searched.
     anywhere: Option<Vec<(Kind, Leaf)>>,
     notes: Vec<String>,
+    /// Whose attributes may be lost.
+    lost_attributes: Ranges,
     /// What of the catalog is known to be lost.
     lacks: Option<String>,
     budget: Budget,
@@ -100,7 +103,7 @@ fn open_within(source: Source, budget: Budget, progress: &dyn Progress) -> Resul
         attributes,
         notes: work.notes,
         lacks: work.lacks,
-        salvaged: true,
+        lost_attributes: work.lost_attributes,
     }))
 }
 
@@ -123,6 +126,7 @@ impl<'a> Work<'a> {
             anywhere: None,
             notes,
             lacks: None,
+            lost_attributes: Ranges::default(),
             budget,
             progress,
         }
@@ -181,6 +185,7 @@ impl<'a> Work<'a> {
             anywhere: Some(found),
             notes: vec![guess.told],
             lacks: None,
+            lost_attributes: Ranges::default(),
             budget,
             progress,
         })
@@ -347,6 +352,7 @@ impl<'a> Work<'a> {
             }
             None => return Ok(Some(Err(trouble))),
         };
+        self.lost_attributes = gaps::gaps(&found.leaves);
         if found.lost_records > 0 {
             let lost = plural(found.lost_records, "attribute", "attributes");
             let text = format!("records of {lost} are lost: what is shown is not all there was");

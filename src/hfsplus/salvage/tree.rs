@@ -174,7 +174,8 @@ fn made(size: usize, records: Vec<Box<[u8]>>) -> Option<Leaf> {
     let last = split(records.last()?)?.key.into();
     let bytes = node(size, kind::LEAF, 1, &records);
     let (bytes, records) = (Bytes::Made(bytes), to_u32(records.len()));
-    Some(Leaf { bytes, size, first, last, records, newest: 0, sound: true })
+    let (previous, next) = (0, 0);
+    Some(Leaf { bytes, size, first, last, previous, next, records, newest: 0, sound: true })
 }
 
 /// A leaf with one record.

@@ -174,8 +174,8 @@ impl FileSystem for OneView {
     fn read_link(&self, node: NodeId) -> Result<Vec<u8>> {
         self.inner.read_link(self.below(node)?)
     }
-    fn xattrs(&self, node: NodeId) -> Result<Vec<XattrInfo>> {
-        self.inner.xattrs(self.below(node)?)
+    fn readable_xattrs(&self, node: NodeId) -> Result<(Vec<XattrInfo>, Option<Error>)> {
+        self.inner.readable_xattrs(self.below(node)?)
     }
     fn names(&self, node: NodeId) -> Result<Vec<Name>> {
         let names = self.inner.names(self.below(node)?)?;
