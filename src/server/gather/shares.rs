@@ -133,8 +133,10 @@ fn entries(wanted: &Wanted<'_>, path: &str, facts: &mut PathFacts) {
     let bundles = facts.bundles.get_or_insert_default();
     for name in names.into_iter().take(MOST) {
         let own = format!("{}/{name}", path.trim_end_matches('/'));
+        let folder = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+        let is_bundle = is_bundle_name(&name) && root.open(&own, folder).is_ok();
         let parts = [own.clone(), format!("{own}/Info.plist"), format!("{own}/bands")];
-        for part in parts.iter().take(if is_bundle_name(&name) { 3 } else { 1 }) {
+        for part in parts.iter().take(if is_bundle { 3 } else { 1 }) {
             for store in stores(root, part) {
                 if facts.metadata.iter().all(|(s, _)| *s != store) {
                     facts.metadata.push((store, part.clone()));
@@ -142,10 +144,10 @@ fn entries(wanted: &Wanted<'_>, path: &str, facts: &mut PathFacts) {
             }
         }
         let lower = name.to_lowercase();
-        if is_bundle_name(&name) {
-            if root.open(&own, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW).is_ok() {
-                bundles.push(bundle(root, own, &name, wanted.now));
-            }
+        if is_bundle {
+            bundles.push(bundle(root, own, &name, wanted.now));
+        } else if is_bundle_name(&name) {
+            // A link, or a file of that name.
         } else if matches!(name.as_str(), ".recycle" | "#recycle" | "@Recycle") {
             if root.list(&own).is_some_and(|l| !l.is_empty()) {
                 facts.trash.push(own);
