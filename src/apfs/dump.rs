@@ -8,8 +8,8 @@ use super::nx::NxSuperblock;
 use super::object::Header;
 use crate::error::{Error, Result};
 use crate::io::bytes::{le16, le32, le64, usize32};
-use crate::io::{Source, read_up_to};
-use crate::report::dump::{Dump, Field, Order, Show, hex};
+use crate::io::{Source, gone, read_up_to};
+use crate::report::dump::{Dump, Dumped, Field, Order, Show, hex};
 use Show::{Bytes, Hex, Number, Text, Uuid};
 
 /// What [`dump`] knows: `N` counts volumes from 1, `BLOCK` is an address.
@@ -175,7 +175,7 @@ const FIXED: u16 = 4;
 ///
 /// # Errors
 /// [`Error::NotFound`] for what there is not; errors of reading.
-pub fn dump(source: &Source, structure: &str) -> Result<String> {
+pub fn dump(source: &Source, structure: &str) -> Result<Dumped> {
     let (name, number) = structure.split_once('/').unwrap_or((structure, ""));
     let number = match number {
         "" => None,
@@ -236,6 +236,7 @@ impl Job<'_> {
         let title = format!("block {address}: {what}");
         let place = self.source.locate(at);
         self.dump.begin(&title, Order::Little, place.as_ref(), bytes.len());
+        self.dump.lost(gone(&**self.source, at, &bytes).map(|g| g.why));
         self.dump.fields(&bytes, 0, "", OBJECT);
         if !fletcher::is_sound(&bytes) {
             let sum = fletcher::checksum(&bytes).unwrap_or(0);

@@ -15,9 +15,9 @@ fn dump(args: &DumpArgs) -> anyhow::Result<Exit> {
     // What is asked for may be what keeps it from being opened: then the rest says so.
     let prompt = if args.structure == "token" { Prompt::No } else { Prompt::Yes };
     let layout = args.password.open(&args.source, prompt)?;
-    let text = tmbundle::volume::dump(&layout, &args.structure)?;
+    let dumped = tmbundle::volume::dump(&layout, &args.structure)?;
     let mut out = stdout();
-    out.write_all(text.as_bytes())?;
+    out.write_all(dumped.text.as_bytes())?;
     out.flush()?;
-    Ok(Exit::Ok)
+    Ok(if dumped.lost { Exit::Findings } else { Exit::Ok })
 }

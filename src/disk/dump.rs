@@ -5,7 +5,7 @@ use super::{Container, Disk};
 use crate::bundle::Token;
 use crate::error::{Error, Result};
 use crate::io::bytes::{be32, usize32};
-use crate::report::dump::{Dump, Field, Order, Show};
+use crate::report::dump::{Dump, Dumped, Field, Order, Show};
 use Show::{Hex, Number, Text, Uuid};
 
 /// Key records that are shown.
@@ -49,7 +49,7 @@ const WRAPPED: &[Field] = &[
 /// # Errors
 /// [`Error::NotFound`] for a source that has none, [`Error::Unsupported`] for one of the
 /// old version, whose trailer has no fields worth a name.
-pub fn dump(disk: &Disk) -> Result<String> {
+pub fn dump(disk: &Disk) -> Result<Dumped> {
     let Container::Bundle(bundle) = disk.container() else {
         return Err(Error::NotFound(format!("{} has no token: it is no bundle", disk.name())));
     };

@@ -7,8 +7,8 @@ use super::node::{DESCRIPTOR, KeyedRecord, Node, kind, split};
 use super::unicode::display;
 use crate::error::{Error, Result};
 use crate::io::bytes::{be16, be32, be64, to_usize};
-use crate::io::{ReadAt, read_up_to};
-use crate::report::dump::{Dump, Field, Order, Show, hex, quoted};
+use crate::io::{ReadAt, gone, read_up_to};
+use crate::report::dump::{Dump, Dumped, Field, Order, Show, hex, quoted};
 use Show::{Bytes, Extents, Hex, Number, Text};
 
 /// What [`dump`] knows; `/N` is a node, `/N/R` a record of it.
@@ -133,7 +133,7 @@ const ATTRIBUTE: &[Field] = &[("recordType", 4, Hex), ("reserved", 4, Number)];
 ///
 /// # Errors
 /// [`Error::NotFound`] for what there is not; errors of reading.
-pub fn dump(shared: &Shared, structure: &str) -> Result<String> {
+pub fn dump(shared: &Shared, structure: &str) -> Result<Dumped> {
     let mut dump = Dump::default();
     let volume = shared.seen().volume.clone();
     let mut parts = structure.split('/');
@@ -169,6 +169,7 @@ fn tree_of<'s>(shared: &'s Shared, name: &str) -> Result<&'s BTree> {
 fn header(volume: &dyn ReadAt, name: &str, at: u64, dump: &mut Dump) -> Result<()> {
     let bytes = read_up_to(volume, at, 512)?;
     dump.begin(name, Order::Big, volume.locate(at).as_ref(), bytes.len());
+    dump.lost(gone(volume, at, &bytes).map(|g| g.why));
     let mut behind = dump.fields(&bytes, 0, "", HEADER);
     for fork in FORKS {
         behind = dump.fields(&bytes, behind, &format!("{fork}."), FORK);
@@ -185,11 +186,13 @@ fn journal(shared: &Shared, dump: &mut Dump) -> Result<()> {
     let at = u64::from(header.journal_info_block).saturating_mul(header.block_size.into());
     let info = read_up_to(&**volume, at, 52)?;
     dump.begin("JournalInfoBlock", Order::Big, volume.locate(at).as_ref(), info.len());
+    dump.lost(gone(&**volume, at, &info).map(|g| g.why));
     dump.fields(&info, 0, "", JOURNAL_INFO);
     let at = be64(&info, 36).unwrap_or(0);
     let head = read_up_to(&**volume, at, 48)?;
     let order = if be32(&head, 4) == Some(LITTLE) { Order::Little } else { Order::Big };
     dump.begin("journal_header", order, volume.locate(at).as_ref(), head.len());
+    dump.lost(gone(&**volume, at, &head).map(|g| g.why));
     dump.fields(&head, 0, "", JOURNAL_HEADER);
     Ok(())
 }
@@ -205,9 +208,11 @@ impl Tree<'_> {
         let at = u64::from(number).saturating_mul(u64::from(self.tree.header().node_size));
         let bytes = read_up_to(&**file, at, size)?;
         let none = || Error::NotFound(format!("the {} has no node {number}", self.name));
+        let lost = gone(&**file, at, &bytes).map(|g| g.why);
         let node = Node::new(bytes).ok_or_else(none)?;
         let title = format!("{} node {number}", self.name);
         dump.begin(&title, Order::Big, file.locate(at).as_ref(), size);
+        dump.lost(lost);
         if let Some(record) = record {
             let n = to_usize(record.into());
             let none = || Error::NotFound(format!("{title} has no record {record}"));

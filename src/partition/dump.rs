@@ -2,8 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::io::bytes::{all_zero, le32, le64, to_usize, usize32};
-use crate::io::{ReadAt, read_up_to};
-use crate::report::dump::{Dump, Field, Order, Show};
+use crate::io::{ReadAt, gone, read_up_to};
+use crate::report::dump::{Dump, Dumped, Field, Order, Show};
 use Show::{Bytes, Guid, Hex, Number, Text, Utf16};
 
 /// What [`dump`] knows.
@@ -48,7 +48,7 @@ const MAX_ENTRIES: usize = 1024;
 ///
 /// # Errors
 /// [`Error::NotFound`] for what is not there.
-pub fn dump(disk: &dyn ReadAt, structure: &str) -> Result<String> {
+pub fn dump(disk: &dyn ReadAt, structure: &str) -> Result<Dumped> {
     let mut dump = Dump::default();
     match structure {
         "mbr" => mbr(disk, &mut dump)?,
@@ -60,6 +60,7 @@ pub fn dump(disk: &dyn ReadAt, structure: &str) -> Result<String> {
 fn mbr(disk: &dyn ReadAt, dump: &mut Dump) -> Result<()> {
     let sector = read_up_to(disk, 0, 512)?;
     dump.begin("Legacy MBR", Order::Little, disk.locate(0).as_ref(), 512);
+    dump.lost(gone(disk, 0, &sector).map(|g| g.why));
     dump.fields(&sector, 440, "", &[("UniqueMBRDiskSignature", 4, Hex)]);
     for n in 0..4 {
         dump.fields(&sector, 446 + 16 * n, &format!("PartitionRecord[{n}]."), MBR_ENTRY);
@@ -79,6 +80,7 @@ fn gpt(disk: &dyn ReadAt, backup: bool, dump: &mut Dump) -> Result<()> {
     let header = read_up_to(disk, place(sector), 92)?;
     let name = if backup { "backup GPT header" } else { "GPT header" };
     dump.begin(name, Order::Little, disk.locate(place(sector)).as_ref(), header.len());
+    dump.lost(gone(disk, place(sector), &header).map(|g| g.why));
     dump.fields(&header, 0, "", GPT_HEADER);
     let (first, count, size) = (le64(&header, 72), le32(&header, 80), le32(&header, 84));
     let (Some(first), Some(count), Some(size)) = (first, count, size) else { return Ok(()) };

@@ -46,6 +46,16 @@ pub enum Order {
 pub struct Dump {
     text: String,
     order: Option<Order>,
+    lost: bool,
+}
+
+/// A text that is whole.
+#[derive(Debug)]
+pub struct Dumped {
+    /// The text.
+    pub text: String,
+    /// Whether zeros in it stand for what is not stored any more.
+    pub lost: bool,
 }
 
 impl Dump {
@@ -57,6 +67,14 @@ impl Dump {
         self.order = Some(order);
         let place = at.map_or_else(|| "nowhere on the disk".into(), |at| format!("at {at}"));
         self.line(&format!("{} {place}, {len} bytes", present(name)));
+    }
+
+    /// Say that part of what is shown is not stored, if there is a reason why.
+    pub fn lost(&mut self, why: Option<String>) {
+        if let Some(why) = why {
+            self.line(&format!("  part of it is lost ({why}): zeros stand for that"));
+            self.lost = true;
+        }
     }
 
     /// The order of bytes from here on.
@@ -130,8 +148,8 @@ impl Dump {
     }
 
     /// The text.
-    pub fn finish(self) -> String {
-        self.text
+    pub fn finish(self) -> Dumped {
+        Dumped { text: self.text, lost: self.lost }
     }
 }
 

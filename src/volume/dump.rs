@@ -2,6 +2,7 @@
 
 use super::{Found, Kind, Layout};
 use crate::error::{Error, Result};
+use crate::report::dump::Dumped;
 use crate::{apfs, disk, hfsplus, partition};
 
 /// The structure that only an encrypted bundle has.
@@ -29,7 +30,7 @@ fn is_one_of(structure: &str, all: &[&str]) -> bool {
 /// # Errors
 /// [`Error::Invalid`] for a name that is not known, [`Error::NotFound`] for what is not
 /// there; errors of reading.
-pub fn dump(layout: &Layout, structure: &str) -> Result<String> {
+pub fn dump(layout: &Layout, structure: &str) -> Result<Dumped> {
     if structure == TOKEN {
         return disk::dump::dump(layout.disk());
     }

@@ -86,3 +86,30 @@ fn a_header_is_shown_where_it_lies_even_when_it_is_broken() {
     let broken = tmbundle(&["debug", "dump", "header", source]);
     assert_eq!(value(&broken.out, "signature"), "'ZZ'");
 }
+
+#[test]
+fn what_is_not_stored_is_no_structure_of_zeros() {
+    let options = BundleOptions { band_size: 4096, ..BundleOptions::default() };
+    let mut volume = VolumeBuilder::new(VolumeOptions::default());
+    let root = volume.root();
+    volume.file(root, "file", b"x".to_vec(), Meta::file());
+    let built = volume.build();
+    let container = tools::apfs::samples::sample("basic").unwrap();
+    let find = |kind: fn(&tools::apfs::What) -> bool| container.layout.find(kind).next().unwrap();
+    let object = find(|w| matches!(w, tools::apfs::What::Omap(Some(_)))).address;
+    let cases = [
+        (&built.image, "header".to_owned(), 0),
+        (&built.image, "catalog/1".to_owned(), built.layout.catalog.node(1) / 4096),
+        (&container.image, format!("object/{object}"), object),
+    ];
+    for (image, structure, band) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        let bundle = dir.path().join("Mac.sparsebundle");
+        tools::bundle::write(image, &bundle, &options).unwrap();
+        let dump = || tmbundle(&["debug", "dump", &structure, bundle.to_str().unwrap()]);
+        assert!(!dump().expect(0, &[]).out.contains("lost"));
+        std::fs::remove_file(bundle.join(format!("bands/{band:x}"))).unwrap();
+        let told = format!("part of it is lost (band {band:x} is missing): zeros stand for that");
+        dump().expect(1, &[&told]);
+    }
+}

@@ -2,7 +2,7 @@
 //! contents are known, and an empty file is not what they were. Which files that are is known
 //! from where the writer put the records.
 
-use crate::common::{Ran, marked, tmbundle};
+use crate::common::{Ran, marked, shared_data, tmbundle, unpack};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -276,5 +276,31 @@ fn a_lost_block_of_a_header_is_not_given_as_zeros() {
         let ran = run(&path, &["cat"], &["volume:/file0"]);
         ran.expect(1, &["is missing"]);
         assert_eq!(ran.out, "");
+    }
+}
+
+/// A volume that others wrote, without its attributes.
+#[test]
+fn a_foreign_volume_without_its_attributes_has_no_empty_files() {
+    let Some(data) = shared_data("a_foreign_volume_without_its_attributes_has_no_empty_files")
+    else {
+        return;
+    };
+    let image = Image::from_file(&unpack(&data.join("hfs/lab-feat-c.img.gz"))).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("Mac.sparsebundle");
+    bundle::write(&image, &path, &BundleOptions { band_size: 1 << 20, ..BundleOptions::default() })
+        .unwrap();
+    std::fs::remove_file(path.join("bands/2")).unwrap();
+    for way in WAYS {
+        let to = tempfile::tempdir().unwrap();
+        let args = ["volume:/cmpf", "--json", "--no-sync", "--to", to.path().to_str().unwrap()];
+        let ran = run(&path, &["extract"], &[&args[..], way].concat());
+        let document: Value = serde_json::from_str(&ran.out).unwrap();
+        assert_eq!((ran.code, &document["not_restored"]), (Some(1), &8.into()), "{document:#}");
+        assert_eq!(std::fs::read_dir(to.path().join("cmpf")).unwrap().count(), 0);
+        let ran = run(&path, &["ls", "-l"], &[&["volume:/cmpf"][..], way].concat());
+        let sizes: Vec<_> = ran.out.lines().map(|l| l.split_whitespace().nth(4)).collect();
+        assert_eq!(sizes, [Some("?"); 8], "{}", ran.out);
     }
 }
