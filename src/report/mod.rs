@@ -23,6 +23,6 @@ pub use finding::{Affected, Collector, Cost, Finding, Ignore, Reporter, Severity
 pub use fsck::{FsckError, Maps};
 pub use place::{Scope, Structure, Where};
 pub use progress::{NoProgress, Progress, Silently, Unit};
-pub use remedy::{DENIED, KeptIn, STANDS_IN};
+pub use remedy::{DENIED, KeptIn, STANDS_IN, UNTRIED};
 pub use rules::Rule;
 pub use server::ServerCode;

@@ -8,6 +8,10 @@ pub const DENIED: &str = "Permission denied (os error 13)";
 /// What is said of a file that stands beside a band that is lost.
 pub const STANDS_IN: &str = "may hold what is missing";
 
+/// What is said of a password for keys that are wrapped, or bands that are encrypted, in a way
+/// that is not known.
+pub const UNTRIED: &str = "the password that was given cannot be tried";
+
 /// What is said of a file that has keys in it, where the token has none or another's.
 const HAS_KEYS: &str = "an encryption header";
 
@@ -148,6 +152,10 @@ impl Finding {
         if self.code == Code::BandLost && self.message.contains(STANDS_IN) {
             self.remedy = "Make a copy of the bundle, give the file that is named the band's name \
                            there, and verify that; keep the file whatever comes of it.";
+            return;
+        }
+        if self.message.starts_with(UNTRIED) {
+            self.remedy = "See whether a newer tmbundle knows this way; a Mac opens it meanwhile.";
             return;
         }
         let about_keys = [Code::TokenLost, Code::TokenForeign];

@@ -231,7 +231,21 @@ fn changed_new_and_gone_bands_are_counted() {
     assert_eq!((bands.changed, bands.new, bands.gone, bands.bands), (1, 1, 2, 19));
     // 3 of 19 are a seventh.
     assert_eq!(bands.read, 2 + 3);
-    assert_eq!(f.manifest().entries.len(), 19);
+    let given = |f: &Fixture| {
+        let all = f.manifest().entries;
+        all.values().filter(|e| e.is(Entry::GIVEN)).map(|e| e.index).collect::<Vec<_>>()
+    };
+    assert_eq!((f.manifest().entries.len(), given(&f)), (21, vec![7, 8]));
+    // Counted once, and never told as if nobody had written. One comes back.
+    let bands = f.quiet(SEVENTH);
+    assert_eq!((bands.gone, bands.gone_bands), (0, vec![7, 8]));
+    fs::write(f.band(7), [7; 9]).unwrap();
+    assert_eq!((f.quiet(SEVENTH).new, given(&f)), (1, vec![8]));
+    // What is long ago is forgotten, once a Mac writes.
+    f.day.set(f.day.get() + 30);
+    fs::write(f.band(3), [8; 6]).unwrap();
+    f.quiet(SEVENTH);
+    assert_eq!((f.manifest().entries.len(), given(&f)), (20, vec![]));
 }
 
 #[test]

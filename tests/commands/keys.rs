@@ -146,7 +146,7 @@ fn an_unknown_way_to_wrap_keys_is_named_by_its_numbers_and_not_ok() {
         let with =
             |args: &[&str]| crate::common::tmbundle_with(&[("TMBUNDLE_PASSWORD", "pw")], args);
         let verify = with(&["verify", "-v", path]);
-        verify.expect(3, &["PASSWORD-WRONG", "cannot be tried"]);
+        verify.expect(3, &["PASSWORD-WRONG", "cannot be tried", "→ See whether a newer"]);
         assert!(verify.out.contains(said) && !verify.out.contains("encryption  ok"), "{verify:#?}");
         let json: serde_json::Value =
             serde_json::from_str(&with(&["verify", "--json", path]).out).unwrap();

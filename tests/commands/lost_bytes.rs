@@ -290,6 +290,15 @@ fn what_an_earlier_run_has_read_is_lost_for_every_command() {
         assert_eq!(out.status.code(), Some(1), "{out:?}");
         assert!(text(&out.stdout).contains(why), "{out:?}");
     }
+    // Nor does the damage go away by itself because a Mac wrote to another band meanwhile.
+    let other = s.band(&bands_with(&s.path, b"<<big>>")[1]);
+    std::fs::write(&other, std::fs::read(&other).unwrap()).unwrap();
+    for _ in 0..3 {
+        let out = s.run(state.path(), &["verify", "--manifest", source]);
+        assert_eq!(out.status.code(), Some(1), "{out:?}");
+        assert!(text(&out.stdout).contains(why), "{out:?}");
+        assert!(!text(&out.stdout).contains("BAND-GONE"), "{out:?}");
+    }
     // A Mac that went on for long after that run may have given the band back.
     let history = s.path.join("com.apple.TimeMachine.SnapshotHistory.plist");
     for (day, old) in [("2019-11-13", false), ("2199-01-01", true)] {

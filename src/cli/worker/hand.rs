@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tmbundle::crypt::Secret;
 use tmbundle::disk::Disk;
 use tmbundle::io::{Access, Meter};
-use tmbundle::report::{Code, Progress, Unit};
+use tmbundle::report::{Code, Progress, UNTRIED, Unit};
 use tmbundle::verify::{Options, Outcome, verify};
 use tmbundle::volume::Layout;
 use tmbundle::{Error, Result};
@@ -161,7 +161,7 @@ impl Hand {
             (Err(Error::Interrupted), _) => Err(Error::Interrupted),
             (_, Some(failed)) => Ok(Some((Code::PasswordUnread, failed))),
             (Ok(given), None) if !given.is_empty() => {
-                let text = format!("the password that was given cannot be tried: {why}");
+                let text = format!("{UNTRIED}: {why}");
                 Ok(Some((Code::PasswordWrong, text)))
             }
             _ => Ok(None),

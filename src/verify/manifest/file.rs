@@ -47,7 +47,8 @@ pub struct Entry {
     pub read: i64,
     /// In which run it was last read.
     pub run: u32,
-    /// [`Entry::ROTTEN`], [`Entry::YOUNG`], [`Entry::UNTOLD`].
+    /// [`Entry::ROTTEN`], [`Entry::YOUNG`], [`Entry::UNTOLD`],
+    /// [`Entry::GIVEN`].
     pub flags: u32,
     /// BLAKE3 of its bytes; of a rotten band, of what they were.
     pub hash: [u8; 32],
@@ -61,6 +62,9 @@ impl Entry {
     pub const YOUNG: u32 = 2;
     /// It was found rewritten, and nobody was told yet.
     pub const UNTOLD: u32 = 4;
+    /// It was gone after others were written: a Mac may have given it back, or it is lost.
+    /// What is known of it is evidence for a while, and no more.
+    pub const GIVEN: u32 = 8;
 
     /// Whether a flag is set.
     pub fn is(&self, flag: u32) -> bool {

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 /// A Mac that has backed up for so much longer than the last run looked may have given bands
 /// back since, and taken their place for zeros that it never wrote.
-const OLD: i64 = 14 * 86_400;
+pub(super) const OLD: i64 = 14 * 86_400;
 
 /// The bands that were read by the runs whose manifest lies in `file`; none if that cannot be
 /// read or is not of the bundle in `layout`: it is evidence, and who checks it is `verify`.

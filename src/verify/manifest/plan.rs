@@ -29,6 +29,11 @@ impl Plan {
             match kept.get(&index) {
                 // One that was hashed within a tick of its change, or by a clock that
                 // lags behind the bundle's, may have changed since under the same times.
+                // One that is back is as good as new.
+                Some(old) if old.is(Entry::GIVEN) => {
+                    plan.written = true;
+                    plan.due.push(index);
+                }
                 Some(old)
                     if old.stamp == stamp && !old.is(Entry::ROTTEN) && !old.is(Entry::YOUNG) =>
                 {

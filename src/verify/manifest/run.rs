@@ -3,6 +3,7 @@
 use super::file::{Entry, Found, Header, Manifest, Stamp, put_aside};
 use super::hash::{Clock, Hasher, PIECE, Read, stamp};
 use super::judge::{Change, Reading, judge};
+use super::known::OLD;
 use super::plan::Plan;
 use super::{Bands as Counts, Options};
 use crate::bundle::{BandListing, Bands};
@@ -288,7 +289,8 @@ impl<'a> ManifestRun<'a> {
         match read {
             Read::Done { stamp, hash, began, bytes } => {
                 let reading = Reading { index, stamp, hash, began, run: self.header.run };
-                let (change, entry) = judge(self.entries.get(&index), reading);
+                let (change, entry) =
+                    judge(self.entries.get(&index).filter(|e| !e.is(Entry::GIVEN)), reading);
                 self.count(index, change, bytes);
                 self.entries.insert(index, entry);
             }
@@ -348,20 +350,29 @@ impl<'a> ManifestRun<'a> {
         self.report_band(Code::BandRewritten, index, format!("band {index:x}: {text}"));
     }
 
-    /// Forget the bands that are no longer there, unless nothing else changed: a Mac
-    /// that drops bands writes to others.
+    /// Tell of the bands that are no longer there, if nothing else changed: a Mac that drops
+    /// bands writes to others. Those that it may have dropped are not told of; that they were
+    /// there speaks against zeros in their place for a while, and then is forgotten.
     fn gone(&mut self) {
         let quiet = !self.plan.written && self.moved.is_empty();
-        let (mut gone, present, odd) = (Vec::new(), &self.present, &self.odd);
-        self.entries.retain(|index, _| {
-            let here = present.contains_key(index) || odd.binary_search(index).is_ok();
-            if !here {
-                gone.push(*index);
+        let (mut gone, mut given) = (Vec::new(), Vec::new());
+        let (present, odd, now) = (&self.present, &self.odd, self.hasher.clock.began);
+        self.entries.retain(|index, entry| {
+            if present.contains_key(index) || odd.binary_search(index).is_ok() {
+                return true;
             }
-            here || quiet
+            match entry.is(Entry::GIVEN) {
+                true => given.push(*index),
+                false => gone.push(*index),
+            }
+            if !quiet {
+                entry.flags |= Entry::GIVEN;
+            }
+            quiet || now.saturating_sub(entry.read) <= OLD
         });
         self.counts.gone = to_u64(gone.len());
-        self.counts.gone_bands.clone_from(&gone);
+        self.counts.gone_bands = [&gone[..], &given].concat();
+        self.counts.gone_bands.sort_unstable();
         if quiet {
             for index in gone {
                 let text = "it was there at an earlier run and is gone, though nothing else in the \
