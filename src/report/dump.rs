@@ -205,7 +205,7 @@ mod tests {
         let mut dump = Dump::default();
         dump.begin("X", Order::Big, None, bytes.len());
         assert_eq!(dump.fields(&bytes, 0, "", &fields), 28);
-        let text = dump.finish();
+        let text = dump.finish().text;
         let lines: Vec<Vec<&str>> = text.lines().map(|l| l.split_whitespace().collect()).collect();
         assert_eq!(lines[0], ["X", "nowhere", "on", "the", "disk,", "24", "bytes"]);
         assert_eq!(lines[1], ["0x0000", "signature", "'H+'"]);
