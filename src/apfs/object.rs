@@ -231,12 +231,15 @@ pub struct Expected {
 impl Expected {
     /// Why an object is not what was looked for: a sentence; `None` if it is.
     pub fn problem(&self, h: &Header) -> Option<String> {
-        if !self.kinds.contains(&h.kind())
-            || h.subtype != self.subtype
-            || h.storage() != self.storage
-        {
+        let kind = self.kinds.contains(&h.kind());
+        if !kind || h.subtype != self.subtype || h.storage() != self.storage {
+            let what = match (kind, h.subtype == self.subtype) {
+                (false, _) => "is an object",
+                (true, false) => "is a node of another tree, an object",
+                (true, true) => "is stored in another way, an object",
+            };
             return Some(format!(
-                "is an object of type {:#x} and subtype {:#x}, expected type {:#x} ({:?}) and subtype {:#x}",
+                "{what} of type {:#x} and subtype {:#x}, expected type {:#x} ({:?}) and subtype {:#x}",
                 h.kind_and_flags,
                 h.subtype,
                 self.kinds.first().copied().unwrap_or(0),

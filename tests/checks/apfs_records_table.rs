@@ -127,4 +127,13 @@ const TABLE: &[(Rule, How)] = &[
     (Rule::A266, record!(SNAPSHOTS, |r| r.kind() == SNAPSHOT, 0x28, 4, |_| 2)),
     (Rule::A267, record!(SNAPSHOTS, |r| r.kind() == SNAPSHOT, 0x2C, 4, |_| 2)),
     (Rule::A272, record!(SNAPSHOTS, |r| r.kind() == SNAPSHOT, 0x20, 8, |_| 0)),
+    (Rule::A184, Superblock(|b| {
+        b[0x3C4] = 1;
+        b[0x28] |= 0x10;
+        b[0x3F0] = 5;
+    })),
+    (Rule::A235, record!(FS, |r| r.kind() == EXTENT, 7, 1, |_| 2)),
+    (Rule::A191, Records(FS, |r| {
+        on(r.kind() == ENTRY && le(r.block, r.key, 7) == 3, || r.put_key(12, b"1"))
+    })),
 ];

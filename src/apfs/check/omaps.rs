@@ -7,7 +7,7 @@ use super::used::{By, Used};
 use crate::apfs::Snapshot;
 use crate::apfs::btree::{Children, Tree};
 use crate::apfs::container::Container;
-use crate::apfs::format::tree;
+use crate::apfs::format::{kind, tree};
 use crate::apfs::node::Shape;
 use crate::apfs::object::Object;
 use crate::apfs::omap::{Mapping, Omap, mapping};
@@ -82,19 +82,36 @@ impl<'a> Of<'a> {
                 self.checker.unreadable(place, "the object map", e)?;
             }
         }
-        let mut last = None;
+        let (mut last, mut first) = (None, None);
         let walked = trees::walk(omap.tree(), told, &mut |node| {
             used.claim(node.block..node.block + 1, By::ObjectMap, self.number());
             for entry in (0..node.count).filter_map(|i| node.entry(i)).filter(|_| node.level == 0) {
                 if let Some((oid, m)) = mapping(entry.key, entry.value.unwrap_or_default()) {
                     self.mapping(oid, &m, (node.block, node.header.xid));
                     self.mapped(oid, &m, &mut last, node.block, used);
+                    first = first.or(Some((oid, m.block)));
                 }
             }
             Ok(())
         })?;
         used.whole &= walked.whole;
+        if let Some((oid, block)) = first.filter(|_| self.volume.is_none()) {
+            self.unlisted(oid, block);
+        }
         Ok(())
+    }
+
+    /// A container's list of volumes that has none, where its map has one.
+    fn unlisted(&self, oid: u64, block: u64) {
+        let blocks = self.container.store().blocks();
+        let object = blocks.object("volume superblock", block, 1);
+        let is_volume = object.is_ok_and(|o| o.header.kind() == kind::VOLUME);
+        if self.container.superblock().volumes.is_empty() && is_volume {
+            let place = self.checker.place(Structure::Container, self.container.checkpoint().block);
+            self.checker.broken(Rule::A101, place, || {
+                format!("the container lists no volume, and its object map has volume {oid}")
+            });
+        }
     }
 
     fn head(&self, head: &Object, block: u64) {

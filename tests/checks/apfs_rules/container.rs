@@ -28,6 +28,13 @@ pub const TABLE: &[Row] = &[
     }),
     (A019, "small", |c| c.map(|b| put32(b, 0x28, get32(b, 0x28) ^ 0x1000_0000))),
     (A020, "small", |c| c.superblock(|b| put32(b, 0x94, get32(b, 0x94) + 1))),
+    (A021, "small", |c| {
+        c.map(|b| {
+            let of = (0..get32(b, 0x24) as usize).map(|i| 0x28 + i * 40);
+            let at = of.into_iter().find(|at| get32(b, *at) & 0xFFFF == 0x11).unwrap();
+            put32(b, at, 0x8000_0012);
+        })
+    }),
     (A022, "small", |c| c.cut(8192)),
     (A023, "small", |c| c.superblock(|b| put(b, 0x60, get(b, 0x60) + 1))),
     (A024, "small", |c| c.superblock(|b| put(b, 0x58, 5))),
@@ -46,6 +53,11 @@ pub const TABLE: &[Row] = &[
         c.byte(at + 0x900, |b| b ^ 1);
     }),
     (A039, "small", |c| c.superblock(|b| put32(b, 28, 1))),
+    (A101, "small", |c| c.superblock(|b| put(b, 0xB8, 0))),
+    (A308, "small", |c| c.superblock(|b| put(b, 0x4F8, get(b, 0xA0)))),
+    (A340, "small", |c| efi(c, |b| put32(b, 0x24, 2))),
+    (A341, "small", |c| efi(c, |b| put(b, 0xB0, 1 << 40))),
+    (A342, "small", |c| efi(c, |b| put32(b, 0x28, 5000))),
     (A310, "small", |c| reaper(c, |b| put32(b, 0x40, 4))),
     (A311, "small", |c| reaper(c, |b| put32(b, 0x6C, 12))),
     (A312, "small", |c| reaper(c, |b| put(b, 0x28, 1 << 40))),
@@ -55,6 +67,23 @@ pub const TABLE: &[Row] = &[
     (A316, "snapshots", |c| c.object(|w| matches!(w, What::ReapList), |b| put32(b, 0x30, 3))),
     (A317, "small", |c| reaper(c, |b| put32(b, 0x44, 7))),
 ];
+
+/// A driver for firmware in the last block but one.
+fn efi(c: &mut super::Bent, change: impl FnOnce(&mut [u8])) {
+    let block = c.layout.block_size;
+    let at = (c.image.len() / block - 2) * block;
+    c.superblock(|b| put(b, 0x4F8, at / block));
+    let mut driver = vec![0; block as usize];
+    driver[0x20..0x24].copy_from_slice(b"JSDR");
+    put32(&mut driver, 0x24, 1);
+    put32(&mut driver, 0x28, 4096);
+    put32(&mut driver, 0x2C, 1);
+    put(&mut driver, 0xB0, at / block + 1);
+    put(&mut driver, 0xB8, 1);
+    change(&mut driver);
+    tools::apfs::object::seal(&mut driver, at / block, 1, 0x4000_0014, 0);
+    c.image.write_at(at, &driver);
+}
 
 fn reaper(c: &mut super::Bent, change: impl FnOnce(&mut [u8])) {
     c.object(|w| matches!(w, What::Reaper), change);
