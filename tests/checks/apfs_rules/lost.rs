@@ -91,3 +91,12 @@ fn a_leaf_of_zeros_costs_the_files_in_it() {
     let ran = crate::common::tmbundle(&["verify", file.path().to_str().unwrap()]);
     ran.expect(1, &["hits ", "volume:/"]);
 }
+
+/// A list that has a chunk less than it must leaves open what else is marked in the pool.
+#[test]
+fn a_list_that_lacks_chunks_is_no_wrong_bitmap_of_the_pool() {
+    let mut c = Bent::of("small");
+    c.cib(|b| put32(b, 0x24, 0));
+    let told = told(&c);
+    assert!(told.contains("A289") && !told.contains("A307"), "{told:?}");
+}

@@ -73,7 +73,9 @@ impl Space<'_> {
         if tally.whole && tally.chunk == self.sizes.chunks {
             self.number(Rule::A295, "the free blocks", self.u64(0x48), tally.free);
         }
-        self.pool_bitmap(tally.in_pool, tally.whole)
+        // Of lists that lack chunks not all bitmaps are known.
+        let whole = tally.whole && tally.chunk == self.sizes.chunks;
+        self.pool_bitmap(tally.in_pool, whole)
     }
 
     fn object(&self, what: &str, block: u64, kinds: &'static [u16]) -> Result<Object> {
@@ -205,7 +207,8 @@ impl Space<'_> {
             });
         }
         let blocks = first..first + count;
-        let bitmap = if chunk.bitmap == 0 { None } else { self.bitmap(chunk.bitmap, tally)? };
+        let free = u64::from(chunk.free) == count;
+        let bitmap = if chunk.bitmap == 0 { None } else { self.bitmap(chunk.bitmap, free, tally)? };
         let bits = match (&bitmap, chunk.bitmap) {
             (Some(bits), _) => bits.as_slice(),
             (None, 0) => &[],
@@ -233,11 +236,17 @@ impl Space<'_> {
         Ok(())
     }
 
-    fn bitmap(&self, block: u64, tally: &mut Tally) -> Result<Option<Vec<u8>>> {
+    /// The bitmap of a chunk; of one that is `free` it may be a hole, as zeros are kept.
+    fn bitmap(&self, block: u64, free: bool, tally: &mut Tally) -> Result<Option<Vec<u8>>> {
         if !self.in_pool("a bitmap", block, tally) {
             return Ok(None);
         }
-        match self.bits("space manager bitmap", block) {
+        let what = "space manager bitmap";
+        let read = match free {
+            true => self.container.store().blocks().read(what, block, 1),
+            false => self.bits(what, block),
+        };
+        match read {
             Ok(bytes) => Ok(Some(bytes)),
             Err(e) => self.failed(block, e, tally).map(|()| None),
         }
