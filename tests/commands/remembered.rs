@@ -103,6 +103,12 @@ fn what_this_user_may_not_read_costs_only_what_needs_it() {
     // What lies in the bands was read all the same, but for what needs the token.
     run("verify", &["-v"], &lists).expect(0, &["HFSX: 295 files"]);
     run("verify", &["-v"], &["token"]).expect(0, &["bands present", "contents not checked"]);
+    // A band: whatever lies in it is unread, and nothing is damaged.
+    for more in [&["--all"][..], &["--all", "--read-data"], &["--quick", "--all"]] {
+        let ran = run("verify", more, &["bands/9"]);
+        ran.expect(0, &["BAND-DENIED", "Permission denied", "or with sudo"]);
+        assert!(!ran.out.contains("DAMAGE") && !ran.out.contains("lost"), "{ran:#?}");
+    }
     run("info", &[], &["token"]).expect(0, &["encrypted     unknown", "contents"]);
     run("ls", &[], &["token"]).expect(3, &["token", "Permission denied", "hint"]);
 }
