@@ -60,11 +60,13 @@ pub struct Guarded {
 }
 
 impl Guard {
-    /// Open a stream. Reading lost bytes is [`Error::Lost`] (see [`Policy`]); doubtful ones
+    /// Open a stream. Reading lost bytes is [`Error::Lost`](crate::Error::Lost) (see [`Policy`]);
+    /// doubtful ones
     /// are given as zeros, and [`Guarded::doubt`] tells of them.
     ///
     /// # Errors
-    /// As for [`FileSystem::open`]; [`Error::Lost`] where that failed because of lost bytes,
+    /// As for [`FileSystem::open`](crate::fs::FileSystem::open);
+    /// [`Error::Lost`](crate::Error::Lost) where that failed because of lost bytes,
     /// and for a compressed file of which anything is lost.
     pub fn open(self: &Arc<Self>, node: NodeId, stream: &Stream) -> Result<Arc<Guarded>> {
         let meta = self.fs.metadata(node)?;
@@ -102,8 +104,10 @@ impl Guard {
     /// Target of a symbolic link.
     ///
     /// # Errors
-    /// [`Error::Lost`] if it is not stored, whatever the policy: a target is never zeros;
-    /// [`Error::Corrupt`] if zeros are stored. As for [`FileSystem::read_link`].
+    /// [`Error::Lost`](crate::Error::Lost) if it is not stored, whatever the policy: a target is
+    /// never zeros;
+    /// [`Error::Corrupt`](crate::Error::Corrupt) if zeros are stored. As for
+    /// [`FileSystem::read_link`](crate::fs::FileSystem::read_link).
     pub fn read_link(self: &Arc<Self>, node: NodeId) -> Result<Vec<u8>> {
         let target = self.open(node, &Stream::Data)?;
         target.check_dense()?;
@@ -114,8 +118,9 @@ impl Guard {
     /// there is none of that name.
     ///
     /// # Errors
-    /// [`Error::Lost`] if it has blocks of its own that are not stored (see [`Policy`]); as for
-    /// [`FileSystem::xattr`].
+    /// [`Error::Lost`](crate::Error::Lost) if it has blocks of its own that are not stored (see
+    /// [`Policy`]); as for
+    /// [`FileSystem::xattr`](crate::fs::FileSystem::xattr).
     pub fn xattr(
         self: &Arc<Self>,
         node: NodeId,
