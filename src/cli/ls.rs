@@ -221,6 +221,17 @@ impl<W: Write> Lister<'_, W> {
         None
     }
 
+    /// The size of the resource fork; that it cannot be told is told once, with the file's own.
+    fn resource_size(&mut self, path: &str, meta: &Metadata) -> u64 {
+        if meta.kind != Kind::File || !meta.has_xattrs || meta.size_unknown {
+            return 0;
+        }
+        self.fs.resource_size(meta.id).unwrap_or_else(|e| {
+            self.errors.push(format!("{path}: whether it has a resource fork is not known: {e}"));
+            0
+        })
+    }
+
     fn row(&mut self, path: &str, node: Result<&Metadata, &str>) -> Row {
         let object = node.ok().map(|m| Object {
             id: m.id.0,
@@ -234,11 +245,7 @@ impl<W: Write> Lister<'_, W> {
             target: (m.kind == Kind::Symlink).then(|| self.target(m)),
             device: m.device.map(|fs::Device { major, minor }| Device { major, minor }),
             compressed: m.compressed,
-            // Of what cannot be told nothing is told.
-            resource_size: match m.kind == Kind::File && m.has_xattrs {
-                true => self.fs.resource_size(m.id).unwrap_or(0),
-                false => 0,
-            },
+            resource_size: self.resource_size(path, m),
         });
         let dangling = node.err().map(str::to_owned);
         if let Some(reason) = &dangling {
