@@ -103,10 +103,12 @@ impl<'a> Of<'a> {
 
     /// A container's list of volumes that has none, where its map has one.
     fn unlisted(&self, oid: u64, block: u64) {
+        if !self.container.superblock().volumes.is_empty() {
+            return;
+        }
         let blocks = self.container.store().blocks();
         let object = blocks.object("volume superblock", block, 1);
-        let is_volume = object.is_ok_and(|o| o.header.kind() == kind::VOLUME);
-        if self.container.superblock().volumes.is_empty() && is_volume {
+        if object.is_ok_and(|o| o.header.kind() == kind::VOLUME) {
             let place = self.checker.place(Structure::Container, self.container.checkpoint().block);
             self.checker.broken(Rule::A101, place, || {
                 format!("the container lists no volume, and its object map has volume {oid}")
