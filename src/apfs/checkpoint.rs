@@ -1,10 +1,11 @@
 //! Checkpoints: the ring of superblocks, and which one is read (section 2).
 
 use super::btree::{Children, Tree};
+use super::fletcher;
 use super::format::{kind, tree};
 use super::node::Shape;
 use super::nx::{Note, NxSuperblock};
-use super::object::{Blocks, Object, blocks_of};
+use super::object::{Blocks, Header, Object, Storage, blocks_of};
 use super::omap::Omap;
 use super::store::Store;
 use crate::error::{Error, Locus, Result};
@@ -220,7 +221,7 @@ pub fn newest(store: &Arc<Store>, first: &NxSuperblock, notes: &mut Vec<Note>) -
         let text = format!("a ring of {} superblocks and maps is impossible", ring.len());
         return Err(Error::corrupt("checkpoint area", text));
     }
-    let (mut found, unread) = superblocks(blocks, &ring);
+    let Superblocks { mut found, unread, mut lost, begun } = superblocks(blocks, &ring);
     if found.iter().all(|(_, nx)| nx.xid < first.xid) {
         found.push((0, first.clone()));
     }
@@ -235,8 +236,19 @@ pub fn newest(store: &Arc<Store>, first: &NxSuperblock, notes: &mut Vec<Note>) -
             Ok(Examined { checkpoint, omap, memory }) => {
                 let at = block.saturating_mul(blocks.size());
                 tell(&checkpoint, memory, at, notes);
-                let unseen = || next_unseen(blocks, &checkpoint, first, unread);
+                let xid = checkpoint.superblock.xid;
+                // No more than a few transactions fit into the ring: further on it is nonsense.
+                let after = xid.saturating_add(1)..=xid.saturating_add(ring.len());
+                lost.retain(|(claimed, _)| after.contains(claimed));
+                let unseen = || {
+                    let lost = lost.pop().map(|(_, e)| e);
+                    lost.or_else(|| next_unseen(blocks, &checkpoint, first, unread))
+                };
                 let older = trouble.or_else(unseen).map(|trouble| Older { newest, trouble });
+                if older.is_none() {
+                    let later = begun.iter().filter(|(xid, _)| after.contains(xid)).max();
+                    notes.extend(later.map(|m| unfinished(m.0, m.1.saturating_mul(blocks.size()))));
+                }
                 return Ok(Opened { checkpoint, omap, older });
             }
             Err(e) => trouble = trouble.or(Some(e)),
@@ -244,6 +256,15 @@ pub fn newest(store: &Arc<Store>, first: &NxSuperblock, notes: &mut Vec<Note>) -
     }
     let none = || Error::corrupt("checkpoint area", "no superblock in it is sound");
     Err(trouble.unwrap_or_else(none))
+}
+
+/// A checkpoint that has a map and no superblock: where a Mac stops at work, that is sound.
+fn unfinished(xid: u64, at: u64) -> Note {
+    let text = format!(
+        "a checkpoint of transaction {xid} was begun after the newest that is there: it was not \
+         finished, or its superblock is lost"
+    );
+    Note { damage: false, ..Note::damage(Rule::A007, at, text) }
 }
 
 /// Note what of the newest checkpoint is lost without costing its state.
@@ -303,9 +324,20 @@ fn not_there(blocks: &Blocks, block: u64) -> Option<Error> {
     })
 }
 
-/// The sound superblocks of the ring with their blocks, and why some could not be read.
-fn superblocks(blocks: &Blocks, ring: &Ring) -> (Vec<(u64, NxSuperblock)>, Option<Error>) {
-    let mut unread = None;
+/// What there is of superblocks in the ring.
+struct Superblocks {
+    /// The sound ones with their blocks.
+    found: Vec<(u64, NxSuperblock)>,
+    /// Why some could not be read.
+    unread: Option<Error>,
+    /// Those that are not sound: the transaction that they name, and why.
+    lost: Vec<(u64, Error)>,
+    /// Transactions of sound maps, and their blocks.
+    begun: Vec<(u64, u64)>,
+}
+
+fn superblocks(blocks: &Blocks, ring: &Ring) -> Superblocks {
+    let (mut unread, mut lost, mut begun) = (None, Vec::new(), Vec::new());
     let all = (0..ring.len()).filter_map(|i| ring.block(i));
     let found = all.filter_map(|block| {
         let bytes = match blocks.read("checkpoint", block, 1) {
@@ -318,14 +350,30 @@ fn superblocks(blocks: &Blocks, ring: &Ring) -> (Vec<(u64, NxSuperblock)>, Optio
             }
         };
         if array(&bytes, 0x20)? != *b"NXSB" {
+            begun.extend(map_xid(&bytes).map(|xid| (xid, block)));
             return None;
         }
-        let object = blocks.prove("checkpoint", block, bytes).ok()?;
+        let claimed = le64(&bytes, 0x10)?;
+        let object = match blocks.prove("container superblock", block, bytes) {
+            Ok(object) => object,
+            Err(e) => {
+                lost.push((claimed, e));
+                return None;
+            }
+        };
         let nx = NxSuperblock::parse(object.bytes())?;
         let same = nx.block_size == blocks.size32() && nx.problem().is_none();
         (object.header.kind() == kind::NX_SUPERBLOCK && same).then_some((block, nx))
     });
-    (found.collect(), unread)
+    let found = found.collect();
+    Superblocks { found, unread, lost, begun }
+}
+
+/// The transaction of a sound checkpoint map.
+fn map_xid(bytes: &[u8]) -> Option<u64> {
+    let header = Header::parse(bytes)?;
+    let is_map = header.kind() == kind::CHECKPOINT_MAP && header.storage() == Storage::Physical;
+    (is_map && fletcher::is_sound(bytes)).then_some(header.xid)
 }
 
 /// A checkpoint whose state can be read.

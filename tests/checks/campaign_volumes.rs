@@ -1,26 +1,31 @@
 //! Small volumes that have everything, each cheap to check.
 
+use crate::campaign_runner::{KEPT, Subject};
 use std::sync::Arc;
+use tmbundle::hfsplus::check;
 use tmbundle::io::{Memory, Source};
+use tmbundle::report::{Collector, Finding, NoProgress};
 use tools::decmpfs::DecmpfsType;
 use tools::fields::{self, Field};
 use tools::hfs::{Acl, Content, ForkKind, Meta, VolumeBuilder, VolumeOptions};
 use tools::journal::{Dirty, without_leaves};
 use tools::timemachine::{self, Backup, Dir, Machine};
 
-/// A volume to damage.
-pub struct Subject {
-    pub name: &'static str,
-    pub source: Source,
-    pub fields: Vec<Field>,
-    /// How much of the campaign it gets.
-    pub weight: u64,
+fn findings(source: &Source) -> Vec<Finding> {
+    let collector = Collector::new(KEPT);
+    check::check(source, &collector, &NoProgress).unwrap();
+    collector.into_findings().0
+}
+
+/// HFS+ has no checksums over its metadata (but for the journal's, which are fields).
+fn of(name: &'static str, weight: u64, image: Vec<u8>, fields: Vec<Field>) -> Subject {
+    let source = Arc::new(Memory::new(image));
+    Subject { name, source, fields, sums: Vec::new(), weight, check: findings }
 }
 
 fn subject(name: &'static str, weight: u64, builder: &VolumeBuilder) -> Subject {
     let volume = builder.build();
-    let source = Arc::new(Memory::new(volume.image.to_vec()));
-    Subject { name, source, fields: fields::of(&volume), weight }
+    of(name, weight, volume.image.to_vec(), fields::of(&volume))
 }
 
 pub fn all() -> Vec<Subject> {
@@ -177,6 +182,5 @@ fn dirty() -> Subject {
     let volume = everything(options).build();
     let torn = without_leaves(&volume, &Dirty::default());
     let fields = fields::of_journal(&torn.image, &volume.layout);
-    let source = Arc::new(Memory::new(torn.image.to_vec()));
-    Subject { name: "dirty journal", source, fields, weight: 1 }
+    of("dirty journal", 1, torn.image.to_vec(), fields)
 }

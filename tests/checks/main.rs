@@ -2,12 +2,15 @@
 #![allow(clippy::print_stderr, clippy::print_stdout)]
 
 mod apfs_agreement;
+mod apfs_campaign;
+mod apfs_campaign_volumes;
 mod apfs_records;
 mod apfs_rules;
 mod apfs_sound;
 mod as_apple;
 mod bounds;
 mod campaign;
+mod campaign_runner;
 mod campaign_volumes;
 #[path = "../common/mod.rs"]
 mod common;

@@ -11,6 +11,8 @@ use std::collections::{HashMap, HashSet};
 
 /// Fields that may differ between block 0 and its original: counters, flags.
 const MAY_DIFFER: [std::ops::Range<usize>; 3] = [0..8, 0x3D8..0x4D8, 0x4F0..0x4F8];
+/// Flags of a container.
+const FLAGS: u64 = 4;
 /// Bytes for which a container may have one volume more.
 const FOR_A_VOLUME: u64 = 512 << 20;
 /// Above so many bytes a container keeps a fixed minimum of memory.
@@ -89,6 +91,12 @@ impl Pass<'_> {
             });
             return;
         }
+        let flags = zero.u64(0x4F0).unwrap_or(0);
+        if flags & !FLAGS != 0 {
+            self.checker.broken(Rule::A028, place.clone(), || {
+                format!("block 0 has unknown flags ({flags:#x})")
+            });
+        }
         let same = |i: usize| MAY_DIFFER.iter().any(|range| range.contains(&i));
         let differs =
             zero.bytes().iter().zip(self.b).enumerate().find(|(i, (a, b))| a != b && !same(*i));
@@ -153,7 +161,7 @@ impl Pass<'_> {
                 format!("lacks the feature of its version (it has {:#x})", self.u64(0x40))
             });
         }
-        if self.u64(0x4F0) & !4 != 0 {
+        if self.u64(0x4F0) & !FLAGS != 0 {
             self.broken(Rule::A028, || format!("has unknown flags ({:#x})", self.u64(0x4F0)));
         }
         let fusion = [0x500..0x510, 0x548..0x568];

@@ -4,6 +4,7 @@
 mod container;
 mod efi;
 pub(in crate::apfs) mod files;
+mod headers;
 mod keybags;
 mod nodes;
 mod omaps;

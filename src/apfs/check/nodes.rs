@@ -1,6 +1,7 @@
 //! What holds within each node of every tree (section 3): its areas, its free pieces, its
 //! flags, and what a root says of its tree.
 
+use super::headers;
 use super::say::Checker;
 use crate::apfs::format::tree;
 use crate::apfs::node::{Footer, Node, Span};
@@ -69,6 +70,7 @@ pub const QUEUE: Kind =
 /// Check a node by itself.
 pub fn inside(checker: &Checker<'_>, structure: Structure, node: &Node, kind: &Kind) {
     let inside = Inside { checker, structure, node, kind };
+    inside.header();
     inside.flags();
     inside.areas();
     if let Some(footer) = node.footer() {
@@ -108,6 +110,16 @@ impl Inside<'_> {
     fn tell(&self, rule: Rule, place: Where, text: impl FnOnce() -> String) {
         let (name, block) = (self.kind.name, self.node.block);
         self.checker.broken(rule, place, || format!("{name}: node in block {block} {}", text()));
+    }
+
+    /// Of nodes that are found by their block; others are as their mapping says.
+    fn header(&self) {
+        let problem = || headers::problem(&self.node.header, false);
+        if self.kind.subtype != tree::FS
+            && let Some((rule, text)) = problem()
+        {
+            self.broken(rule, || format!("is not sound: {text}"));
+        }
     }
 
     fn flags(&self) {

@@ -1,9 +1,9 @@
 //! Object maps: their heads, mappings and snapshots (section 4).
 
-use super::nodes;
 use super::say::Checker;
 use super::trees::{self, Told};
 use super::used::{By, Used};
+use super::{headers, nodes};
 use crate::apfs::Snapshot;
 use crate::apfs::btree::{Children, Tree};
 use crate::apfs::container::Container;
@@ -119,7 +119,10 @@ impl<'a> Of<'a> {
     fn head(&self, head: &Object, block: u64) {
         let told = self.told(&nodes::OMAP);
         let (flags, word) = (head.u32(0x20).unwrap_or(0), |at| head.u32(at).unwrap_or(0));
-        if flags & !KNOWN != 0 || self.volume.is_some() && flags & MANAGED != 0 {
+        if let Some((rule, text)) = headers::problem(&head.header, false) {
+            told.broken(rule, block, || text);
+        }
+        if flags & !KNOWN != 0 || self.volume.is_some() == (flags & MANAGED != 0) {
             told.broken(Rule::A080, block, || format!("it has impossible flags ({flags:#x})"));
         }
         if word(0x28) != PHYSICAL_TREE || word(0x2C) != PHYSICAL_TREE {
@@ -139,7 +142,9 @@ impl<'a> Of<'a> {
         let told = self.told(&nodes::OMAP);
         let (nx, blocks) = (self.container.superblock(), self.container.store().blocks());
         let what = || format!("the mapping of object {oid} at transaction {}", m.xid);
-        if m.flags & !MAPPING != 0 {
+        // Superblocks of volumes have a header, and are never encrypted.
+        let plain = self.volume.is_some() || !m.no_header() && !m.encrypted();
+        if m.flags & !MAPPING != 0 || !plain {
             told.broken(Rule::A084, block, || format!("{} has flags {:#x}", what(), m.flags));
         }
         if m.size == 0 || !u64::from(m.size).is_multiple_of(blocks.size()) {

@@ -71,7 +71,8 @@ pub fn check(
             Err(e) => return checker.unreadable(place(), "the reaper's list", e).map(|()| false),
         };
     }
-    if count != u64::from(lists) || last != tail {
+    // A list that leads back, or to what is none, is not the last.
+    if count != u64::from(lists) || last != tail || at != 0 {
         broken(Rule::A317, &|| {
             format!("has {count} lists, the last {last}; it says {lists} and {tail}")
         });

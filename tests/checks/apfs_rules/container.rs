@@ -12,6 +12,15 @@ pub const TABLE: &[Row] = &[
     (A004, "small", |c| c.edit(0, 4096, |b| put(b, 8, 7))),
     (A005, "small", |c| c.edit(0, 4096, |b| put32(b, 0x68, 1 << 20))),
     (A007, "dirty", |c| c.superblock(|b| put(b, 0xA0, 3))),
+    // The newest superblock has a wrong sum; its map alone is left.
+    (A007, "dirty", |c| {
+        let (at, _) = c.find(|w| matches!(w, What::Superblock));
+        c.byte(at + 0x900, |b| b ^ 1);
+    }),
+    (A007, "dirty", |c| {
+        let (at, len) = c.find(|w| matches!(w, What::Superblock));
+        c.image.fill(at, len as u64, 0);
+    }),
     (A008, "small", |c| c.edit(0, 4096, |b| b[0x600] ^= 1)),
     (A009, "dirty", |_| ()),
     (A010, "small", |c| c.superblock(|b| put32(b, 0x80, get32(b, 0x80) ^ 1))),
@@ -42,6 +51,7 @@ pub const TABLE: &[Row] = &[
     (A026, "small", |c| c.superblock(|b| put(b, 0x30, 0x40))),
     (A027, "small", |c| c.superblock(|b| put(b, 0x40, 0x42))),
     (A028, "small", |c| c.superblock(|b| put(b, 0x4F0, 8))),
+    (A028, "small", |c| c.edit(0, 4096, |b| put(b, 0x4F0, 8))),
     (A029, "small", |c| c.superblock(|b| put32(b, 0xB0, 1))),
     (A030, "small", |c| c.superblock(|b| b[0x500] = 1)),
     (A031, "small", |c| c.superblock(|b| put(b, 0x4E0, 9))),

@@ -10,9 +10,11 @@ const CHUNK: usize = 0x28;
 
 pub const TABLE: &[Row] = &[
     (A278, "small", |c| c.spaceman(|b| put32(b, 0x148, 0x20))),
+    (A279, "small", |c| c.spaceman(|b| put(b, 0x158 + 16, 1))),
     (A279, "small", |c| c.spaceman(|b| put32(b, 0x158 + 0x84, 1))),
     (A280, "small", |c| c.spaceman(|b| put32(b, 0x24, 9))),
     (A281, "small", |c| c.spaceman(|b| put32(b, 0x90, get32(b, 0x90) | 2))),
+    (A282, "small", |c| c.spaceman(|b| put32(b, 0x90, 0))),
     (A282, "small", |c| c.spaceman(|b| put32(b, 0x154, 9))),
     (A283, "small", |c| c.spaceman(|b| put(b, 0x30, get(b, 0x30) + 1))),
     (A284, "small", |c| c.spaceman(|b| put32(b, 0x54, 1))),
@@ -38,6 +40,7 @@ pub const TABLE: &[Row] = &[
     (A301, "small", |c| c.spaceman(|b| put(b, 0xC8 + 56, get(b, 0xC8 + 56) ^ 1))),
     (A302, "small", |c| c.spaceman(|b| put16(b, 0xC8 + 64, 0))),
     (A303, "small", |c| c.spaceman(|b| put16(b, 0xC8 + 64, 99))),
+    (A304, "small", |c| c.spaceman(|b| put(b, get32(b, 0x144) as usize, 0))),
     (A304, "small", |c| c.spaceman(|b| put(b, get32(b, 0x144) as usize, 1 << 40))),
     (A305, "small", |c| c.spaceman(|b| put16(b, 0x142, get16(b, 0x140)))),
     (A306, "small", |c| c.spaceman(|b| put16(b, get32(b, 0x148) as usize, get16(b, 0x140)))),

@@ -15,6 +15,13 @@ pub const TABLE: &[Row] = &[
     (A042, "small", |c| c.cib(|b| put(b, 16, 1 << 40))),
     (A043, "small", |c| c.cib(|b| put32(b, 24, 0x4000_0006))),
     (A045, "small", |c| c.spaceman(|b| put(b, get32(b, 0x50) as usize, 1 << 40))),
+    (A046, "small", |c| c.cib(|b| put32(b, 24, get32(b, 24) | 0x0004_0000))),
+    (A046, "small", |c| omap(c, |b| put32(b, 24, get32(b, 24) | 0x0800_0000))),
+    (A046, "small", |c| omap_tree(c, |b| put32(b, 24, get32(b, 24) | 0x0001_0000))),
+    (A046, "snapshots", |c| sibling(c, |b| put32(b, 24, get32(b, 24) | 0x0001_0000))),
+    (A046, "snapshots", |c| copy(c, |b| put32(b, 24, get32(b, 24) | 0x0001_0000))),
+    (A047, "small", |c| c.cib(|b| put32(b, 24, get32(b, 24) | 0x1000_0000))),
+    (A047, "snapshots", |c| sibling(c, |b| put32(b, 24, get32(b, 24) | 0x1000_0000))),
     (A048, "small", |c| c.superblock(|b| put(b, 0x58, 1025))),
     (A049, "snapshots", |c| references(c, |b| put16(b, 0x20, get16(b, 0x20) | 0x10))),
     (A050, "snapshots", |c| references(c, |b| put16(b, 0x20, get16(b, 0x20) | 0x40))),
@@ -27,6 +34,14 @@ pub const TABLE: &[Row] = &[
     (A059, "snapshots", |c| references(c, |b| put16(b, 0x34, 20))),
     (A060, "snapshots", |c| references(c, |b| put16(b, 0x36, get16(b, 0x36) + 4))),
     (A061, "snapshots", |c| references(c, |b| put16(b, 0x38, get16(b, 0x40)))),
+    // The last key of the root above leaves that snapshots have, too.
+    (A062, "snapshots", |c| {
+        sibling(c, |b| {
+            let last = 0x38 + 8 * (get32(b, 0x24) as usize - 1);
+            let key = 0x38 + usize::from(get16(b, 0x2A)) + usize::from(get16(b, last));
+            b[key + usize::from(get16(b, last + 2)) - 2] ^= 1;
+        })
+    }),
     (A063, "snapshots", |c| references(c, |b| put16(b, 0x22, 1))),
     (A067, "snapshots", |c| references(c, |b| footer(b, 0, 0x40))),
     (A068, "snapshots", |c| references(c, |b| footer(b, 4, 512))),
@@ -35,10 +50,12 @@ pub const TABLE: &[Row] = &[
     (A071, "snapshots", |c| references(c, |b| footer(b, 24, 7000))),
     (A072, "snapshots", |c| references(c, |b| footer(b, 32, 7))),
     (A080, "small", |c| omap(c, |b| put32(b, 0x20, 0x100))),
+    (A080, "small", |c| c.object(|w| matches!(w, What::Omap(None)), |b| put32(b, 0x20, 0))),
     (A081, "small", |c| omap(c, |b| put32(b, 0x28, 2))),
     (A082, "small", |c| omap(c, |b| put(b, 0x48, 5))),
     (A083, "small", |c| omap(c, |b| put32(b, 0x20, 2))),
     (A084, "small", |c| mapping(c, |b, v| put32(b, v, get32(b, v) | 2))),
+    (A084, "small", |c| mapping(c, |b, v| put32(b, v, get32(b, v) | 8))),
     (A085, "small", |c| mapping(c, |b, v| put32(b, v + 4, 100))),
     (A086, "small", |c| container_mapping(c, |b, key| put(b, key + 8, 0))),
     (A087, "small", |c| omap_tree(c, |b| put(b, 16, 1))),
@@ -126,8 +143,10 @@ pub const TABLE: &[Row] = &[
             decmpfs(b, at, |b| put(b, v + 12, get(b, v + 12) + 1));
         })
     }),
+    (A101, "snapshots", |c| copy(c, |b| put32(b, 0x24, 3))),
     (A262, "snapshots", |c| omap_snapshot(c, |b, k, _| put(b, k, get(b, k) + 1))),
     (A268, "snapshots", |c| omap_snapshot(c, |b, k, _| put(b, k, get(b, k) + 1))),
+    (A270, "snapshots", |c| c.object(|w| matches!(w, What::SnapMetaExt(_)), |b| put32(b, 28, 1))),
 ];
 
 /// A node of the volume's tree of that subtype which has entries, a root if there is one.

@@ -62,7 +62,8 @@ fn volume(kind: &str) -> VolumeOptions {
     }
 }
 
-fn encryption() -> VolumeEncryption {
+/// Encryption with the password "password" and a recovery key.
+pub fn encryption() -> VolumeEncryption {
     VolumeEncryption {
         recovery_key: Some(RECOVERY_KEY.into()),
         hint: Some("the usual".into()),
@@ -114,7 +115,8 @@ pub fn sample(kind: &str) -> Option<Built> {
     Some(c.finish())
 }
 
-fn plain(v: &mut Vol) {
+/// Files, folders and links of all kinds.
+pub fn plain(v: &mut Vol) {
     v.file(ROOT, "empty", "", Meta::file());
     v.file(ROOT, "hello.txt", "Hello, world\n", Meta::file());
     v.file(ROOT, "one block", Content::text(1, 4096), Meta::with_mode(0o600));
@@ -143,7 +145,8 @@ fn plain(v: &mut Vol) {
     }
 }
 
-fn extras(v: &mut Vol) {
+/// Attributes, holes, hard links, a file that is deleted but open.
+pub fn extras(v: &mut Vol) {
     let dir = v.mkdir(ROOT, "extras", Meta::dir());
     let rsrc = v.file(dir, "resource", "data fork\n", Meta::file());
     v.set_xattr(rsrc, crate::decmpfs::RESOURCE_FORK, Content::text(7, 9_000));
@@ -194,7 +197,8 @@ fn links(v: &mut Vol, dir: Ino) {
     v.unlink(dir, "gone");
 }
 
-fn compressed(v: &mut Vol, parent: Ino) {
+/// Files of all kinds of compression, in a folder of `parent`.
+pub fn compressed(v: &mut Vol, parent: Ino) {
     let dir = v.mkdir(parent, "compressed", Meta::dir());
     let small = Content::text(20, 2_000);
     let large = Content::text(21, 200_000);
@@ -278,7 +282,8 @@ fn snapshots(c: &mut Container, v: usize) {
     c.commit();
 }
 
-fn clones(c: &mut Container, v: usize) {
+/// Shared streams and shared blocks, before and after two snapshots.
+pub fn clones(c: &mut Container, v: usize) {
     let mut vol = c.volume(v);
     let dir = vol.mkdir(ROOT, "clones", Meta::dir());
     let first = vol.file(dir, "source", Content::text(1, 40_000), Meta::file());

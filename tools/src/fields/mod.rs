@@ -25,6 +25,8 @@ pub enum Rule {
     NotAbove(u64),
     /// A value below this.
     NotBelow(u64),
+    /// A little-endian value that is zero or above this.
+    LittleOutside(u64),
 }
 
 /// A field, or a run of bytes of one meaning.
@@ -53,6 +55,10 @@ impl Field {
                 Rule::Bits(mask) => (value(before) ^ value(after)) & mask != 0,
                 Rule::NotAbove(most) => value(after) > most,
                 Rule::NotBelow(least) => value(after) < least,
+                Rule::LittleOutside(most) => {
+                    let len = after.len().min(8);
+                    !(1..=most).contains(&(value(after).swap_bytes() >> (64 - 8 * len)))
+                }
             }
     }
 }
@@ -166,5 +172,8 @@ mod tests {
         assert!(field(Rule::Bits(0x10)).matters(&[0, 1], &[0, 0x11]));
         assert!(field(Rule::NotAbove(256)).matters(&[0, 1], &[1, 1]));
         assert!(!field(Rule::NotBelow(256)).matters(&[2, 1], &[1, 1]));
+        assert!(field(Rule::LittleOutside(256)).matters(&[0, 1], &[1, 1]));
+        assert!(!field(Rule::LittleOutside(256)).matters(&[1, 1], &[2, 0]));
+        assert!(field(Rule::LittleOutside(256)).matters(&[1, 1], &[0, 0]));
     }
 }

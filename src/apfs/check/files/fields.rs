@@ -19,6 +19,8 @@ pub struct Field<'a> {
     pub kind: u8,
     /// Its value.
     pub value: &'a [u8],
+    /// Whether fields of this type are known.
+    pub known: bool,
 }
 
 /// Size of a value.
@@ -99,7 +101,8 @@ pub fn check<'a>(
             wrong(Rule::A153, format!("what fills up extended field {kind} is not zero"));
         }
         one(of, kind, flag, value, wrong);
-        visit(&Field { kind, value });
+        let known = !matches!(size(of, kind), Size::Unknown);
+        visit(&Field { kind, value, known });
         at += past;
     }
     if at - start != used || at != blob.len() {

@@ -125,12 +125,13 @@ impl Sweep<'_> {
         };
         let blob = value.get(FIXED..).unwrap_or_default();
         let mut crypto = 0;
-        let (mut document, mut name) = (None, None);
+        let (mut document, mut name, mut unknown) = (None, None, None);
         let sound = fields::check(
             blob,
             fields::Of::Inode,
             &mut |rule, text| self.breaks.add(rule, id, span, || format!("inode {id}: {text}")),
             &mut |field| {
+                unknown = unknown.or((!field.known).then_some(field.kind));
                 inode.fields |= 1u32.checked_shl(field.kind.into()).unwrap_or(0);
                 match field.kind {
                     field::DOCUMENT => document = le32(field.value, 0),
@@ -144,6 +145,7 @@ impl Sweep<'_> {
                 }
             },
         );
+        self.unknown_field(id, unknown, span);
         if !sound {
             self.views.torn(span);
             object.cut = true;

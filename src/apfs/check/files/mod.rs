@@ -41,7 +41,7 @@ use std::collections::HashSet;
 use sweep::Sweep;
 use tables::{Span, Tables};
 use views::InTime;
-use walk::{Map, Walk};
+use walk::{Due, Map, Walk};
 
 /// Feature of a volume: it keeps maps from links to inodes.
 const HARD_LINK_MAPS: u64 = 2;
@@ -171,10 +171,10 @@ impl Of<'_> {
                 let view = ids.get(usize32(span.from)).copied();
                 failed(view, Structure::FileSystemTree, e)
             };
-            walk.leaves(views, &mut lost, &mut |node, runs| {
+            walk.leaves(views, &mut lost, &mut |node, due| {
                 seen.insert(node.block);
-                totals.add(node, runs);
-                self.node(node);
+                totals.add(node, &due.runs);
+                self.node(node, due, breaks);
             })?
         };
         for span in torn {
@@ -193,10 +193,7 @@ impl Of<'_> {
                 Ok(node) => {
                     seen.insert(node.block);
                     totals.add(&node, &leaf.runs);
-                    self.node(&node);
-                    if Walk::is_astray(&leaf, &node) {
-                        sweep.astray(&node, &leaf.runs);
-                    }
+                    self.node(&node, &leaf, sweep.breaks);
                     sweep.leaf(&node, &leaf.runs);
                 }
                 Err(e) => {
@@ -213,8 +210,9 @@ impl Of<'_> {
         Ok(())
     }
 
-    /// A stored node by itself.
-    fn node(&self, node: &Node) {
+    /// A stored node by itself, and against what leads to it.
+    fn node(&self, node: &Node, due: &Due, breaks: &mut Breaks) {
+        walk::fits(due, node, breaks);
         let kind = if self.facts.sealed { &nodes::FS_SEALED } else { &nodes::FS };
         nodes::inside(self.checker, Structure::FileSystemTree, node, kind);
     }

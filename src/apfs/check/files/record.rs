@@ -97,6 +97,15 @@ impl Sweep<'_> {
         }
     }
 
+    /// A field that is not known may be of a system newer than this program.
+    pub(super) fn unknown_field(&mut self, id: u64, kind: Option<u8>, span: Span) {
+        if let Some(kind) = kind {
+            self.breaks.note(Rule::A152, id, span, || {
+                format!("a record of object {id} has an extended field {kind}, which is not known")
+            });
+        }
+    }
+
     /// An entry of a folder.
     fn entry(&mut self, object: &mut Object, entry: &Entry<'_>, span: Span) {
         let folder = object.id;
@@ -118,7 +127,7 @@ impl Sweep<'_> {
             });
             return;
         };
-        let mut sibling = None;
+        let (mut sibling, mut unknown) = (None, None);
         let blob = value.get(ENTRY_FIXED..).unwrap_or_default();
         fields::check(
             blob,
@@ -130,11 +139,13 @@ impl Sweep<'_> {
                 });
             },
             &mut |field| {
+                unknown = unknown.or((!field.known).then_some(field.kind));
                 if field.kind == 1 {
                     sibling = le64(field.value, 0);
                 }
             },
         );
+        self.unknown_field(folder, unknown, span);
         self.entry_place(folder, bare, (target, flags), span);
         self.number_given(target, folder, span);
         let name = name_hash(bare);

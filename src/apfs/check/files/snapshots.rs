@@ -5,8 +5,10 @@ use super::fields::is_name;
 use super::tables::Span;
 use super::views::InTime;
 use super::walk::Map;
+use crate::apfs::check::headers;
 use crate::apfs::format::record;
 use crate::apfs::node::Entry;
+use crate::apfs::object::Header;
 use crate::apfs::omap::Mapping;
 use crate::apfs::records::split;
 use crate::apfs::volume::Apfs;
@@ -174,8 +176,12 @@ fn extended_one(volume: &Apfs, oid: u64, m: &Mapping, xid: u64) -> Option<String
     }
     // One that cannot be read is told of where all that is mapped is read.
     let object = blocks.prove(what, m.block, bytes).ok()?;
-    if object.header.kind() != EXTENDED || object.header.oid != oid {
-        return Some(format!("is an object of type {:#x}", object.header.kind_and_flags));
+    if object.header.kind() != EXTENDED || object.header.oid != oid || object.header.subtype != 0 {
+        let Header { kind_and_flags, subtype, .. } = object.header;
+        return Some(format!("is an object of type {kind_and_flags:#x} and subtype {subtype:#x}"));
+    }
+    if let Some((_, text)) = headers::problem(&object.header, m.encrypted()) {
+        return Some(format!("is not sound: {text}"));
     }
     let (version, flags, says) = (object.u32(0x20)?, object.u32(0x24)?, object.u64(0x28)?);
     let sound = (version, flags, says) == (1, 0, xid);

@@ -46,8 +46,8 @@ impl Sweep<'_> {
                 format!("an extent of stream {id} lies in blocks {block} and so on, outside the container")
             });
         }
+        self.crypto_id(id, crypto, span);
         if block != 0 {
-            self.crypto_id(id, crypto, span);
             let count = count.min(self.facts.blocks);
             if count > 0 {
                 self.tables.extents.push(ExtentRow { block, count, stream: id, span });

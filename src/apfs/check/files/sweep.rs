@@ -9,7 +9,6 @@ use super::tables::{Span, Tables};
 use super::views::InTime;
 use crate::apfs::node::{Entry, Node};
 use crate::apfs::records::split;
-use crate::report::Rule;
 
 /// What was put together so far in some views.
 struct Front {
@@ -39,14 +38,6 @@ impl<'a> Sweep<'a> {
     ) -> Self {
         let fronts = vec![Front { span: views.all(), object: None, gap: false }];
         Self { facts, views, breaks, tables, fronts }
-    }
-
-    /// A leaf begins with another key than that which leads to it.
-    pub fn astray(&mut self, node: &Node, runs: &[Span]) {
-        let (Some(span), block) = (runs.first(), node.block) else { return };
-        self.breaks.add(Rule::A062, 0, *span, || {
-            format!("the node in block {block} does not begin with the key that leads to it")
-        });
     }
 
     /// The next leaf, as these views see it.

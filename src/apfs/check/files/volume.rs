@@ -4,6 +4,7 @@ use super::breaks::Breaks;
 use super::tables::Span;
 use super::views::InTime;
 use super::walk::Map;
+use crate::apfs::check::headers;
 use crate::apfs::format::{
     CASE_INSENSITIVE, KNOWN_INCOMPATIBLE, NORMALIZATION_INSENSITIVE, SEALED,
 };
@@ -49,26 +50,37 @@ pub fn check(volume: &Apfs, views: &InTime, map: &Map, breaks: &mut Breaks) {
         let Ok(object) = blocks.object("volume superblock", block, 1) else { continue };
         let span = Span { from: i, until: i + 1 };
         let copy = view.id != ViewId::LIVE;
+        if let Some((rule, text)) = headers::problem(&object.header, false) {
+            breaks.add(rule, 0, span, || format!("the superblock is not sound: {text}"));
+        }
         let mut head = Head { bytes: object.bytes(), span, copy, breaks };
         head.features();
         head.trees();
         head.names();
         head.history();
         head.rest();
+        head.place(volume);
         if !copy {
-            head.live(volume);
+            head.snapshots(volume);
         }
     }
     mappings(volume, views, map, breaks);
 }
 
-/// Objects are mapped as encrypted where the volume is.
+/// Objects are mapped as encrypted where the volume is, and without header where it is sealed.
 fn mappings(volume: &Apfs, views: &InTime, map: &Map, breaks: &mut Breaks) {
     let due = volume.superblock.is_encrypted();
     for (oid, m) in map.iter().filter(|(_, m)| !m.deleted() && m.encrypted() != due) {
         breaks.add(Rule::A128, 0, views.all(), || {
             let is = if due { "plain on an encrypted" } else { "encrypted on a plain" };
             format!("object {oid} of transaction {} is mapped as {is} volume", m.xid)
+        });
+    }
+    let sealed = volume.superblock.incompatible & SEALED != 0;
+    for (oid, m) in map.iter().filter(|(_, m)| m.no_header() && !sealed) {
+        breaks.add(Rule::A084, 0, views.all(), || {
+            let xid = m.xid;
+            format!("object {oid} of transaction {xid} is mapped as having no header, and the volume is not sealed")
         });
     }
 }
@@ -218,7 +230,8 @@ impl Head<'_> {
         );
     }
 
-    fn live(&mut self, volume: &Apfs) {
+    /// The place in the container's list.
+    fn place(&mut self, volume: &Apfs) {
         let container = &volume.container;
         let blocks = container.store().blocks();
         if let Ok(nx) = blocks.object("container superblock", container.checkpoint().block, 1) {
@@ -231,6 +244,9 @@ impl Head<'_> {
                 &format!("says that the volume is number {says} of the container"),
             );
         }
+    }
+
+    fn snapshots(&mut self, volume: &Apfs) {
         let (says, has) = (self.u64(0xD8), to_u64(volume.snapshots.len()));
         self.wrong(
             Rule::A116,

@@ -4,6 +4,7 @@
 use super::breaks::Breaks;
 use super::tables::Span;
 use super::views::InTime;
+use crate::apfs::check::headers;
 use crate::apfs::check::nodes::longest;
 use crate::apfs::node::{Footer, Node, Shape};
 use crate::apfs::object::Storage;
@@ -95,6 +96,8 @@ pub struct Due {
     pub runs: Vec<Span>,
     /// The key that leads to it.
     key: Box<[u8]>,
+    /// Other index nodes lead to it by another key.
+    differs: bool,
     /// The hash that its parent has of it.
     hash: Option<Box<[u8]>>,
     root: bool,
@@ -133,7 +136,7 @@ impl<'a> Walk<'a> {
         &mut self,
         views: &InTime,
         failed: Failed<'_>,
-        visit: &mut dyn FnMut(&Node, &[Span]),
+        visit: &mut dyn FnMut(&Node, &Due),
     ) -> Result<Vec<Due>> {
         self.roots(views, failed)?;
         for level in (1..self.levels.len()).rev() {
@@ -145,7 +148,7 @@ impl<'a> Walk<'a> {
                 self.progress.advance(1);
                 match self.read(&due, level) {
                     Ok(node) => {
-                        visit(&node, &due.runs);
+                        visit(&node, &due);
                         self.children(&node, &due, level, views, failed)?;
                     }
                     Err(e) => {
@@ -222,7 +225,9 @@ impl<'a> Walk<'a> {
                 self.map.states(views, oid, *run, &mut |span, mapping| match mapping {
                     Some(mapping) => {
                         let new = || Due::new(oid, mapping, (entry.key, hash), false);
-                        below.entry(mapping.block).or_insert_with(new).add(span);
+                        let child = below.entry(mapping.block).or_insert_with(new);
+                        child.add(span);
+                        child.differs |= *child.key != *entry.key;
                         states += 1;
                         Ok(())
                     }
@@ -251,11 +256,6 @@ impl<'a> Walk<'a> {
             return Err(self.corrupt(due, text));
         }
         Ok(node)
-    }
-
-    /// Whether a node begins with another key than that which leads to it.
-    pub fn is_astray(due: &Due, node: &Node) -> bool {
-        !due.root && node.entry(0).is_some_and(|e| e.key != &*due.key)
     }
 
     fn load(&self, due: &Due) -> Result<SharedNode> {
@@ -293,10 +293,36 @@ fn tell(due: &Due, e: Error, failed: Failed<'_>) -> Result<()> {
     failed(rest, e)
 }
 
+/// Tell of a node that does not begin with the key that leads to it, and of its header.
+pub fn fits(due: &Due, node: &Node, breaks: &mut Breaks) {
+    let (Some(span), block) = (due.runs.first(), node.block) else { return };
+    let other = |first: &[u8]| first != &*due.key || due.differs;
+    if !due.root && node.entry(0).is_some_and(|e| other(e.key)) {
+        breaks.add(Rule::A062, 0, *span, || {
+            format!("the node in block {block} does not begin with the key that leads to it")
+        });
+    }
+    // Nodes of sealed volumes have no header.
+    if !due.mapping.no_header()
+        && let Some((rule, text)) = headers::problem(&node.header, due.mapping.encrypted())
+    {
+        breaks.add(rule, 0, *span, || format!("the node in block {block} is not sound: {text}"));
+    }
+}
+
 impl Due {
     fn new(oid: u64, mapping: Mapping, (key, hash): (&[u8], Option<&[u8]>), root: bool) -> Self {
         let hash = hash.map(Into::into);
-        Self { oid, mapping, runs: Vec::new(), key: key.into(), hash, root, gap: false }
+        Self {
+            oid,
+            mapping,
+            runs: Vec::new(),
+            key: key.into(),
+            differs: false,
+            hash,
+            root,
+            gap: false,
+        }
     }
 
     /// Records from a key on that are lost in some views.

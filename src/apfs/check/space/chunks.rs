@@ -1,6 +1,7 @@
 //! Chunks: their lists, their bitmaps, and what really is in use in them.
 
 use super::Space;
+use crate::apfs::check::headers;
 use crate::apfs::check::used::Used;
 use crate::apfs::format::{HEADER, kind};
 use crate::apfs::object::{Expected, Object, Storage};
@@ -83,10 +84,14 @@ impl Space<'_> {
         let object = store.blocks().object(what, block, 1)?;
         let (max_xid, storage) = (store.max_xid(), Storage::Physical);
         let expected = Expected { oid: block, xid: None, max_xid, kinds, subtype: 0, storage };
-        match expected.problem(&object.header) {
-            Some(problem) => Err(store.blocks().corrupt(what, block, problem)),
-            None => Ok(object),
+        if let Some(problem) = expected.problem(&object.header) {
+            return Err(store.blocks().corrupt(what, block, problem));
         }
+        if let Some((rule, text)) = headers::problem(&object.header, false) {
+            let place = self.checker.place(Structure::SpaceManager, block);
+            self.checker.broken(rule, place, || format!("{what} in block {block}: {text}"));
+        }
+        Ok(object)
     }
 
     fn failed(&self, block: u64, e: Error, tally: &mut Tally) -> Result<()> {
@@ -306,7 +311,7 @@ impl Wrong {
     }
 }
 
-fn bit(bits: &[u8], i: u64) -> bool {
+pub(super) fn bit(bits: &[u8], i: u64) -> bool {
     let byte = usize::try_from(i / 8).ok().and_then(|at| bits.get(at));
     byte.is_some_and(|b| b >> (i % 8) & 1 != 0)
 }

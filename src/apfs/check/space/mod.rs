@@ -187,6 +187,8 @@ impl Space<'_> {
         if self.is_versioned() {
             self.number(Rule::A282, "its version", self.u32(0x150).into(), 1);
             self.number(Rule::A282, "its own size", self.u32(0x154).into(), to_u64(HEAD));
+        } else if self.u32(0x150) == 1 && u64::from(self.u32(0x154)) == to_u64(HEAD) {
+            self.broken(Rule::A282, || "has a version, and does not say so".into());
         }
         self.number(Rule::A283, "the blocks of the container", self.u64(0x30), blocks.count());
         for at in [0x60, 0x68, 0x70, 0x78] {

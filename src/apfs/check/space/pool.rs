@@ -1,10 +1,11 @@
 //! The pool: the blocks that lists and bitmaps of chunks lie in, and its own bitmap.
 
 use super::Space;
+use super::chunks::bit;
 use crate::error::Result;
 use crate::io::Ranges;
 use crate::io::bytes::{to_u64, to_usize};
-use crate::report::{Rule, Structure};
+use crate::report::{Rule, Severity, Structure};
 use std::collections::HashSet;
 
 /// Ends a list of bitmaps, and marks those in use.
@@ -28,9 +29,9 @@ impl Space<'_> {
         for i in 0..parts {
             let xid = self.u64(to_usize(u64::from(self.u32(0x144)) + i * 8));
             let max = self.container.superblock().xid;
-            if xid > max {
+            if xid == 0 || xid > max {
                 self.broken(Rule::A304, || {
-                    format!("has a bitmap of its pool of transaction {xid}, newer than {max}")
+                    format!("has a bitmap of its pool of transaction {xid}, which is not one from 1 to {max}")
                 });
             }
         }
@@ -115,10 +116,19 @@ impl Space<'_> {
             }
             let missing = |(found, expected): (&u8, &u8)| expected & !found != 0;
             let lacks = bits.iter().zip(&expected).any(missing);
+            // What is marked past the end of the pool is nobody's.
+            let last = (pool.end - pool.start).saturating_sub(here.start).min(size);
+            let marks_more = (0..last).any(|b| bit(&bits, b) && !bit(&expected, b));
             if lacks || whole && bits != expected {
-                self.checker.broken(Rule::A307, place, || {
-                    let what = if lacks { "does not mark" } else { "marks more than" };
-                    format!("the bitmap of the space manager's pool {what} what is in use in it")
+                let severity =
+                    if lacks || marks_more { Rule::A307.severity() } else { Severity::Warning };
+                self.checker.broken_as(Rule::A307, severity, place, || {
+                    let what = match (lacks, marks_more) {
+                        (true, _) => "does not mark what is in use in it",
+                        (_, true) => "marks more than what is in use in it",
+                        _ => "marks blocks past the pool's end",
+                    };
+                    format!("the bitmap of the space manager's pool {what}")
                 });
             }
         }

@@ -1,7 +1,7 @@
 //! Where a Mac goes on looking for free blocks: of use to nobody else.
 
 use super::Space;
-use crate::io::bytes::{le16, le32, le64};
+use crate::io::bytes::{all_zero, le16, le32, le64};
 use crate::report::Rule;
 
 /// Where the zones begin, their number, and bytes of one.
@@ -45,6 +45,9 @@ impl Space<'_> {
         }
         if previous >= EARLIER {
             return Some("has an impossible place for its earlier bounds");
+        }
+        if previous == 0 && !b.get(0x10..0x80).is_some_and(all_zero) {
+            return Some("has earlier bounds, and no place for them");
         }
         (id == 0 && end != 0).then_some("has no number")
     }

@@ -20,6 +20,58 @@ pub(super) fn superblock(s: &mut Sink, at: u64, end: u64, structure: &'static st
     s.add(at + 0x4F8, end - at - 0x4F8, "further fields", Every);
 }
 
+/// What a superblock says that no copy in block 0 repeats.
+pub(super) fn lone_superblock(s: &mut Sink, at: u64, end: u64) {
+    s.structure = "lone superblock";
+    s.header(at, Every);
+    let next = s.u64(at + 0x58);
+    let rows: &[Row] = &[
+        (0x20, 4, "magic", Every),
+        (0x24, 4, "block size", Every),
+        (0x28, 8, "blocks", Every),
+        (0x30, 8, "features", bits(!3, 8)),
+        (0x38, 8, "read-only features", Every),
+        (0x40, 8, "incompatible features", Every),
+        // Growing the next identifier harms nobody; without its highest bit it is too small.
+        (0x58, 8, "next object", bits(1 << next.ilog2(), 8)),
+        (0x60, 8, "next transaction", Every),
+        (0x68, 0x48, "rings, parts", Every),
+        (0xB0, 8, "test field, volumes at most", Every),
+        (0xB8, 800, "volumes", Every),
+        (0x4D8, 16, "blocked-out range", Every),
+        (0x4F0, 8, "flags", bits(!4, 8)),
+        (0x4F8, 0x18, "driver for firmware, Fusion", Every),
+        (0x518, 8, "blocks of the keybag", Every),
+        (0x520, 0x48, "limits of memory, tests, Fusion", Every),
+    ];
+    s.rows_from(at, 0x20, end, rows);
+}
+
+/// Block 0 of a container that was not unmounted leads to the ring of checkpoints, no more.
+pub(super) fn old_block_zero(s: &mut Sink, at: u64, end: u64) {
+    s.structure = "old block 0";
+    s.add(at, 8, "checksum", Never);
+    s.add(at + 8, 8, "oid", Every);
+    s.add(at + 16, 8, "xid", XID);
+    s.add(at + 24, 4, "type", bits(0xFFFF, 4));
+    let rows: &[Row] = &[
+        (0x20, 4, "magic", Every),
+        (0x24, 4, "block size", Every),
+        (0x68, 4, "descriptor blocks", bits(0x7FFF_FFFF, 4)),
+        (0x70, 8, "descriptor area", Every),
+    ];
+    s.rows_from(at, 0x1C, end, rows);
+}
+
+/// Of older checkpoints nothing is read, but that they are older: which shows of those with a
+/// sound checksum only.
+pub(super) fn old_checkpoint(s: &mut Sink, at: u64, end: u64) {
+    s.structure = "old checkpoint";
+    s.add(at, 16, "checksum, oid", Never);
+    s.add(at + 16, 8, "xid", Never);
+    s.add(at + 24, end - at - 24, "all the rest", Never);
+}
+
 const MAPPING: &[Row] = &[
     (0, 4, "type", Every),
     (4, 4, "subtype", Every),

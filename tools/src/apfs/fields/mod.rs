@@ -10,6 +10,7 @@ mod volume;
 
 use super::container::Built;
 use super::layout::{Layout, Place, What};
+use super::object::kind;
 use crate::fields::{Field, Rule};
 use crate::image::Image;
 
@@ -22,11 +23,18 @@ pub struct Object {
     pub len: u64,
     /// Whether it carries a checksum that can be made right again.
     pub sealed: bool,
+    /// Whether it is encrypted as a whole, so that no field of it can be told.
+    pub encrypted: bool,
     /// What it is.
     pub what: What,
 }
 
 impl Object {
+    /// Whether a reader reads it. Older checkpoints are read where the newest is broken.
+    pub fn is_used(&self) -> bool {
+        !matches!(self.what, What::OldCheckpoint)
+    }
+
     /// Makes the checksum right again.
     pub fn reseal(&self, image: &mut Image) {
         if self.sealed {
@@ -43,13 +51,15 @@ const fn bits(mask: u64, len: u32) -> Rule {
     Rule::Bits(mask.swap_bytes() >> (64 - 8 * len))
 }
 
-/// Bits that make a transaction identifier larger than any checkpoint's here.
-const XID: Rule = bits(!0xFF_FFFF, 8);
+/// Stands for: a transaction that is newer than the newest checkpoint.
+const XID: Rule = Rule::LittleOutside(0);
 
 struct Sink<'a> {
     image: &'a Image,
     layout: &'a Layout,
     structure: &'static str,
+    /// Transaction of the newest checkpoint.
+    newest: u64,
     out: Vec<Field>,
 }
 
@@ -57,6 +67,7 @@ impl Sink<'_> {
     fn add(&mut self, at: u64, len: u64, name: &'static str, rule: Rule) {
         if len > 0 {
             let structure = self.structure;
+            let rule = if rule == XID { Rule::LittleOutside(self.newest) } else { rule };
             self.out.push(Field { at, len: len as u32, structure, name, rule });
         }
     }
@@ -103,28 +114,39 @@ impl Sink<'_> {
 
 /// All objects of a container, in the layout's order, without file data.
 pub fn objects(layout: &Layout) -> Vec<Object> {
+    let encrypted = |place: &Place| match place.what {
+        What::ContainerKeybag | What::VolumeKeybag(_) => true,
+        What::Node { volume: Some(v), tree, .. } => {
+            tree.subtype == kind::FS_TREE && has_keys(layout, v)
+        }
+        What::SnapMetaExt(v) => has_keys(layout, v),
+        _ => false,
+    };
     let object = |place: &Place| {
-        let bare = matches!(
-            place.what,
-            What::Bitmap { .. }
-                | What::PoolBitmap { .. }
-                | What::ContainerKeybag
-                | What::VolumeKeybag(_)
-        );
+        let encrypted = encrypted(place);
+        let bare = matches!(place.what, What::Bitmap { .. } | What::PoolBitmap { .. });
         Object {
             at: layout.byte(place.address),
             len: place.count * layout.block_size,
-            sealed: !bare,
+            sealed: !bare && !encrypted,
+            encrypted,
             what: place.what,
         }
     };
     layout.places.iter().filter(|p| !matches!(p.what, What::Data(_))).map(object).collect()
 }
 
-/// Every field of the metadata. Volumes must not be encrypted.
+/// Whether a volume is encrypted.
+fn has_keys(layout: &Layout, volume: u32) -> bool {
+    layout.find(|w| matches!(w, What::VolumeKeybag(of) if *of == volume)).next().is_some()
+}
+
+/// Every field of the metadata.
 pub fn of(built: &Built) -> Vec<Field> {
-    let mut sink =
-        Sink { image: &built.image, layout: &built.layout, structure: "", out: Vec::new() };
+    let (image, layout) = (&built.image, &built.layout);
+    let mut sink = Sink { image, layout, structure: "", newest: 0, out: Vec::new() };
+    let newest = layout.find(|w| matches!(w, What::Superblock)).next();
+    sink.newest = newest.map_or(0, |place| sink.u64(layout.byte(place.address) + 16));
     for object in objects(&built.layout) {
         one(&mut sink, &object);
     }
@@ -134,27 +156,29 @@ pub fn of(built: &Built) -> Vec<Field> {
 fn one(s: &mut Sink, object: &Object) {
     let (at, end) = (object.at, object.at + object.len);
     match object.what {
+        _ if object.encrypted => container::whole(s, at, end, "encrypted object", Rule::Every),
+        What::BlockZero if s.u64(at + 16) < s.newest => container::old_block_zero(s, at, end),
         What::BlockZero => container::superblock(s, at, end, "block 0"),
+        What::Superblock if s.u64(s.layout.byte(0) + 16) < s.newest => {
+            container::lone_superblock(s, at, end);
+        }
         What::Superblock => container::superblock(s, at, end, "superblock"),
         What::CheckpointMap => container::checkpoint_map(s, at, end),
-        What::OldCheckpoint => container::whole(s, at, end, "old checkpoint", Rule::Never),
+        What::OldCheckpoint => container::old_checkpoint(s, at, end),
         What::Spaceman => container::spaceman(s, at, end),
         What::Reaper => container::reaper(s, at, end),
         What::ReapList => container::reap_list(s, at, end),
         What::Omap(_) => volume::omap(s, at, end),
         What::Node { tree, .. } => nodes::node(s, at, end, tree),
         What::FreeQueueNode => nodes::node(s, at, end, &super::node::FREE_QUEUE_TREE),
-        What::Volume(_) => volume::superblock(s, at, end, true),
-        What::VolumeCopy(_) => volume::superblock(s, at, end, false),
+        What::Volume(v) => volume::superblock(s, at, end, (true, has_keys(s.layout, v))),
+        What::VolumeCopy(_) => volume::superblock(s, at, end, (false, false)),
         What::SnapMetaExt(_) => volume::snap_meta_ext(s, at, end),
         What::Cib => container::cib(s, at, end),
         What::Cab => container::cab(s, at, end),
         What::Bitmap { .. } => container::whole(s, at, end, "chunk bitmap", Rule::Every),
         What::PoolBitmap { part } => container::pool_bitmap(s, at, end, part),
-        What::ContainerKeybag | What::VolumeKeybag(_) => {
-            container::whole(s, at, end, "keybag", Rule::Every);
-        }
-        What::Integrity(_) | What::Data(_) => {}
+        What::ContainerKeybag | What::VolumeKeybag(_) | What::Integrity(_) | What::Data(_) => {}
     }
 }
 
@@ -165,7 +189,9 @@ mod tests {
 
     #[test]
     fn every_byte_of_metadata_has_one_meaning() {
-        for kind in ["basic", "folded", "everything", "fragmented", "small", "tombstones"] {
+        for kind in
+            ["basic", "folded", "everything", "fragmented", "small", "tombstones", "volumes"]
+        {
             let built = samples::sample(kind).unwrap();
             let mut fields = of(&built);
             fields.sort_by_key(|f| f.at);
@@ -180,10 +206,12 @@ mod tests {
 
     #[test]
     fn resealing_gives_the_checksum_back() {
-        let built = samples::sample("everything").unwrap();
-        let mut image = built.image.clone();
-        objects(&built.layout).iter().for_each(|o| o.reseal(&mut image));
-        assert!(image == built.image);
+        for kind in ["everything", "volumes"] {
+            let built = samples::sample(kind).unwrap();
+            let mut image = built.image.clone();
+            objects(&built.layout).iter().for_each(|o| o.reseal(&mut image));
+            assert!(image == built.image, "{kind}");
+        }
     }
 
     #[test]

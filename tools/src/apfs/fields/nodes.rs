@@ -1,6 +1,6 @@
 //! B-tree nodes: header, table, records, unused pieces, footer.
 
-use super::{Row, Sink, XID, records};
+use super::{Row, Sink, XID, bits, records};
 use crate::apfs::node::{FOOTER, NODE_DATA, TreeKind};
 use crate::apfs::object::{PHYSICAL, kind};
 use crate::fields::Rule::{Every, Never};
@@ -16,7 +16,8 @@ const HEAD: &[Row] = &[
 ];
 
 const FOOT: &[Row] = &[
-    (0, 4, "footer flags", Every),
+    // Whether keys are added in order is a hint.
+    (0, 4, "footer flags", bits(!2, 4)),
     (4, 4, "node size", Every),
     (8, 4, "key size", Every),
     (12, 4, "value size", Every),

@@ -24,7 +24,7 @@ pub(super) fn record(s: &mut Sink, tree: &TreeKind, leaf: bool, key: Part, value
             s.rows(
                 v,
                 end,
-                &[(0, 4, "flags", Every), (4, 4, "size", rule), (8, 8, "address", rule)],
+                &[(0, 4, "flags", bits(!0x10, 4)), (4, 4, "size", rule), (8, 8, "address", rule)],
             );
         }
         kind::OMAP_SNAPSHOT => {

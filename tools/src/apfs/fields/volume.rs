@@ -4,7 +4,8 @@ use super::{Row, Sink, XID, bits};
 use crate::fields::Rule::{Every, Never};
 
 const OMAP: &[Row] = &[
-    (0x20, 4, "flags", Every),
+    // That keys were changed says nothing of a map of objects.
+    (0x20, 4, "flags", bits(!0x10, 4)),
     (0x24, 4, "snapshots", Every),
     (0x28, 4, "tree type", Every),
     (0x2C, 4, "snapshot tree type", Every),
@@ -23,7 +24,7 @@ pub(super) fn omap(s: &mut Sink, at: u64, end: u64) {
 const COUNTS: [&str; 5] = ["files", "directories", "symlinks", "others", "snapshots"];
 
 /// A volume's superblock, or a snapshot's copy of it.
-pub(super) fn superblock(s: &mut Sink, at: u64, end: u64, live: bool) {
+pub(super) fn superblock(s: &mut Sink, at: u64, end: u64, (live, encrypted): (bool, bool)) {
     s.structure = if live { "volume superblock" } else { "superblock copy" };
     s.header(at, if live { Every } else { XID });
     // Growing the next identifier harms nobody; without its highest bit it is too small.
@@ -34,7 +35,7 @@ pub(super) fn superblock(s: &mut Sink, at: u64, end: u64, live: bool) {
         (0x24, 4, "index", Every),
         (0x30, 8, "read-only features", Every),
         // Undefined ones, and how names are compared.
-        (0x38, 8, "incompatible features", bits(!0x1F6, 8)),
+        (0x38, 8, "incompatible features", bits(!0x1D6, 8)),
         (0x48, 8, "reserve", if live { Every } else { Never }),
         (0x58, 8, "allocated", if live { Every } else { Never }),
         (0x60, 8, "meta crypto", Every),
@@ -50,6 +51,8 @@ pub(super) fn superblock(s: &mut Sink, at: u64, end: u64, live: bool) {
         rows.push((0xB8 + 8 * i as u64, 8, name, rule));
     }
     rows.extend([
+        // Its keys are found by it.
+        (0xF0, 16, "uuid", if encrypted { Every } else { Never }),
         (0x108, 8, "flags", bits(!0x3F0, 8)),
         (0x3F0, 16, "volume group", Every),
         (0x400, 8, "integrity metadata", Every),
