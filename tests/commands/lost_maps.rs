@@ -95,6 +95,32 @@ fn a_copy_of_a_containers_superblock_is_not_taken_for_its_beginning() {
     assert!(!ran.out.contains("PART-SEARCHED") && !ran.out.contains("band"), "{ran:#?}");
 }
 
+#[test]
+fn what_is_salvaged_of_a_container_is_all_of_it_or_no_success() {
+    const PIECE: usize = 256 << 10;
+    let dir = tempfile::tempdir().unwrap();
+    let whole = apfs();
+    let list = |bytes: &[u8]| {
+        let image = placed(dir.path(), 0, bytes, 0);
+        tmbundle(&["ls", "-lR", "--salvage", image.to_str().unwrap(), "volume:/"])
+    };
+    let all = list(&whole);
+    all.expect(0, &["letter.txt"]);
+    let mut hurt = 0;
+    for from in (0..whole.len()).step_by(PIECE) {
+        let piece = from..from + PIECE;
+        if whole[piece.clone()].iter().all(|b| *b == 0) {
+            continue;
+        }
+        let mut lost = whole.clone();
+        lost[piece].fill(0);
+        let ran = list(&lost);
+        hurt += u32::from(ran.code != Some(0));
+        assert!(ran.code != Some(0) || ran.out == all.out, "lost from byte {from}: {ran:#?}");
+    }
+    assert!(hurt > 0);
+}
+
 /// A bundle of a volume of noise.
 fn bundle(dir: &Path, encryption: Option<Encryption>) -> (PathBuf, Known) {
     let (volume, known) = hfs(VolumeOptions::default());

@@ -38,7 +38,7 @@ fn each_bundle_has_a_line_and_the_worst_counts() {
     copy_demo(&dir.path().join("Bed.sparsebundle"));
     common::zero_volume_header(&dir.path().join("Bed.sparsebundle"));
     let ran = tmbundle(&["verify", path]);
-    assert_eq!(ran.out.matches("Let a Mac repair the volume").count(), 1, "{ran:#?}");
+    assert_eq!(ran.out.matches("let a Mac repair the volume").count(), 1, "{ran:#?}");
     fs::remove_dir_all(dir.path().join("Bed.sparsebundle")).unwrap();
     fs::create_dir(dir.path().join("Empty.sparsebundle")).unwrap();
     let ran = tmbundle(&["verify", path]);

@@ -74,6 +74,8 @@ struct Work<'a> {
     notes: Vec<String>,
     /// What of the volume in hand is known to be lost, or old.
     lacks: Option<String>,
+    /// Whether the volumes are those that a search found: then there may have been newer ones.
+    searched: bool,
     budget: Budget,
     progress: &'a dyn Progress,
 }
@@ -81,7 +83,15 @@ struct Work<'a> {
 impl<'a> Work<'a> {
     fn of(container: Arc<Container>, progress: &'a dyn Progress) -> Self {
         let budget = Budget::default();
-        Self { container, found: None, notes: Vec::new(), lacks: None, budget, progress }
+        Self {
+            container,
+            found: None,
+            notes: Vec::new(),
+            lacks: None,
+            searched: false,
+            budget,
+            progress,
+        }
     }
 
     /// The container without its superblock, or without a map of its volumes.
@@ -124,7 +134,8 @@ impl<'a> Work<'a> {
         let omap = Omap::made(&store, mappings(found.volumes.clone(), store.blocks().size32()));
         let omap = omap.ok_or_else(|| Error::corrupt("container", "its map cannot be made"))?;
         let container = Arc::new(Container::of_parts(store, nx, omap));
-        Ok(Self { container, found: Some(found), notes, lacks: None, budget, progress })
+        let found = Some(found);
+        Ok(Self { container, found, notes, lacks: None, searched: true, budget, progress })
     }
 
     /// What a search of all of the container finds; done once.
@@ -162,11 +173,20 @@ impl<'a> Work<'a> {
 
     /// The superblock of a volume: by the map, else the newest that is found.
     fn superblock(&mut self, oid: u64) -> Result<(u64, Superblock)> {
-        let trouble = match self.container.volume(oid) {
-            Ok(found) => return Ok(found),
+        let (container, xid) = (self.container.clone(), self.container.superblock().xid);
+        let trouble = match container.volume(oid) {
+            Ok(found) => {
+                if self.searched && found.1.xid < xid {
+                    self.lacks = Some(format!(
+                        "the newest superblock of the volume that was found is of transaction {}, the \
+                         container's of {xid}: what was written between them may be lost",
+                        found.1.xid
+                    ));
+                }
+                return Ok(found);
+            }
             Err(e) => e,
         };
-        let (container, xid) = (self.container.clone(), self.container.superblock().xid);
         let store = container.store();
         let places = self.found()?.volumes.iter().filter(|p| p.oid == oid && p.xid <= xid);
         let Some(place) = places.max_by_key(|p| p.xid).copied() else { return Err(trouble) };

@@ -262,16 +262,16 @@ codes! {
         => "Look for the file in another snapshot.";
     HeaderPrimary "HFS-HEADER" Damage Nothing + Contents [555, 561, 564]
         "The volume header is broken; the alternate was used."
-        => "Let a Mac repair the volume (fsck_hfs).";
+        => "Copy the backup first, since a repair cannot be undone; then let a Mac repair the volume (fsck_hfs).";
     HeaderAlternate "HFS-HEADER-ALTERNATE" Damage Nothing + Contents [555, 564]
         "The alternate volume header is broken or contradicts the first."
-        => "Let a Mac repair the volume (fsck_hfs).";
+        => "Copy the backup first, since a repair cannot be undone; then let a Mac repair the volume (fsck_hfs).";
     HeaderLost "HFS-HEADER-LOST" Damage Nothing + Contents [564]
         "Neither the volume header nor its alternate can be used."
         => "Use the band list and `verify` of the bundle to see whether the bands that held them are missing.";
     HeaderField "HFS-HEADER-FIELD" Damage Nothing + Contents [506, 507, 549, 555]
         "A field of the volume header cannot be right."
-        => "Let a Mac repair the volume (fsck_hfs).";
+        => "Copy the backup first, since a repair cannot be undone; then let a Mac repair the volume (fsck_hfs).";
     JournalBad "HFS-JOURNAL-BAD" Damage Nothing + Contents [574]
         "The journal, or what leads to it, is not valid; the transactions before the bad one were replayed in memory."
         => "Let the Mac attach the image and repair it; the last moments of the last backup may be missing.";
@@ -286,7 +286,7 @@ codes! {
         => "If a Mac marked it, let it repair the volume (fsck_hfs); else nothing.";
     BtreeHeader "HFS-BTREE-HEADER" Damage Nothing + Contents [512, 514, 526, 527, 550, 557, 558]
         "The header of a B-tree cannot be right."
-        => "Let a Mac repair the volume (fsck_hfs -r rebuilds the tree).";
+        => "Copy the backup first, since a repair cannot be undone; then let a Mac repair the volume (fsck_hfs -r rebuilds the tree).";
     BtreeUnreadable "HFS-BTREE-UNREADABLE" Damage Place + Contents []
         "A node of a B-tree cannot be read."
         => "See the finding on the band that holds it.";
@@ -295,25 +295,25 @@ codes! {
         => "The files in this node cannot be reached; let a Mac repair the volume (fsck_hfs).";
     BtreeKind "HFS-BTREE-KIND" Damage Place + Contents [504, 515]
         "A B-tree node has the wrong kind or height for its place."
-        => "Let a Mac repair the volume (fsck_hfs -r).";
+        => "Copy the backup first, since a repair cannot be undone; then let a Mac repair the volume (fsck_hfs -r).";
     BtreeLink "HFS-BTREE-LINK" Damage Place + Contents [518, 519]
         "A link between B-tree nodes points to the wrong node."
-        => "Let a Mac repair the volume (fsck_hfs -r).";
+        => "Copy the backup first, since a repair cannot be undone; then let a Mac repair the volume (fsck_hfs -r).";
     BtreeTwice "HFS-BTREE-TWICE" Damage Place + Contents [521]
         "A B-tree node is reached twice: the tree has a loop or shares a branch."
-        => "Let a Mac repair the volume (fsck_hfs -r).";
+        => "Copy the backup first, since a repair cannot be undone; then let a Mac repair the volume (fsck_hfs -r).";
     BtreeKeyLength "HFS-BTREE-KEY-LENGTH" Damage Place + Contents [523]
         "A key in a B-tree has an impossible length."
-        => "Let a Mac repair the volume (fsck_hfs -r).";
+        => "Copy the backup first, since a repair cannot be undone; then let a Mac repair the volume (fsck_hfs -r).";
     BtreeKeyOrder "HFS-BTREE-KEY-ORDER" Damage Place + Contents [524]
         "The keys of a B-tree are out of order: some files cannot be found by name."
-        => "Let a Mac repair the volume (fsck_hfs -r).";
+        => "Copy the backup first, since a repair cannot be undone; then let a Mac repair the volume (fsck_hfs -r).";
     BtreeIndexKey "HFS-BTREE-INDEX-KEY" Damage Place + Contents [517]
         "An index key does not equal the first key of the node it leads to."
-        => "Let a Mac repair the volume (fsck_hfs -r).";
+        => "Copy the backup first, since a repair cannot be undone; then let a Mac repair the volume (fsck_hfs -r).";
     BtreeMap "HFS-BTREE-MAP" Damage Nothing + Contents [522, 525, 550]
         "The map of used nodes of a B-tree is wrong or its map nodes are."
-        => "Let a Mac repair the volume (fsck_hfs).";
+        => "Copy the backup first, since a repair cannot be undone; then let a Mac repair the volume (fsck_hfs).";
     TmVerification "TM-VERIFICATION-FAILED" Damage Nothing []
         "The Mac verified this backup, found it bad, and insists on a new one."
         => "Save what you need with extract or mount before the Mac starts a new backup.";
@@ -385,16 +385,16 @@ codes! {
         => "Harmless; a Mac clears it at the next repair.";
     BtreeSplit "HFS-BTREE-SPLIT" Warning Nothing + Contents [615]
         "A B-tree node of a journaled volume straddles two extents."
-        => "Let a Mac repair the volume (fsck_hfs).";
+        => "Copy the backup first, since a repair cannot be undone; then let a Mac repair the volume (fsck_hfs).";
     CatalogRecord "HFS-CATALOG-RECORD" Damage Object + Contents [528, 529, 530, 531, 537]
         "A catalog record has an unknown type or an impossible length."
         => "The file or folder it described is lost in this snapshot; let a Mac repair the volume.";
     CatalogName "HFS-CATALOG-NAME" Damage Object + Contents [503, 536, 571]
         "A name in the catalog is empty, too long or not allowed."
-        => "Let a Mac repair the volume (fsck_hfs).";
+        => "Copy the backup first, since a repair cannot be undone; then let a Mac repair the volume (fsck_hfs).";
     CatalogId "HFS-CATALOG-ID" Damage Object + Contents [560]
         "A CNID in the catalog is impossible or stands twice."
-        => "Let a Mac repair the volume (fsck_hfs).";
+        => "Copy the backup first, since a repair cannot be undone; then let a Mac repair the volume (fsck_hfs).";
     CatalogThread "HFS-CATALOG-THREAD" Damage Object + Contents [505, 532, 533, 534, 535, 572]
         "A file or folder and its thread record do not belong together, or one of them is missing."
         => "The object may be unreachable by number; let a Mac repair the volume (fsck_hfs).";
@@ -409,7 +409,7 @@ codes! {
         => "Harmless to read; old versions of macOS cannot.";
     CatalogFlags "HFS-CATALOG-FLAGS" Warning Object + Contents [546, 547, 551]
         "Flags of a catalog record that must be clear are set."
-        => "Let a Mac repair the volume (fsck_hfs).";
+        => "Copy the backup first, since a repair cannot be undone; then let a Mac repair the volume (fsck_hfs).";
     CatalogMode "HFS-CATALOG-MODE" Warning Object + Contents [569]
         "The POSIX mode of an object contradicts its record: a folder that claims to be a file, or the reverse."
         => "Check the permissions of what you restore; let a Mac repair the volume.";
@@ -448,7 +448,7 @@ codes! {
         => "Harmless; a Mac removes it.";
     InodePlace "HFS-INODE-PLACE" Warning Object + Contents [584, 585, 596, 597]
         "An inode has the wrong name for its number."
-        => "Let a Mac repair the volume (fsck_hfs).";
+        => "Copy the backup first, since a repair cannot be undone; then let a Mac repair the volume (fsck_hfs).";
     LinkCount "HFS-LINK-COUNT" Warning Object + Contents [567, 586, 598, 614]
         "The link count of a file or folder is not the number of its links."
         => "Harmless to read; let a Mac repair it before backups are deleted.";
@@ -457,13 +457,13 @@ codes! {
         => "Harmless to read; let a Mac repair it before backups are deleted.";
     LinkFlags "HFS-LINK-FLAGS" Warning Object + Contents [583, 587, 588, 589, 595, 599, 601, 602, 612, 613]
         "A hard link, its inode or a folder above it has wrong flags or Finder information."
-        => "Let a Mac repair the volume (fsck_hfs).";
+        => "Copy the backup first, since a repair cannot be undone; then let a Mac repair the volume (fsck_hfs).";
     LinkDate "HFS-LINK-DATE" Info Object + Contents [610]
         "A file hard link's creation date is neither the root's nor the private folder's."
         => "Harmless; some systems do not follow such a link.";
     PrivateFolder "HFS-PRIVATE-FOLDER" Warning Object + Contents [582, 592]
         "The private folder of linked folders is missing or has wrong permissions."
-        => "Let a Mac repair the volume (fsck_hfs).";
+        => "Copy the backup first, since a repair cannot be undone; then let a Mac repair the volume (fsck_hfs).";
     AttributeRecord "HFS-ATTRIBUTE-RECORD" Damage Object + Contents [579]
         "A record of the attributes file has an unknown type or does not fit."
         => "One extended attribute is lost; the file itself is not.";
