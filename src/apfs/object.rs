@@ -38,6 +38,11 @@ impl Blocks {
         self.size
     }
 
+    /// The sector of a block, which its encryption counts by.
+    pub fn sector(&self, block: u64) -> u64 {
+        block.wrapping_mul(self.size() / crate::crypt::xts::SECTOR)
+    }
+
     /// Number of blocks, as the container says.
     pub fn count(&self) -> u64 {
         self.count

@@ -160,10 +160,7 @@ impl Store {
         if all_zero(&bytes) {
             self.blocks.stored(shape.name, block, &bytes)?;
         } else if let Some(xts) = cipher {
-            xts.decrypt(
-                block.wrapping_mul(self.blocks.size() / crate::crypt::xts::SECTOR),
-                &mut bytes,
-            );
+            xts.decrypt(self.blocks.sector(block), &mut bytes);
         }
         Ok(bytes)
     }

@@ -10,7 +10,7 @@ use tmbundle::disk::{Disk, Secret};
 use tmbundle::fs::{FileSystem, Volume};
 use tmbundle::report::NoProgress;
 use tools::Image;
-use tools::apfs::{Built, Container, ContainerOptions, Meta, VolumeOptions, What, samples};
+use tools::apfs::{Built, Container, ContainerOptions, Meta, VolumeOptions, What, fields, samples};
 
 const FS_TREE: u32 = 0xE;
 const OMAP: u32 = 0xB;
@@ -310,6 +310,30 @@ fn what_is_in_other_leaves_of_apfs_comes_back() {
         assert_eq!(missing, 0, "every {step}th of {}", count.get());
     }
     assert!(under > 0, "nothing is under lost+found");
+}
+
+/// A map of right sums may lead to other objects than it says: all files come back of the nodes
+/// that it does not lead to any more.
+#[test]
+fn a_map_that_leads_astray_costs_nothing() {
+    for (kind, spoilt) in [("snapshots", usize::MAX), ("deep", usize::MAX), ("deep", 605)] {
+        let built = samples::sample(kind).unwrap();
+        let mut image = built.image.clone();
+        let mut addresses = fields::of(&built);
+        addresses.retain(|f| f.structure == "object map leaf" && f.name == "address");
+        let first = image.read(addresses[0].at, 8);
+        let chosen = |n: usize| spoilt == usize::MAX || n == spoilt;
+        for (_, field) in addresses.iter().enumerate().filter(|(n, _)| chosen(*n)) {
+            image.write_at(field.at, &first);
+        }
+        for object in fields::objects(&built.layout) {
+            object.reseal(&mut image);
+        }
+        let share = share(&image, &built);
+        println!("{kind}: {} of {} files back", share.back, share.files);
+        assert!(share.files > 10, "{kind}");
+        assert_eq!(share.in_place, share.files, "{kind}: {:?}", share.missing);
+    }
 }
 
 /// Whatever leaf is lost, it is said that what is shown is not all: once the view that has it

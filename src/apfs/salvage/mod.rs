@@ -220,17 +220,27 @@ impl<'a> Work<'a> {
             Err(e) => self.snapshots(&superblock, &e)?,
         };
         let whole = Omap::open(store, superblock.omap_block).ok().filter(is_whole);
-        let searched = whole.is_none();
-        let omap = match whole {
-            Some(omap) => omap,
-            None => self.omap(&superblock, &snapshots, key.as_deref())?,
+        let put_together = |omap: Arc<Omap>, searched: bool| {
+            let (parts, key) = ((block, superblock.clone()), key.clone());
+            let salvage = Some(Salvage::new(searched));
+            let volume =
+                Apfs::of_parts(container.clone(), parts, omap, key, snapshots.clone(), salvage);
+            // Its live view says what was lost.
+            let mended = volume.state(ViewId::LIVE).is_ok_and(|state| state.mended);
+            (volume, mended)
         };
-        let salvage = Salvage::new(searched);
-        let parts = (block, superblock);
-        let mut volume =
-            Apfs::of_parts(container, parts, Arc::new(omap), key, snapshots, Some(salvage));
-        // Its live view says what was lost.
-        let _ = volume.state(ViewId::LIVE);
+        let search = |work: &mut Self, why: &str| {
+            work.omap(&superblock, &snapshots, key.as_deref(), why).map(Arc::new)
+        };
+        let mut volume = match whole.map(Arc::new) {
+            None => put_together(search(self, "cannot be read")?, true).0,
+            Some(omap) => match put_together(omap.clone(), false) {
+                (_, true) if leads_astray(store, &omap, key.as_deref()) => {
+                    put_together(search(self, "leads to other objects than it says")?, true).0
+                }
+                (volume, _) => volume,
+            },
+        };
         let lacking = volume.lacking.take().and_then(|about| about.older);
         let mut notes: Vec<String> = self.notes.clone();
         notes.extend(volume.salvage.iter().flat_map(Salvage::notes));
@@ -277,6 +287,7 @@ impl<'a> Work<'a> {
         superblock: &Superblock,
         snapshots: &[Snapshot],
         key: Option<&Xts>,
+        why: &str,
     ) -> Result<Omap> {
         let container = self.container.clone();
         let store = container.store();
@@ -295,7 +306,7 @@ impl<'a> Work<'a> {
             without_contents(store, root, &mut nodes);
         }
         self.notes.push(format!(
-            "the object map of volume '{}' cannot be read: {} nodes of its trees were found by \
+            "the object map of volume '{}' {why}: {} nodes of its trees were found by \
              searching; what was deleted or moved lately may be shown as it was before",
             superblock.name,
             nodes.len()
@@ -375,6 +386,31 @@ fn is_whole(map: &Omap) -> bool {
     let mut whole = true;
     let walked = map.walk(&mut |_| whole = false, &mut |_, _| Ok(()));
     walked.is_ok() && whole
+}
+
+/// Whether a map leads to a sound object of another number than it says: its own sum does not
+/// prove where things lie.
+fn leads_astray(store: &Store, map: &Omap, key: Option<&Xts>) -> bool {
+    let mut astray = false;
+    let what = "an object of the map";
+    let _ = map.walk(&mut |_| {}, &mut |oid, m| {
+        // What ends the walk is no error to anyone.
+        if astray {
+            return Err(Error::Interrupted);
+        }
+        if m.deleted() || m.no_header() {
+            return Ok(());
+        }
+        let plain = store.blocks().object(what, m.block, 1).map(|o| o.header.oid);
+        let found = plain.ok().or_else(|| {
+            let mut bytes = store.blocks().read(what, m.block, 1).ok()?;
+            key?.decrypt(store.blocks().sector(m.block), &mut bytes);
+            Some(store.blocks().prove(what, m.block, bytes).ok()?.header.oid)
+        });
+        astray = found.is_some_and(|found| found != oid);
+        Ok(())
+    });
+    astray
 }
 
 /// Blocks that the maps of other volumes lead to, as far as they can be read.
