@@ -239,7 +239,9 @@ impl Space<'_> {
     }
 
     fn claim(&self, used: &mut Used) {
-        let ring = self.u64(0xA8)..self.u64(0xA8).saturating_add(self.u32(0xA4).into());
+        // No more than it can have: what says more is told, and claims nobody else's blocks.
+        let ring = u64::from(self.u32(0xA4)).min(self.sizes.pool_bitmap * BITMAP_COPIES);
+        let ring = self.u64(0xA8)..self.u64(0xA8).saturating_add(ring);
         let end = self.container.store().blocks().count();
         for (range, by) in [(ring, By::PoolBitmaps), (self.pool(), By::Pool)] {
             used.claim(range.start..range.end.min(end), by, 0);
