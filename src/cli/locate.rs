@@ -89,6 +89,10 @@ fn print(out: &mut Page<impl Write>, found: &Located, all: bool) -> io::Result<(
         let more = u64::try_from(runs.len() - lines).unwrap_or(0);
         out.row(format!("… and {} more lines (--all, --json)", text::count(more)))?;
     }
+    if found.by_number > 0 {
+        let objects = text::plural(found.by_number, "object goes", "objects go");
+        out.row(format!("{objects} by number alone: there are too many paths in this range."))?;
+    }
     let files = found.objects();
     if files > 0 {
         out.row(format!("{} in all.", text::plural(files, "file or folder", "files and folders")))?;
@@ -130,8 +134,8 @@ fn print_run(out: &mut Page<impl Write>, run: &[&Piece], all: bool) -> io::Resul
         return Ok(());
     }
     for object in first.objects.iter().take(shown) {
-        let address = hanging(36).plain(format!("  {:32}", "")).solid(&object.address);
-        out.put(address.plain(within(object)))?;
+        let line = hanging(36).plain(format!("  {:32}", "")).solid(address(object));
+        out.put(line.plain(within(object)))?;
     }
     let more = u64::try_from(first.objects.len() - shown).unwrap_or(0);
     if more > 0 {
@@ -146,7 +150,7 @@ fn is_content(p: &Piece) -> bool {
 
 fn describe(p: &Piece) -> String {
     let object = p.objects.first();
-    let address = object.map_or("", |o| &o.address);
+    let address = object.map(address).unwrap_or_default();
     let within = object.map(within).unwrap_or_default();
     let from = p.stream_offset.map_or_else(String::new, |o| match o {
         0 => String::new(),
@@ -168,6 +172,13 @@ fn describe(p: &Piece) -> String {
         }
         What::Unowned => "marked as in use, but nothing is known to lie here".into(),
         What::Free => "free".into(),
+    }
+}
+
+fn address(object: &Object) -> String {
+    match object.address.is_empty() {
+        true => format!("object {}", object.id),
+        false => object.address.clone(),
     }
 }
 

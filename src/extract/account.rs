@@ -237,6 +237,29 @@ impl<'a> Object<'a> {
     }
 }
 
+/// What a file lacks, by whichever of its names it goes.
+#[derive(Debug, Clone, Default)]
+pub struct Flaws {
+    /// As of [`Object`].
+    pub doubt: Option<String>,
+    /// As of [`Object`].
+    pub not_kept: Vec<NotKept>,
+    /// The snapshot whose version was taken instead.
+    pub snapshot: Option<String>,
+}
+
+impl Object<'_> {
+    /// A further name of a file that lacks this.
+    pub fn share(&mut self, flaws: &Flaws) {
+        self.doubt = flaws.doubt.clone();
+        self.not_kept.extend(&flaws.not_kept);
+        if flaws.snapshot.is_some() {
+            self.snapshot.clone_from(&flaws.snapshot);
+            self.did = Did::Fallback;
+        }
+    }
+}
+
 /// Hears what became of each object; called from several threads.
 pub trait Witness: Sync {
     /// One object is done.

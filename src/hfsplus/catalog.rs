@@ -4,7 +4,7 @@ use super::btree::{BTree, CompareKeys, Position};
 use super::format::{
     CatalogCommon, CatalogFile, FILE_LINK, ROOT, ROOT_PARENT, decode, record_type,
 };
-use super::format::{DIR_LINK, FLAG_LINK_CHAIN};
+use super::format::{DIR_LINK, FIRST_USER_CNID, FLAG_LINK_CHAIN};
 use super::node::KeyedRecord;
 use super::scan::Found;
 use super::unicode::{compare_binary, compare_folded};
@@ -90,6 +90,24 @@ pub fn is_dir_link(file: &CatalogFile) -> bool {
 /// to see whether the inode exists: the type alone may be an accident.
 pub fn is_file_link(file: &CatalogFile) -> bool {
     type_and_creator(&file.common) == FILE_LINK && file.data_fork.logical_size == 0
+}
+
+/// Whether a file record outside of the folders of inodes is a hard link whose mark is damaged:
+/// it has no contents of its own, and what says that it is a link says so in part.
+pub fn is_damaged_link(file: &CatalogFile) -> bool {
+    let (kind, creator) = type_and_creator(&file.common);
+    let special = file.common.bsd.special;
+    let is_device = matches!(file.common.bsd.file_mode & 0o170_000, 0o020_000 | 0o060_000);
+    if is_dir_link(file) || is_file_link(file) || file.data_fork.logical_size != 0 || is_device {
+        return false;
+    }
+    let nothing = file.resource_fork.logical_size == 0;
+    // An ordinary file has one link, and no inode's number. An alias of the Finder to a folder
+    // has the type of a link, and a resource fork.
+    let one_half = kind == FILE_LINK.0 || creator == FILE_LINK.1 || kind == DIR_LINK.0;
+    file.common.flags & FLAG_LINK_CHAIN != 0
+        || ((kind, creator) == DIR_LINK && special >= FIRST_USER_CNID)
+        || (nothing && one_half && special > 1)
 }
 
 /// An entry of a folder.

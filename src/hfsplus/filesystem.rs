@@ -4,7 +4,7 @@
 use super::HfsPlus;
 use super::attributes::Value;
 use super::btree::Position;
-use super::catalog::{Child, Record, is_dir_link, is_file_link};
+use super::catalog::{Child, Record, is_damaged_link, is_dir_link, is_file_link};
 use super::extents::ForkType;
 use super::fork::{Run, Runs};
 use super::format::{
@@ -87,11 +87,17 @@ impl HfsPlus {
         record.common().copied().ok_or_else(|| Error::NotFound(format!("no object {}", node.0)))
     }
 
-    /// Follow a link record to its inode; other records lead to themselves.
-    fn follow(&self, record: Record) -> Result<Target> {
+    /// Follow a link record of a folder to its inode; other records lead to themselves.
+    fn follow(&self, folder: u32, record: Record) -> Result<Target> {
         let Record::File(file) = &record else {
             return Ok(Target::Record(self.remember(record)));
         };
+        // What is in the inode must not be taken for an empty file. An inode itself may be empty.
+        if is_damaged_link(file) && !self.file_inodes()?.is_some_and(|p| p.id == folder) {
+            let reason = "it is a hard link whose mark is damaged: what it leads to is not known";
+            let id = u64::from(file.common.id);
+            return Ok(Target::Nowhere(Dangling { id, reason: reason.into(), directory: false }));
+        }
         let number = file.common.bsd.special;
         if is_dir_link(file) {
             let inode = format!("dir_{number}");
@@ -192,7 +198,7 @@ impl HfsPlus {
     }
 
     fn resource_fork(&self, file: &CatalogFile) -> Result<Source> {
-        Ok(Arc::new(self.fork(file.common.id, ForkType::Resource, &file.resource_fork)?))
+        Ok(Arc::new(self.file_fork(file.common.id, ForkType::Resource, &file.resource_fork)?))
     }
 
     /// An attribute's value as a stream: one that has blocks of its own is not read whole.
@@ -306,7 +312,7 @@ impl FileSystem for HfsPlus {
         if self.is_private(folder, &record, name) {
             return Ok(None);
         }
-        match self.target_metadata(self.follow(record)?) {
+        match self.target_metadata(self.follow(folder, record)?) {
             Ok(meta) => Ok(Some(meta)),
             Err(dangling) => Err(Error::corrupt(format!("hard link '{name}'"), dangling.reason)),
         }
@@ -329,7 +335,7 @@ impl FileSystem for HfsPlus {
                 return Ok(ControlFlow::Continue(()));
             }
             let id = record.common().map_or(0, |c| c.id);
-            let node = match self.follow(record) {
+            let node = match self.follow(folder, record) {
                 Ok(target) => self.target_metadata(target),
                 Err(e) => Err(Dangling { id: id.into(), reason: e.to_string(), directory: false }),
             };
@@ -355,7 +361,9 @@ impl FileSystem for HfsPlus {
             Stream::Resource | Stream::Attribute(_) => self.resource_fork(&file),
             Stream::Data => match self.compressed_attribute(&file)? {
                 Some(attribute) => decmpfs::open(&attribute, || self.resource_fork(&file)),
-                None => Ok(Arc::new(self.fork(file.common.id, ForkType::Data, &file.data_fork)?)),
+                None => {
+                    Ok(Arc::new(self.file_fork(file.common.id, ForkType::Data, &file.data_fork)?))
+                }
             },
         }
     }
@@ -396,7 +404,7 @@ impl FileSystem for HfsPlus {
             let text = format!("its target has {size} bytes, more than {MAX_LINK}");
             return Err(Error::corrupt(format!("symbolic link {}", node.0), text));
         }
-        let reader = self.fork(file.common.id, ForkType::Data, &file.data_fork)?;
+        let reader = self.file_fork(file.common.id, ForkType::Data, &file.data_fork)?;
         let mut target = read_vec(&reader, 0, to_usize(size))?;
         // Some writers count a final NUL.
         if target.last() == Some(&0) {

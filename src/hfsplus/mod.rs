@@ -21,6 +21,7 @@ pub mod format;
 mod headers;
 pub mod journal;
 mod metadata;
+mod misplaced;
 mod names;
 pub mod node;
 mod objects;

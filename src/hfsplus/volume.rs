@@ -12,6 +12,7 @@ use super::format::{
     VolumeHeader, decode,
 };
 use super::journal::Journal;
+use super::misplaced::Special;
 use super::names::NameTable;
 use super::private::Folders;
 use super::salvage;
@@ -21,7 +22,7 @@ use crate::fs::About;
 use crate::io::{Ranges, ReadAt, Source, read_vec};
 use crate::report::Progress;
 use quick_cache::sync::Cache;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Bytes of B-tree nodes that are kept in memory for a volume.
 pub(super) const NODE_CACHE: u64 = 24 << 20;
@@ -56,6 +57,8 @@ pub struct HfsPlus {
     pub(super) listings: Listings,
     pub(super) show_private: bool,
     pub(super) name_table: NameTable,
+    /// What no file can lie over.
+    pub(super) special: OnceLock<Special>,
 }
 
 /// What a volume is made of.
@@ -199,6 +202,7 @@ impl HfsPlus {
             listings: listings(),
             show_private: false,
             name_table: NameTable::default(),
+            special: OnceLock::new(),
         };
         fs.about.name = fs.root_folder().map_or(String::new(), |root| root.name.clone());
         fs

@@ -12,9 +12,13 @@ use crate::report::Progress;
 use crate::timemachine::{Archive, OpenVolume, Sightings, Unopened};
 use crate::volume::Layout;
 use serde::Serialize;
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
+
+/// Bytes of addresses that are kept: a path has up to 4 KiB, and a range may hold any number.
+const ADDRESSES: usize = 32 << 20;
 
 /// A place that is asked about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +50,9 @@ pub struct Located {
     /// That what is told is of an older state of a volume, because the newest cannot be read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub older_state: Vec<String>,
+    /// Objects that go by their number alone: the addresses of all would be too many.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub by_number: u64,
 }
 
 /// Bytes by how the server stores them.
@@ -124,7 +131,8 @@ pub enum What {
 pub struct Object {
     /// Its number: on HFS+ the CNID.
     pub id: u64,
-    /// Its address in the newest snapshot it appears in.
+    /// Its address in the newest snapshot it appears in; empty if there are too many to keep.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub address: String,
     /// The snapshots it appears in, oldest first.
     pub snapshots: Arc<[String]>,
@@ -154,7 +162,14 @@ pub fn locate(layout: &Layout, place: &Place, progress: &dyn Progress) -> Result
         }) += r.end - r.start;
     });
     let unread = Vec::new();
-    let mut job = Job { archive: &archive, disk: &*bytes, pieces: Vec::new(), unread };
+    let mut job = Job {
+        archive: &archive,
+        disk: &*bytes,
+        pieces: Vec::new(),
+        unread,
+        room: Cell::new(ADDRESSES),
+        by_number: Cell::new(0),
+    };
     job.partitions(&range, progress)?;
     job.pieces.sort_by_key(|p| p.offset);
     Ok(Located {
@@ -165,6 +180,7 @@ pub fn locate(layout: &Layout, place: &Place, progress: &dyn Progress) -> Result
         pieces: job.pieces,
         unread: disk.failed_reads().into_iter().map(|r| r.text).chain(job.unread).collect(),
         older_state: archive.older().map(str::to_owned).collect(),
+        by_number: job.by_number.get(),
     })
 }
 
@@ -214,6 +230,9 @@ struct Job<'a> {
     disk: &'a dyn ReadAt,
     pieces: Vec<Piece>,
     unread: Vec<String>,
+    /// Bytes of addresses that there is room for.
+    room: Cell<usize>,
+    by_number: Cell<u64>,
 }
 
 impl Job<'_> {
@@ -330,7 +349,7 @@ impl Job<'_> {
         let views = owned.views;
         let piece = |what, name: String, nodes: &[NodeId], at: &mut Sightings<'_>| {
             let mut piece = self.piece(range.clone(), what, name);
-            piece.objects = nodes.iter().map(|n| object(*n, &views, at)).collect();
+            piece.objects = nodes.iter().map(|n| self.object(*n, &views, at)).collect();
             piece
         };
         match owned.owner {
@@ -350,13 +369,19 @@ impl Job<'_> {
             }
         }
     }
-}
 
-/// An object that lies in some views.
-fn object(node: NodeId, views: &Views, at: &mut Sightings<'_>) -> Object {
-    let seen = at.of(node, views);
-    let snapshots = at.snapshot_names(&seen.snapshots);
-    Object { id: node.0, address: seen.address, snapshots }
+    /// An object that lies in some views.
+    fn object(&self, node: NodeId, views: &Views, at: &mut Sightings<'_>) -> Object {
+        let room = self.room.get();
+        if room == 0 {
+            self.by_number.set(self.by_number.get() + 1);
+            return Object { id: node.0, address: String::new(), snapshots: Arc::new([]) };
+        }
+        let seen = at.of(node, views);
+        self.room.set(room.saturating_sub(seen.address.len()));
+        let snapshots = at.snapshot_names(&seen.snapshots);
+        Object { id: node.0, address: seen.address, snapshots }
+    }
 }
 
 /// What lies outside of all partitions.

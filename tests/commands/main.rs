@@ -66,6 +66,7 @@ mod server_snapshots;
 mod setup;
 mod share;
 mod signals;
+mod silent;
 mod spelling;
 mod stand_ins;
 mod state;

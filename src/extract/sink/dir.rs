@@ -7,7 +7,7 @@
 use super::queue::{BATCH, Queue};
 use crate::error::{Error, Result};
 use crate::extract::Part;
-use crate::extract::account::{Account, Did, NotKept, Object};
+use crate::extract::account::{Account, Did, Flaws, NotKept, Object};
 use crate::extract::dest::{Finish, Folder, Made, NotGiven, Root, Wanted, give_folder, give_times};
 use crate::extract::failure::{Failure, Outcome};
 use crate::extract::options::Options;
@@ -19,7 +19,7 @@ use crate::fs::{Kind, Metadata, NodeId, Stream};
 use crate::report::Progress;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Objects that are sorted together.
 const WINDOW: usize = 1024;
@@ -65,9 +65,9 @@ pub struct Task {
     place: u64,
 }
 
-/// The names of one file.
+/// The names of one file: where the first is, and what the file lacks.
 #[derive(Default)]
-pub struct Names(pub Mutex<First>);
+pub struct Names(pub Mutex<First>, pub OnceLock<Flaws>);
 
 /// How far the first of several names is.
 #[derive(Default)]
@@ -441,7 +441,7 @@ impl Traveller for Filler<'_, '_> {
             // A name of an earlier run serves as the first.
             let first = plan.made.get(&key).cloned();
             let first = first.map_or(First::Unknown, |made| First::Made(made, Vec::new()));
-            Arc::new(Names(Mutex::new(first)))
+            Arc::new(Names(Mutex::new(first), OnceLock::new()))
         };
         let names = (meta.links > 1 && plan.linked.contains(&key))
             .then(|| self.names.entry(key).or_insert_with(fresh).clone());

@@ -4,7 +4,7 @@ use super::dir::{Job, Task, Worker, note};
 use super::object::Way;
 use crate::error::Error;
 use crate::extract::Part;
-use crate::extract::account::{Did, NotKept, Object};
+use crate::extract::account::{Did, Flaws, NotKept, Object};
 use crate::extract::damage;
 use crate::extract::dest::{DOUBT, Made, Partial, Replace};
 use crate::extract::failure::{Failure, Outcome};
@@ -81,8 +81,11 @@ impl Job<'_> {
                 self.progress.advance(task.meta.size);
                 let mut object = self.told(task, did, &task.name);
                 if did == Did::There {
-                    self.remember_there(task)?;
+                    let own = object.not_kept.len();
                     self.again(part, task, &mut object)?;
+                    let not_kept = object.not_kept.get(own..).unwrap_or_default().to_vec();
+                    let doubt = object.doubt.clone();
+                    self.remember_there(task, Flaws { doubt, not_kept, snapshot: None })?;
                 }
                 return Ok(object);
             }
@@ -117,21 +120,24 @@ impl Job<'_> {
         }
     }
 
-    fn remember_there(&self, task: &Task) -> Outcome<()> {
+    fn remember_there(&self, task: &Task, flaws: Flaws) -> Outcome<()> {
         let folder = &task.folder.folder;
         if task.names.is_some()
             && let Some(found) = folder.find(&task.name)?
         {
             let made = Made { path: folder.path().join(&task.name), identity: found.identity };
-            self.first_name(task, made);
+            self.first_name(task, made, flaws);
         }
         Ok(())
     }
 
-    /// Note where the first of several names is, unless one is known.
-    pub fn first_name(&self, task: &Task, made: Made) {
+    /// Note where the first of several names is, unless one is known, and what the file lacks.
+    pub fn first_name(&self, task: &Task, made: Made, flaws: Flaws) {
         let Some(names) = &task.names else { return };
         let mut first = names.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if first.path().is_none() {
+            let _ = names.1.set(flaws);
+        }
         first.settle(made);
     }
 
@@ -195,7 +201,9 @@ impl Job<'_> {
                 if written.doubt.is_none() && !written.unproved {
                     self.remember_clone(key, &made);
                 }
-                self.first_name(task, made);
+                let (doubt, not_kept) = (written.doubt.clone(), written.not_kept.clone());
+                let snapshot = version.instead.map(str::to_owned);
+                self.first_name(task, made, Flaws { doubt, not_kept, snapshot });
             }
         }
         Ok(written)

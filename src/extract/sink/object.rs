@@ -2,7 +2,7 @@
 
 use super::dir::{First, Job, Task, Worker, changed, note};
 use crate::error::Error;
-use crate::extract::account::{Did, KEPT_THERE, NotKept, Object};
+use crate::extract::account::{Did, Flaws, KEPT_THERE, NotKept, Object};
 use crate::extract::dest::{Folder, Found, Made, Replace, is_unsupported};
 use crate::extract::failure::{Failure, Outcome};
 use crate::extract::options::OnConflict;
@@ -24,7 +24,10 @@ impl Job<'_> {
     /// Restore one object.
     pub fn object<'t>(&self, worker: &mut Worker, task: &'t Task) -> Outcome<Object<'t>> {
         if let Some(mut object) = self.other_name(task)? {
-            object.doubt = self.rule.doubt(task.meta.id);
+            if let Some(flaws) = task.names.as_ref().and_then(|names| names.1.get()) {
+                object.share(flaws);
+            }
+            object.doubt = object.doubt.take().or_else(|| self.rule.doubt(task.meta.id));
             return Ok(object);
         }
         match task.meta.kind {
@@ -232,6 +235,7 @@ impl Job<'_> {
             self.first_name(
                 task,
                 Made { path: folder.path().join(name), identity: found.identity },
+                Flaws::default(),
             );
         }
         Ok(())

@@ -7,7 +7,7 @@
 use super::pax::{decimal, put_cut, record, sparse_map};
 use crate::error::{Error, Result};
 use crate::extract::Part;
-use crate::extract::account::{Account, Did, NotKept, Object};
+use crate::extract::account::{Account, Did, Flaws, NotKept, Object};
 use crate::extract::damage::{wrong_checksum, zeros};
 use crate::extract::failure::{Failure, Outcome};
 use crate::extract::mac::{self, MacData};
@@ -44,7 +44,7 @@ pub struct Archiver<'a, W: Write> {
     account: &'a Account<'a>,
     progress: &'a dyn Progress,
     linked: &'a std::collections::HashSet<(usize, NodeId)>,
-    first: HashMap<(usize, NodeId), String>,
+    first: HashMap<(usize, NodeId), (String, Flaws)>,
     reader: Reader,
     /// Whether checksums are believed.
     pub rule: Rule<'a>,
@@ -353,11 +353,11 @@ impl<'a, W: Write> Archiver<'a, W> {
             link: Vec::new(),
             records: Vec::new(),
         };
-        if let Some(first) = self.first.get(&key) {
+        if let Some((first, flaws)) = self.first.get(&key) {
+            let mut object = Object::new("", item.meta.kind, Did::Restored);
+            object.share(flaws);
             entry.link = first.clone().into_bytes();
             self.header(&entry)?;
-            let mut object = Object::new("", item.meta.kind, Did::Restored);
-            object.doubt = self.rule.doubt(item.meta.id);
             return Ok(object);
         }
         let object = match item.meta.kind {
@@ -387,7 +387,9 @@ impl<'a, W: Write> Archiver<'a, W> {
             }
         };
         if self.linked.contains(&key) && object.did == Did::Restored {
-            self.first.insert(key, path.to_owned());
+            let (doubt, not_kept) = (object.doubt.clone(), object.not_kept.clone());
+            let flaws = Flaws { doubt, not_kept, snapshot: None };
+            self.first.insert(key, (path.to_owned(), flaws));
         }
         Ok(object)
     }

@@ -3,7 +3,7 @@
 use super::objects::{Children, Collected, Object, Shape};
 use super::threads;
 use crate::hfsplus::format::{FLAG_HAS_FOLDER_COUNT, ROOT, ROOT_PARENT};
-use crate::report::{Code, Finding, Reporter, Severity, Structure, Where};
+use crate::report::{Code, Finding, Reporter, Structure, Where};
 
 /// Nesting beyond which fsck warns.
 const DEEP: u32 = 100;
@@ -13,8 +13,8 @@ pub fn check(c: &mut Collected<'_>, hfsx: bool) {
     c.objects.sort_unstable_by_key(|o| o.cnid);
     c.threads.sort_unstable_by_key(|t| t.cnid);
     let reporter = c.reporter;
-    let known = threads::pair(&c.objects, &c.threads, reporter);
-    duplicates(&c.objects, &known, reporter);
+    threads::pair(&c.objects, &c.threads, reporter);
+    duplicates(&c.objects, reporter);
     let children = merge(&mut c.children);
     counts(&c.objects, &children, hfsx, reporter);
     ancestry(&c.objects, reporter);
@@ -24,21 +24,13 @@ fn say(reporter: &dyn Reporter, code: Code, cnid: u32, text: String) {
     reporter.report(Finding::new(code, Where::of(Structure::Catalog).object(cnid), text));
 }
 
-/// Two objects with one number; `known`: the numbers that objects have instead of those of
-/// their threads.
-fn duplicates(objects: &[Object], known: &[u32], reporter: &dyn Reporter) {
+/// Two objects with one number.
+fn duplicates(objects: &[Object], reporter: &dyn Reporter) {
     for (a, b) in objects.iter().zip(objects.iter().skip(1)) {
         if a.cnid == b.cnid {
             let text = format!("two objects have the CNID {}", a.cnid);
-            let finding =
-                Finding::new(Code::CatalogId, Where::of(Structure::Catalog).object(a.cnid), text);
-            // Which of them it belongs to is known, and what is in them is not touched.
-            let severity = if known.binary_search(&a.cnid).is_ok() {
-                Severity::Warning
-            } else {
-                Severity::Damage
-            };
-            reporter.report(finding.severity(severity));
+            // Whoever reads one of them by its number may get the other's contents.
+            say(reporter, Code::CatalogId, a.cnid, text);
         }
     }
 }

@@ -118,6 +118,11 @@ fn orphan_file(job: &Job<'_>, inode: &Object, links: &[&Object]) {
 
 /// Files outside the private folder have one link and no chain.
 fn ordinary_files(job: &Job<'_>, private: Private) {
+    let damaged = |o: &&Object| o.damaged_link && Some(o.parent) != private.files;
+    for o in job.objects.iter().filter(damaged) {
+        let text = format!("file {} is a hard link whose mark is damaged", o.cnid);
+        job.say(Code::LinkOrphan, o.cnid, text);
+    }
     let plain = |o: &&Object| o.shape == Shape::File && Some(o.parent) != private.files;
     for o in job.objects.iter().filter(plain) {
         if o.flags & FLAG_LINK_CHAIN != 0 {

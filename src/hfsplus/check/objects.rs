@@ -2,7 +2,7 @@
 //! (sections 7 and 16).
 
 use super::blocks::{Blocks, Overflow};
-use crate::hfsplus::catalog::{Key, type_and_creator};
+use crate::hfsplus::catalog::{Key, is_damaged_link, type_and_creator};
 use crate::hfsplus::extents::ForkType;
 use crate::hfsplus::format::{
     CatalogCommon, CatalogFile, DIR_LINK, FILE_LINK, FIRST_USER_CNID, FLAG_LINK_CHAIN,
@@ -41,6 +41,8 @@ pub struct Object {
     /// Whether it reads without compression: something is in its data fork, or nothing in
     /// either fork.
     pub has_data: bool,
+    /// Whether it is a link whose mark is damaged, if it is no inode.
+    pub damaged_link: bool,
     pub owner_flags: u8,
     pub flags: u16,
     pub mode: u16,
@@ -200,6 +202,7 @@ impl Collected<'_> {
             key: key_hash(key.parent, key.name),
             shape: Shape::File,
             has_data: false,
+            damaged_link: false,
             owner_flags: c.bsd.owner_flags,
             flags: c.flags,
             mode: c.bsd.file_mode,
@@ -272,6 +275,7 @@ impl Collected<'_> {
         let c = &f.common;
         let mut object = self.common(node, index, key, c);
         object.has_data = f.data_fork.logical_size > 0 || f.resource_fork.logical_size == 0;
+        object.damaged_link = is_damaged_link(&f);
         let kind = type_and_creator(c);
         let chained = c.flags & FLAG_LINK_CHAIN != 0;
         object.shape = if kind == FILE_LINK {

@@ -24,8 +24,8 @@ fn kind(folder: bool) -> &'static str {
 }
 
 /// Every object has its thread, every thread its object, and both agree. Both sorted by
-/// CNID. Returns the numbers of objects whose threads have another number, sorted.
-pub fn pair(objects: &[Object], threads: &[Thread], reporter: &dyn Reporter) -> Vec<u32> {
+/// CNID.
+pub fn pair(objects: &[Object], threads: &[Thread], reporter: &dyn Reporter) {
     let (mut lone_objects, mut lone_threads) = (Vec::new(), Vec::new());
     let (mut i, mut j) = (0, 0);
     loop {
@@ -50,7 +50,7 @@ pub fn pair(objects: &[Object], threads: &[Thread], reporter: &dyn Reporter) -> 
             _ => break,
         }
     }
-    lone(lone_objects, lone_threads, reporter)
+    lone(lone_objects, lone_threads, reporter);
 }
 
 fn compare(o: &Object, t: &Thread, reporter: &dyn Reporter) {
@@ -66,11 +66,10 @@ fn compare(o: &Object, t: &Thread, reporter: &dyn Reporter) {
 
 /// Objects without a thread, and threads without an object. One of each that name the same
 /// place belong together: one of them has a wrong number.
-fn lone(mut objects: Vec<&Object>, mut threads: Vec<&Thread>, reporter: &dyn Reporter) -> Vec<u32> {
+fn lone(mut objects: Vec<&Object>, mut threads: Vec<&Thread>, reporter: &dyn Reporter) {
     objects.sort_unstable_by_key(|o| (o.parent, o.key, o.cnid));
     threads.sort_unstable_by_key(|t| (t.parent, t.key, t.cnid));
     let mut told: Vec<(u32, Severity, String)> = Vec::new();
-    let mut renumbered = Vec::new();
     let mut objects = objects.into_iter().peekable();
     let without = |o: &Object| {
         let what = kind(o.shape == Shape::Folder);
@@ -84,7 +83,6 @@ fn lone(mut objects: Vec<&Object>, mut threads: Vec<&Thread>, reporter: &dyn Rep
         let what = kind(t.folder);
         told.push(match objects.next_if(|o| (o.parent, o.key) == key) {
             Some(o) => {
-                renumbered.push(o.cnid);
                 let text = format!("{what} {} has the thread record of number {}", o.cnid, t.cnid);
                 (o.cnid, grade(o.cnid), text)
             }
@@ -99,6 +97,4 @@ fn lone(mut objects: Vec<&Object>, mut threads: Vec<&Thread>, reporter: &dyn Rep
     for (cnid, severity, text) in told {
         say(reporter, severity, cnid, text);
     }
-    renumbered.sort_unstable();
-    renumbered
 }
