@@ -93,7 +93,7 @@ impl HfsPlus {
             return Ok(Target::Record(self.remember(record)));
         };
         // What is in the inode must not be taken for an empty file. An inode itself may be empty.
-        if is_damaged_link(file) && !self.file_inodes()?.is_some_and(|p| p.id == folder) {
+        if is_damaged_link(file) && self.file_inodes()?.is_none_or(|p| p.id != folder) {
             let reason = "it is a hard link whose mark is damaged: what it leads to is not known";
             let id = u64::from(file.common.id);
             return Ok(Target::Nowhere(Dangling { id, reason: reason.into(), directory: false }));
