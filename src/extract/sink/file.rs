@@ -201,9 +201,7 @@ impl Job<'_> {
                 if written.doubt.is_none() && !written.unproved {
                     self.remember_clone(key, &made);
                 }
-                let (doubt, not_kept) = (written.doubt.clone(), written.not_kept.clone());
-                let snapshot = version.instead.map(str::to_owned);
-                self.first_name(task, made, Flaws { doubt, not_kept, snapshot });
+                self.first_name(task, made, written.flaws(version.instead));
             }
         }
         Ok(written)
@@ -348,6 +346,14 @@ pub struct Written {
     pub doubt: Option<String>,
     /// Its bytes are not what Time Machine recorded, which was to be ignored.
     pub unproved: bool,
+}
+
+impl Written {
+    /// What its other names lack as well; `instead`: the snapshot that it is from.
+    fn flaws(&self, instead: Option<&str>) -> Flaws {
+        let (doubt, not_kept) = (self.doubt.clone(), self.not_kept.clone());
+        Flaws { doubt, not_kept, snapshot: instead.map(str::to_owned) }
+    }
 }
 
 pub fn now() -> Time {
