@@ -162,46 +162,25 @@ impl BTree {
         Ok(low)
     }
 
-    /// The first record whose key is not less than the target; `order` compares
-    /// a record's key with the target. `None` in an empty tree.
-    pub fn seek(&self, order: impl Fn(&[u8]) -> Ordering) -> Result<Option<Position>> {
-        if self.header.root_node == 0 {
-            return Ok(None);
-        }
-        let mut n = self.header.root_node;
-        let mut height = u16::MAX;
-        loop {
-            let node = self.node(n)?;
-            let node_height = u16::from(node.height);
-            if node_height >= height || node_height > MAX_DEPTH {
-                return Err(self.corrupt(n, format!("height {node_height} below height {height}")));
-            }
-            height = node_height;
-            match node.kind {
-                kind::LEAF => {
-                    let record = self.partition(n, &node, |k| order(k) == Ordering::Less)?;
-                    return Ok(Some(Position { node: n, record }));
-                }
-                kind::INDEX => {
-                    let after = self.partition(n, &node, |k| order(k) != Ordering::Greater)?;
-                    let data = self.record(n, &node, after.saturating_sub(1))?.data;
-                    n = crate::io::bytes::be32(data, 0)
-                        .ok_or_else(|| self.corrupt(n, "an index record has no child"))?;
-                }
-                other => return Err(self.corrupt(n, format!("kind {other} in the search path"))),
-            }
-        }
-    }
-
-    /// The data of the record whose key equals the target.
+    /// The data of the record whose key equals the target; `order` compares a record's key
+    /// with it.
+    ///
+    /// # Errors
+    /// Also when there is none, but the leaf where it should be is not the right one.
     pub fn find(&self, order: impl Fn(&[u8]) -> Ordering) -> Result<Option<Vec<u8>>> {
-        let Some(at) = self.seek(&order)? else { return Ok(None) };
-        let node = self.node(at.node)?;
-        if at.record >= usize::from(node.records) {
-            return Ok(None);
+        let Some(leaf) = self.leaf_for(&order)? else { return Ok(None) };
+        let node = self.node(leaf.number)?;
+        let belongs = self.belongs(&leaf, &node, 1);
+        if node.kind == kind::LEAF {
+            let at = self.partition(leaf.number, &node, |k| order(k) == Ordering::Less)?;
+            if at < usize::from(node.records) {
+                let record = self.record(leaf.number, &node, at)?;
+                if order(record.key) == Ordering::Equal {
+                    return Ok(Some(record.data.to_vec()));
+                }
+            }
         }
-        let record = self.record(at.node, &node, at.record)?;
-        Ok((order(record.key) == Ordering::Equal).then(|| record.data.to_vec()))
+        belongs.map(|()| None)
     }
 }
 

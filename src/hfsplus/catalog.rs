@@ -252,6 +252,19 @@ impl Catalog {
         })
     }
 
+    /// The number of entries of a folder.
+    ///
+    /// # Errors
+    /// When part of them cannot be read.
+    pub fn entries(&self, folder: u32) -> Result<u64> {
+        let mut entries = 0;
+        self.children(folder, None, &mut |_| {
+            entries += 1;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(entries)
+    }
+
     /// Key and record at a place that a pass over the leaves gave.
     pub(super) fn at(&self, position: Position) -> Result<(u32, Vec<u8>, Record)> {
         let node = self.tree.node(position.node)?;

@@ -7,6 +7,7 @@
 use super::HfsPlus;
 use super::btree::Position;
 use super::catalog::{Child, Record};
+use super::format::ROOT;
 use super::unicode::{display, stored, stored_verbatim};
 use crate::error::{Error, Result};
 use crate::io::bytes::to_u64;
@@ -105,6 +106,7 @@ impl HfsPlus {
             Ok(ControlFlow::Continue(()))
         });
         names.sort_unstable();
+        let read = read.and_then(|()| self.not_fewer(folder, to_u64(names.len())));
         let lacking = match read {
             Ok(()) => None,
             Err(e @ Error::Corrupt(_)) => Some(e.to_string()),
@@ -113,5 +115,31 @@ impl HfsPlus {
         let listing = Arc::new(Listing { names, lacking });
         self.listings.insert(folder, listing.clone());
         Ok(listing)
+    }
+
+    /// An error if a folder's record counts more entries than there are.
+    pub(super) fn not_fewer(&self, folder: u32, entries: u64) -> Result<()> {
+        let Some(said) = self.entries_said(folder) else { return Ok(()) };
+        if entries >= said {
+            return Ok(());
+        }
+        let text = format!("it says it has {said} entries, {entries} were found");
+        Err(Error::corrupt(format!("folder {folder}"), text))
+    }
+
+    /// How many entries a folder's record says it has; `None` where no record is at hand.
+    fn entries_said(&self, folder: u32) -> Option<u64> {
+        let said = |record: &Record| match record {
+            Record::Folder(common) => Some(u64::from(common.valence)),
+            _ => None,
+        };
+        if folder == ROOT {
+            return Some(u64::from(self.root_folder().ok()?.record.valence));
+        }
+        match self.records.get(&folder) {
+            Some(record) => said(&record),
+            // By no list of names: that asks here.
+            None => said(&self.catalog.by_cnid(folder).ok()??),
+        }
     }
 }

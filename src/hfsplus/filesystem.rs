@@ -11,7 +11,7 @@ use super::format::{
     CatalogCommon, CatalogFile, DIR_INODES_DIR, FILE_INODES_DIR, FIRST_LINK_XATTR, FLAG_LINK_CHAIN,
     ForkData, ROOT, UF_COMPRESSED,
 };
-use super::metadata::shown_finder_info;
+use super::metadata::{has_them, shown_finder_info};
 use super::private::PrivateFolder;
 use super::unicode::{display, stored_verbatim, units};
 use crate::decmpfs;
@@ -327,9 +327,11 @@ impl FileSystem for HfsPlus {
         let folder = Self::cnid(dir)?;
         let mut lacking = from.0 & LACKING != 0;
         let mut stopped = false;
+        let mut entries = 0;
         let read = self.catalog.children(folder, Self::position(from), &mut |child| {
             let Child { at, record, .. } = child;
             lacking |= child.lacking;
+            entries += 1;
             let name = display(child.name);
             if self.is_private(folder, &record, &name) {
                 return Ok(ControlFlow::Continue(()));
@@ -348,6 +350,10 @@ impl FileSystem for HfsPlus {
                 let text = "part of it could not be read";
                 Err(Error::corrupt(format!("folder {folder}"), text))
             }
+            Ok(()) if !stopped => match Self::position(from) {
+                None => self.not_fewer(folder, entries),
+                Some(_) => self.not_fewer(folder, self.catalog.entries(folder)?),
+            },
             read => read,
         }
     }
@@ -416,15 +422,17 @@ impl FileSystem for HfsPlus {
     fn readable_xattrs(&self, node: NodeId) -> Result<(Vec<XattrInfo>, Option<Error>)> {
         let record = self.record(node)?;
         let flags = self.metadata(node)?.flags;
-        let mut list = Vec::new();
+        let (mut list, mut found) = (Vec::new(), false);
         let listed = self.list_attributes(Self::cnid(node)?, &mut |name, value: Value| {
+            found = true;
             let name = attribute_name(name);
             if !is_storage(&name, flags) {
                 let own_blocks = matches!(value, Value::Fork(_));
                 list.push(XattrInfo { name, size: value.size(), own_blocks });
             }
         });
-        let listed = listed.and_then(|()| record.common().map_or(Ok(()), |c| self.not_lost(c)));
+        let told = |c: &CatalogCommon| self.not_lost(c).and_then(|()| has_them(c, found));
+        let listed = listed.and_then(|()| record.common().map_or(Ok(()), told));
         if finder_info(&record).is_some() {
             list.push(XattrInfo { name: FINDER_INFO.into(), size: 32, own_blocks: false });
         }
@@ -462,6 +470,9 @@ impl FileSystem for HfsPlus {
                 };
                 if value.is_none() {
                     self.not_lost(&object)?;
+                    let mut found = false;
+                    self.list_attributes(object.id, &mut |_, _| found = true)?;
+                    has_them(&object, found)?;
                 }
                 Ok(value)
             }

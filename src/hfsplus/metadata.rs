@@ -5,7 +5,7 @@ use super::attributes::Value;
 use super::catalog::Record;
 use super::format::{
     CatalogCommon, CatalogFile, EPOCH_OFFSET, FLAG_DATE_ADDED, FLAG_EXPANDED_TIMES,
-    FLAG_LINK_CHAIN, FLAGS_HAS_ANY, UF_COMPRESSED, VOL_EXPANDED_TIMES,
+    FLAG_HAS_ATTRIBUTES, FLAG_LINK_CHAIN, FLAGS_HAS_ANY, UF_COMPRESSED, VOL_EXPANDED_TIMES,
 };
 use super::unicode::stored_verbatim;
 use crate::decmpfs;
@@ -89,11 +89,13 @@ impl HfsPlus {
         decmpfs::Header::parse(&attribute).map(Some)
     }
 
-    /// Value of a compressed file's `com.apple.decmpfs`. Where there surely is none, a file is
-    /// read as it is stored, whatever its flag says (XNU, `decmpfs_file_is_compressed`).
+    /// Value of a compressed file's `com.apple.decmpfs`. Where there surely is none, a file
+    /// with contents is read as it is stored, whatever its flag says (XNU,
+    /// `decmpfs_file_is_compressed`).
     ///
     /// # Errors
-    /// When it cannot be read: without it neither size nor contents are known.
+    /// When it cannot be read, or is missing in a file without contents of its own: without it
+    /// neither size nor contents are known.
     pub(super) fn compressed_attribute(&self, file: &CatalogFile) -> Result<Option<Vec<u8>>> {
         let kind = Kind::of_mode(file.common.bsd.file_mode).unwrap_or(Kind::File);
         if file.common.bsd.owner_flags & UF_COMPRESSED == 0 || kind != Kind::File {
@@ -103,6 +105,8 @@ impl HfsPlus {
         let found = self.decmpfs_attribute(file.common.id).map_err(|e| e.within(&what))?;
         if found.is_none() && file.data_fork.logical_size == 0 {
             self.not_lost(&file.common).map_err(|e| e.within("compressed file"))?;
+            let text = "its compression header is not among the attributes";
+            return Err(Error::corrupt(what, text));
         }
         Ok(found)
     }
@@ -163,6 +167,15 @@ impl HfsPlus {
             added: added.map(|s| Time { seconds: i64::from(s), nanoseconds: 0 }),
         }
     }
+}
+
+/// An error if an object's record says that it has attributes and none was found.
+pub(super) fn has_them(object: &CatalogCommon, found: bool) -> Result<()> {
+    if found || object.flags & FLAG_HAS_ATTRIBUTES == 0 {
+        return Ok(());
+    }
+    let text = "its record says that it has attributes, and none is there";
+    Err(Error::corrupt(format!("object {}", object.id), text))
 }
 
 /// Finder information as macOS shows it: it keeps the document id, the date added and a

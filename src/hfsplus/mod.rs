@@ -12,6 +12,7 @@ pub mod attributes;
 pub mod btree;
 pub mod catalog;
 pub mod check;
+mod descent;
 pub mod dump;
 mod entries;
 pub mod extents;

@@ -5,10 +5,10 @@
 //! ascend no scan ever ends where it began, whatever the links say. Only where the index
 //! is broken are the links followed, and there the first keys of the leaves must ascend.
 
-use super::btree::{BTree, MAX_DEPTH, Position, SharedNode};
+use super::btree::{BTree, Position, SharedNode};
+use super::descent::Leaf;
 use super::node::{KeyedRecord, kind};
 use crate::error::{Error, Result};
-use crate::io::bytes::be32;
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
@@ -27,16 +27,6 @@ pub type RecordVisitor<'a> = &'a mut dyn FnMut(Found<'_>) -> Result<ControlFlow<
 
 /// Which keys a scan is after: `Less` for keys before them, `Greater` for keys behind.
 pub type KeyRange<'a> = &'a dyn Fn(&[u8]) -> Ordering;
-
-/// A leaf, and the keys between which its parents say it lies.
-struct Leaf {
-    number: u32,
-    low: Option<Box<[u8]>>,
-    /// The first key of the next leaf; `None` in the last.
-    high: Option<Box<[u8]>>,
-    /// The index does not lead here: found by the link of the leaf before.
-    chained: bool,
-}
 
 /// What is to be done after a leaf.
 enum Then {
@@ -104,6 +94,10 @@ impl BTree {
         problem: &mut Option<Error>,
     ) -> Result<Then> {
         let node = self.leaf_node(leaf.number)?;
+        // What it has of what belongs there is shown all the same.
+        if let Err(e) = self.belongs(leaf, &node, 1) {
+            problem.get_or_insert(e);
+        }
         let whole = self.fits(leaf, &node);
         for i in first..usize::from(node.records) {
             let record = match self.record(leaf.number, &node, i) {
@@ -146,40 +140,6 @@ impl BTree {
         above && leaf.high.as_deref().is_none_or(|k| order(k).is_some_and(Ordering::is_lt))
     }
 
-    /// The leaf to which the index leads for a target; `None` in an empty tree. The leaf
-    /// itself is read only if it is the root.
-    fn leaf_for(&self, order: &dyn Fn(&[u8]) -> Ordering) -> Result<Option<Leaf>> {
-        let root = self.header().root_node;
-        if root == 0 {
-            return Ok(None);
-        }
-        let mut leaf = Leaf { number: root, low: None, high: None, chained: false };
-        let mut height = u16::MAX;
-        while height > 2 {
-            let n = leaf.number;
-            let node = self.node(n)?;
-            if node.kind == kind::LEAF {
-                break;
-            }
-            let node_height = u16::from(node.height);
-            if node.kind != kind::INDEX || !(2..height.min(MAX_DEPTH + 1)).contains(&node_height) {
-                let text = format!("kind {} and height {node_height} in the index", node.kind);
-                return Err(self.corrupt(n, text));
-            }
-            height = node_height;
-            let after = self.partition(n, &node, |k| order(k) != Ordering::Greater)?;
-            let chosen = after.saturating_sub(1);
-            let record = self.record(n, &node, chosen)?;
-            leaf.number = be32(record.data, 0)
-                .ok_or_else(|| self.corrupt(n, "an index record has no child"))?;
-            leaf.low = Some(record.key.into());
-            if chosen + 1 < usize::from(node.records) {
-                leaf.high = Some(self.record(n, &node, chosen + 1)?.key.into());
-            }
-        }
-        Ok(Some(leaf))
-    }
-
     /// The leaf behind one.
     fn leaf_after(&self, leaf: &Leaf, range: KeyRange<'_>) -> Result<Option<Leaf>> {
         if leaf.chained {
@@ -208,10 +168,14 @@ impl BTree {
             return Ok(None);
         }
         let next = self.leaf_node(node.forward)?;
-        let first = self.record(leaf.number, &node, 0)?.key;
+        let last = self.record(leaf.number, &node, usize::from(node.records).saturating_sub(1))?;
         let key = self.record(node.forward, &next, 0)?.key;
-        if self.order(node.forward, key, first)? != Ordering::Greater {
+        if self.order(node.forward, key, last.key)? != Ordering::Greater {
             let text = format!("its link leads back, to node {}", node.forward);
+            return Err(self.corrupt(leaf.number, text));
+        }
+        if next.backward != leaf.number {
+            let text = format!("its link leads to node {}, which follows another", node.forward);
             return Err(self.corrupt(leaf.number, text));
         }
         if range(key) == Ordering::Greater {

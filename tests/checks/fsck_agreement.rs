@@ -12,14 +12,14 @@ use tmbundle::hfsplus::check;
 use tmbundle::io::{Memory, Slice, Source};
 use tmbundle::report::{Collector, Finding, NoProgress, Severity};
 
-fn base(data: &Path, spec: &Value) -> Source {
+pub fn base(data: &Path, spec: &Value) -> Source {
     let bytes = common::gunzip(&data.join(spec["file"].as_str().unwrap()));
     let offset = spec["offset"].as_u64().unwrap();
     let len = spec["length"].as_u64().unwrap_or(bytes.len() as u64 - offset);
     Arc::new(Slice::new(Arc::new(Memory::new(bytes)), offset, len))
 }
 
-fn patches(base: &Source, case: &Value) -> Vec<(u64, Vec<u8>)> {
+pub fn patches(base: &Source, case: &Value) -> Vec<(u64, Vec<u8>)> {
     let hex = |s: &str| -> Vec<u8> {
         (0..s.len()).step_by(2).map(|i| u8::from_str_radix(&s[i..i + 2], 16).unwrap()).collect()
     };

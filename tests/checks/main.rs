@@ -28,3 +28,4 @@ mod provoking;
 mod salvage;
 mod salvage_apfs;
 mod server;
+mod wrong_nodes;

@@ -178,6 +178,37 @@ fn a_broken_catalog_costs_nothing_with_salvage() {
     }
 }
 
+/// Each leaf of the catalog over each other one, as a write leaves it that went elsewhere.
+#[test]
+fn a_leaf_of_the_catalog_over_another_is_told() {
+    let sample = super::Sample::new(|v| {
+        let root = v.root();
+        for n in 0..30u64 {
+            let dir = v.mkdir(root, &format!("folder {n}"), Meta::dir().dated(START));
+            let content = Content::Bytes(super::noise(n, 500));
+            v.file(dir, "file", content, Meta::file().dated(START));
+        }
+    });
+    let image = fs::read(sample.image()).unwrap();
+    let be = |at: usize| u32::from_be_bytes(image[at..at + 4].try_into().unwrap()) as usize;
+    let catalog = be(1024 + 40) * be(1024 + 288);
+    // The header record's node size and number of nodes; a leaf's kind is -1.
+    let (size, nodes) = (be(catalog + 30) & 0xFFFF, be(catalog + 36));
+    let node = |n: usize| catalog + n * size;
+    let leaves: Vec<usize> = (0..nodes).map(node).filter(|n| image[n + 8] == 0xFF).collect();
+    assert!(leaves.len() > 2, "{leaves:?}");
+    for to in &leaves {
+        let from = leaves.iter().find(|from| *from != to).unwrap();
+        let mut wrong = image.clone();
+        wrong.copy_within(*from..*from + size, *to);
+        fs::write(sample.image(), wrong).unwrap();
+        sample.restore(&[]).expect(1, &["is another node"]);
+        let _ = fs::remove_dir_all(sample.to());
+        let listed = crate::common::tmbundle(&["ls", "-R", &sample.image()]);
+        listed.expect(1, &["is another node"]);
+    }
+}
+
 const CHECKSUM: &str = "com.apple.finder.copy.source.checksum#N";
 
 /// `files` files of which the first `wrong` do not agree with what is recorded, each with
