@@ -5,6 +5,7 @@
 //! A file's data may rightly be zeros that were never written, so what is found here
 //! is judged once it is known whose data it is ([`Facts`](super::Facts)).
 
+use super::evidence::WINDOW;
 use crate::bundle::Bands;
 use crate::error::{Error, Result};
 use crate::io::{Presence, Ranges, ReadAt};
@@ -23,7 +24,7 @@ const MAX_LOSSES: usize = 1 << 16;
 /// band.
 #[derive(Debug, Clone)]
 pub struct Loss {
-    /// The band; 0 of a source that has none.
+    /// The band; of a source that has none, which window of it.
     pub band: u64,
     /// How they are absent.
     pub how: Presence,
@@ -38,6 +39,29 @@ pub fn find(
     trust_bitmap: bool,
     progress: &dyn Progress,
 ) -> Result<Vec<Loss>> {
+    find_in(volume, (bands.band_size(), false), trust_bitmap, progress)
+}
+
+/// The same of a disk image in one file: each run that nothing stores is a loss of its own, as
+/// who hands out its bytes judges it. What cannot be read is left to [`find_unreadable`].
+pub fn find_in_image(
+    volume: &OpenVolume,
+    trust_bitmap: bool,
+    progress: &dyn Progress,
+) -> Result<Vec<Loss>> {
+    let mut found = find_in(volume, (WINDOW, true), trust_bitmap, progress)?;
+    found.retain(|l| l.how != Presence::Unreadable);
+    Ok(found)
+}
+
+/// Find what is absent, in pieces that lie in one band each; in `runs`, if not only holes are
+/// to be kept apart.
+fn find_in(
+    volume: &OpenVolume,
+    (band_size, runs): (u64, bool),
+    trust_bitmap: bool,
+    progress: &dyn Progress,
+) -> Result<Vec<Loss>> {
     let source = &volume.found.source;
     let used = used(volume, trust_bitmap)?;
     let start = volume.found.range().start;
@@ -45,7 +69,7 @@ pub fn find(
     let mut holes = 0;
     progress.phase("looking for lost bands", source.len(), Unit::Bytes);
     let mut told = 0;
-    for piece in pieces(&used, start, bands.band_size()) {
+    for piece in pieces(&used, start, band_size) {
         progress.check()?;
         progress.advance(piece.end.saturating_sub(told));
         told = piece.end;
@@ -55,13 +79,14 @@ pub fn find(
             }
             let mut at = range.start;
             while at < range.end {
-                let band = (start + at) / bands.band_size();
-                let border = (band + 1).saturating_mul(bands.band_size()).saturating_sub(start);
+                let band = (start + at) / band_size;
+                let border = (band + 1).saturating_mul(band_size).saturating_sub(start);
                 // Very many bands in a row are told as one.
                 let many = found.len() >= MAX_LOSSES;
                 let end = if many { range.end } else { border.min(range.end) };
-                holes += usize::from(how == Presence::Hole);
-                let apart = how == Presence::Hole && holes <= MAX_HOLES;
+                let single = runs || how == Presence::Hole;
+                holes += usize::from(single);
+                let apart = single && holes <= MAX_HOLES;
                 let same = |l: &&mut Loss| !apart && l.how == how && (many || l.band == band);
                 match found.last_mut().filter(same) {
                     Some(last) => last.ranges.extend(used.meet(at..end)),

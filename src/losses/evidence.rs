@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 /// Of a source that is no bundle, holes are looked at in windows of this size.
-const WINDOW: u64 = 8 << 20;
+pub(super) const WINDOW: u64 = 8 << 20;
 
 /// The bands of a bundle and what is known about them; of another source, nothing.
 pub struct Evidence {

@@ -23,7 +23,7 @@ mod kept;
 mod rule;
 mod whole;
 
-pub use absent::{Loss, find, find_unreadable};
+pub use absent::{Loss, find, find_in_image, find_unreadable};
 pub use around::Around;
 pub use checksum::{Recorded, decide, recorded};
 pub use evidence::{Evidence, Known};

@@ -113,6 +113,11 @@ const IN_LOST_BAND: &str = "is lost: band ";
 const SHORTER: &str = "the copy is shorter than the volume";
 
 impl Code {
+    /// Whether it is found only by reading the contents of files.
+    pub fn is_of_data(self) -> bool {
+        self.name().starts_with("FILE-") || matches!(self, Self::SymlinkBad | Self::BandSector)
+    }
+
     /// Whether it says that a band that was there is gone, or a part of it.
     pub(crate) fn is_missing_band(self) -> bool {
         matches!(self, Self::BandLost | Self::BandMapped | Self::BandGone)

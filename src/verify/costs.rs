@@ -50,12 +50,27 @@ struct Probe {
     /// How bytes are absent and what is thought of it, of a finding that holds only if they
     /// belong to files.
     loss: Option<(Presence, Judged)>,
+    /// The band, or the part of an image, in which that is.
+    band: u64,
     /// The bytes belong to a structure of the volume.
     structure: bool,
 }
 
+impl Probe {
+    /// Whether bytes of files are lost in it, or may be.
+    fn is_loss(&self) -> bool {
+        self.loss.as_ref().is_some_and(|l| l.1.standing > Standing::Free)
+    }
+
+    /// Bytes of files that are hit.
+    fn bytes(&self) -> u64 {
+        self.nodes.values().map(|h| h.bytes).sum()
+    }
+}
+
 /// Work out what findings on a volume cost, and add what was lost under files.
-/// `findings` are all there are; those of other volumes are left as they are.
+/// `findings` are all there are; those of other volumes are left as they are. Returns how many
+/// bytes of files are lost or may be.
 pub(super) fn attach(
     volume: &OpenVolume,
     evidence: &Evidence,
@@ -63,7 +78,7 @@ pub(super) fn attach(
     findings: &mut Vec<Finding>,
     sets: &mut SnapshotSets,
     progress: &dyn Progress,
-) -> Result<()> {
+) -> Result<u64> {
     let bytes = volume.found.range();
     let start = bytes.start;
     let (mut probes, mut others) = (Vec::new(), Vec::new());
@@ -75,6 +90,7 @@ pub(super) fn attach(
                 nodes: node.map(|n| (n, seen_in(volume, n, &finding))).into_iter().collect(),
                 finding,
                 loss: None,
+                band: 0,
                 structure: false,
             }),
             None => others.push(finding),
@@ -87,6 +103,7 @@ pub(super) fn attach(
         .collect();
     losses.retain(|l| l.how == Presence::Hole || !told.contains(&Bands::name(l.band)));
     let done = work_out(volume, evidence, losses, &mut probes, sets, progress);
+    let lost = probes.iter().filter(|p| p.is_loss()).map(Probe::bytes).sum();
     for mut probe in probes {
         if probe.loss.is_none() || !probe.nodes.is_empty() {
             describe(&mut probe);
@@ -94,7 +111,7 @@ pub(super) fn attach(
         }
     }
     *findings = others;
-    done
+    done.map(|()| lost)
 }
 
 /// The bytes or the object of a volume that a finding is about.
@@ -162,7 +179,7 @@ fn probe_of(loss: Loss, judged: Judged, start: u64, evidence: &Evidence) -> Prob
     };
     let place = match (loss.how, evidence.bands()) {
         (Presence::Missing, Some(bands)) => bands.place(loss.band),
-        (Presence::Unreadable, _) => Where {
+        (Presence::Unreadable, _) | (_, None) => Where {
             offset: Some(start + first),
             ..Where::of(Structure::DiskImage).length(last - first)
         },
@@ -173,8 +190,8 @@ fn probe_of(loss: Loss, judged: Judged, start: u64, evidence: &Evidence) -> Prob
         }
     };
     let finding = Finding::new(code, place, String::new());
-    let (ranges, loss) = (loss.ranges, Some((loss.how, judged)));
-    Probe { finding, ranges, nodes: BTreeMap::new(), loss, structure: false }
+    let (band, ranges, loss) = (loss.band, loss.ranges, Some((loss.how, judged)));
+    Probe { finding, ranges, nodes: BTreeMap::new(), loss, band, structure: false }
 }
 
 fn work_out(
@@ -224,13 +241,14 @@ fn judge(
         let at = (&**bytes as &dyn ReadAt, start);
         around.look(&mut facts, &view, evidence, at, (&loss.ranges, loss.how));
         let judged = losses::decide(&view, &facts, loss.how, facts.judge(loss.how));
-        let (how, band) = (loss.how, Bands::name(loss.band));
-        if judged.standing == Standing::Free && how != Presence::Hole {
+        let (how, band) = (loss.how, loss.band);
+        // That an image has holes for zeros is nothing to speak of.
+        let spoken = how == Presence::Hole && evidence.bands().is_some();
+        if judged.standing == Standing::Free && !spoken {
             continue;
         }
         let same = |p: &&mut Probe| {
-            let of_band = p.finding.place.band.as_ref() == Some(&band);
-            of_band
+            p.band == band
                 && p.loss.as_ref().is_some_and(|l| l.0 == how && l.1.standing == judged.standing)
         };
         let into = if judged.standing == Standing::Free {
@@ -369,8 +387,10 @@ impl Pricing<'_> {
 
 /// Text and severity of what was lost, now that it is known whose it is.
 fn describe(probe: &mut Probe) {
-    let bytes = words::bytes(probe.nodes.values().map(|h| h.bytes).sum());
-    let band = probe.finding.place.band.clone().unwrap_or_default();
+    let bytes = words::bytes(probe.bytes());
+    let band = probe.finding.place.band.as_ref();
+    let band = band.map_or("the image".to_owned(), |band| format!("band {band}"));
+    let of_image = probe.finding.place.band.is_none();
     let (how, judged) = match &probe.loss {
         None => {
             if probe.finding.code == Code::BandMapped && probe.nodes.is_empty() && !probe.structure
@@ -393,11 +413,14 @@ fn describe(probe: &mut Probe) {
         return;
     }
     let what = match how {
-        Presence::Missing => {
-            format!("band {band} is missing, but the volume has {bytes} of file data there")
+        Presence::Missing if of_image => {
+            format!("the image stores nothing where the volume has {bytes} of file data")
         }
-        Presence::Hole => format!("band {band} has holes under {bytes} of file data"),
-        _ => format!("band {band} ends before {bytes} of file data that the volume has there"),
+        Presence::Missing => {
+            format!("{band} is missing, but the volume has {bytes} of file data there")
+        }
+        Presence::Hole => format!("{band} has holes under {bytes} of file data"),
+        _ => format!("{band} ends before {bytes} of file data that the volume has there"),
     };
     probe.finding.message = format!("{what} ({})", judged.why);
     if judged.standing == Standing::Doubtful {

@@ -166,10 +166,11 @@ pub fn verify(
     if let Some(archive) = &archive {
         let known = manifest::known_after(outcome.manifest.as_ref(), kept, &layout);
         let mut sets = SnapshotSets::default();
-        let unknown = opened::costs(disk, archive, known, &mut findings, &mut sets, progress)?;
-        for why in unknown {
+        let costs = opened::costs(disk, archive, known, &mut findings, &mut sets, progress)?;
+        for why in costs.unknown {
             outcome.skip("which files are hit", &why);
         }
+        outcome.take_off_lost(&costs.lost);
         outcome.snapshots = sets;
     }
     findings.extend(disk.bundle().zip(listing.as_ref()).and_then(|(b, l)| first_lost(disk, b, l)));

@@ -3,11 +3,12 @@
 
 use super::contents::ReadAlong;
 use super::manifest::ManifestRun;
+use super::outcome::CONTENTS;
 use super::{Job, Outcome, SnapshotSets, Subset, contents, costs as pricing};
 use crate::bundle::Bundle;
-use crate::disk::Disk;
+use crate::disk::{Disk, PACKED};
 use crate::error::{Error, Result};
-use crate::losses::{self, Evidence, Known};
+use crate::losses::{self, Evidence, Known, Loss};
 use crate::report::{Finding, Progress, Quality, Scope, Structure, Subject};
 use crate::timemachine::{Archive, OpenVolume, Sightings};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -74,7 +75,7 @@ impl Job<'_> {
         };
         let number = volume.found.partition.number;
         let mut done = contents::Done::default();
-        self.layer(outcome, "contents", |inner| {
+        self.layer(outcome, CONTENTS, |inner| {
             let reporter = &Scope::partition(number).stamp(inner);
             done = contents::read(&pass, reporter, self.progress)?;
             Ok(done.contents.text())
@@ -87,8 +88,16 @@ impl Job<'_> {
     }
 }
 
-/// Look for data that was lost under files, and work out what every finding costs. Returns
-/// why that is not known of some volumes.
+/// What is known of the costs.
+#[derive(Default)]
+pub(super) struct Costs {
+    /// Why that is not known of some volumes.
+    pub unknown: Vec<String>,
+    /// Of each volume, how many bytes of its files are lost or may be.
+    pub lost: Vec<u64>,
+}
+
+/// Look for data that was lost under files, and work out what every finding costs.
 pub(super) fn costs(
     disk: &Disk,
     archive: &Archive,
@@ -96,34 +105,50 @@ pub(super) fn costs(
     findings: &mut Vec<Finding>,
     sets: &mut SnapshotSets,
     progress: &dyn Progress,
-) -> Result<Vec<String>> {
-    let (bands, mut unknown) = (disk.bundle().map(Bundle::bands), Vec::new());
+) -> Result<Costs> {
+    let (bands, mut costs) = (disk.bundle().map(Bundle::bands), Costs::default());
     let evidence = Evidence::of(disk, known);
     for volume in &archive.open {
+        let trust = trusts_bitmap(findings, volume.found.partition.number);
         let losses = match &bands {
-            Some(bands) => {
-                let trust = trusts_bitmap(findings, volume.found.partition.number);
-                losses::find(volume, bands, trust, progress)
-            }
-            None if disk.is_rescued() => {
-                let trust = trusts_bitmap(findings, volume.found.partition.number);
-                losses::find_unreadable(volume, trust, progress)
-            }
-            None => Ok(Vec::new()),
+            Some(bands) => losses::find(volume, bands, trust, progress),
+            None => of_image(disk, volume, trust, progress),
         };
         let losses = match losses {
             Ok(losses) => losses,
             Err(e) => {
-                unknown.push(not_worked_out(volume, e)?);
+                costs.unknown.push(not_worked_out(volume, e)?);
                 Vec::new()
             }
         };
         let attached = pricing::attach(volume, &evidence, losses, findings, sets, progress);
-        if let Err(e) = attached {
-            unknown.push(not_worked_out(volume, e)?);
-        }
+        costs.lost.push(match attached {
+            Ok(lost) => lost,
+            Err(e) => {
+                costs.unknown.push(not_worked_out(volume, e)?);
+                0
+            }
+        });
     }
-    Ok(unknown)
+    Ok(costs)
+}
+
+/// What is absent of a volume in a disk image in one file.
+fn of_image(
+    disk: &Disk,
+    volume: &OpenVolume,
+    trust: bool,
+    progress: &dyn Progress,
+) -> Result<Vec<Loss>> {
+    let mut losses = match disk.kind() {
+        // What is no data in it was zeros when it was made.
+        PACKED => Vec::new(),
+        _ => losses::find_in_image(volume, trust, progress)?,
+    };
+    if disk.is_rescued() {
+        losses.extend(losses::find_unreadable(volume, trust, progress)?);
+    }
+    Ok(losses)
 }
 
 /// Why it is not known, or not all, what was lost on a volume and what findings cost.

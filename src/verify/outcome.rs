@@ -4,12 +4,17 @@ use super::SnapshotSets;
 use super::circumstances::{Circumstances, soften, usual};
 use super::contents::Contents;
 use crate::disk::Disk;
-use crate::report::words::span;
+use crate::report::words::{bytes, span};
 use crate::report::{Code, DENIED, Finding, Quality, Reporter, Severity, Structure, Where};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+
+/// The layer of the files' contents.
+pub(super) const CONTENTS: &str = "contents";
+/// That of a volume.
+const VOLUME: &str = "volume";
 
 /// The answer in one word, the better before the worse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -135,8 +140,8 @@ pub struct NotChecked {
 pub struct Outcome {
     /// The path that was given.
     pub source: String,
-    /// The answer: of a bundle that was skipped or had a quick look only, the worse of what
-    /// was found now and at its last verification.
+    /// The answer: of a bundle that was skipped, had a quick look only, or was looked at less
+    /// than when damage was found, the worse of what was found now and at its last verification.
     pub verdict: Verdict,
     /// Something that should have been checked was not.
     pub unchecked: bool,
@@ -147,7 +152,8 @@ pub struct Outcome {
     /// A password was given, and it opens nothing, or it could not be had.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub wrong_password: bool,
-    /// The last verification, of a bundle that was skipped or had a quick look only.
+    /// The last verification, of a bundle that was skipped, had a quick look only, or was looked
+    /// at less than when damage was found.
     pub last: Option<Last>,
     /// Size of the virtual disk in bytes.
     pub size: u64,
@@ -312,6 +318,27 @@ impl Outcome {
         }
     }
 
+    /// Zeros that stand for what is lost, or may be, were not read: so many bytes of each volume.
+    pub(super) fn take_off_lost(&mut self, lost: &[u64]) {
+        if let Some(contents) = self.contents.as_mut().filter(|c| c.bytes_read == c.bytes) {
+            contents.bytes_read = contents.bytes_read.saturating_sub(lost.iter().sum());
+        }
+        // Of several volumes each layer has a part of these numbers.
+        let text = self.contents.as_ref().filter(|_| lost.len() == 1).map(Contents::text);
+        // A bundle has a layer that says so.
+        let image = self.band_size.is_none();
+        for name in [VOLUME, CONTENTS].into_iter().filter(|name| image || *name == CONTENTS) {
+            let layers = self.layers.iter_mut().filter(|l| l.name == name);
+            for (layer, lost) in layers.zip(lost).filter(|(_, lost)| **lost > 0) {
+                layer.found.insert((Code::BandLost, None, None));
+                if name == CONTENTS {
+                    layer.text = text.clone().unwrap_or_else(|| std::mem::take(&mut layer.text));
+                    layer.text.push_str(&format!("; {} lost or in doubt", bytes(*lost)));
+                }
+            }
+        }
+    }
+
     /// Leave something out that the caller did not want.
     pub(super) fn skip_as_asked(&mut self, what: &str, why: &str) {
         self.note_skipped(NotChecked { what: what.into(), why: why.into(), asked: true });
@@ -373,6 +400,12 @@ impl Outcome {
         }
     }
 
+    /// Keep what the last verification came to, which saw more.
+    pub fn keep(&mut self, last: Last) {
+        self.last = Some(last);
+        self.verdict = self.verdict.max(last.verdict);
+    }
+
     /// Whether it looked at less than a verification does, and keeps the verdict of the last.
     pub fn keeps_last(&self) -> bool {
         self.skipped || self.last.is_some()
@@ -393,7 +426,8 @@ impl Outcome {
     /// The codes of damage to contents that is no half-written state.
     pub fn damage(&self) -> BTreeSet<Code> {
         let listed = self.findings.iter().filter(|f| f.severity == Severity::Damage);
-        listed.map(|f| f.code).filter(|code| code.is(Quality::Contents)).collect()
+        let kept = |code: &Code| code.is(Quality::Contents) || code.is_of_data();
+        listed.map(|f| f.code).filter(kept).collect()
     }
 
     /// The state of each layer follows from how its findings are graded in the end: what

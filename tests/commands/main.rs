@@ -30,6 +30,7 @@ mod guarding;
 mod held;
 mod holes;
 mod hostile;
+mod image_holes;
 mod json_schema;
 mod keys;
 mod large_numbers;
