@@ -162,9 +162,13 @@ impl Remembered<'_> {
         if self.saw_less(outcome) {
             return None;
         }
+        let mut damage = outcome.damage();
+        if self.last().is_some_and(|last| last.verdict == Verdict::Damage) {
+            damage.extend(self.unseen(outcome));
+        }
         let asked = self.task.state_dir().is_some() || self.task.manifest().is_some();
         let session = self.session.as_mut().filter(|_| !self.task.quick)?;
-        let noted = session.verified(now(), outcome.found().as_str(), &outcome.damage());
+        let noted = session.verified(now(), outcome.found().as_str(), &damage);
         let known = !session.problems().is_empty();
         noted.err().map(|e| unwritten(&e)).filter(|_| asked && !known)
     }
@@ -177,12 +181,25 @@ impl Remembered<'_> {
         }
     }
 
+    /// The last verification, if it found damage where this one did not look, whatever kept it
+    /// from that.
+    pub fn kept_of_more(&self, outcome: &Outcome) -> Option<Last> {
+        self.last().filter(|_| self.saw_less(outcome) && !outcome.keeps_last())
+    }
+
     /// Whether the last verification found worse where this one could not look.
     fn saw_less(&self, outcome: &Outcome) -> bool {
         let damaged = self.last().is_some_and(|last| last.verdict == Verdict::Damage);
         let worse = damaged && outcome.found() != Verdict::Damage;
-        let of_data = |code: &Code| code.name().starts_with("FILE-");
-        let unread = self.task.read_data != Some(Subset::All) && self.damage().iter().any(of_data);
-        worse && (outcome.unchecked || outcome.wrong_password || unread)
+        let blind = outcome.unchecked || outcome.wrong_password;
+        worse && (blind || self.unseen(outcome).next().is_some())
+    }
+
+    /// The damage of the last verification that this one could not see.
+    fn unseen(&self, outcome: &Outcome) -> impl Iterator<Item = Code> + use<> {
+        let blind = outcome.unchecked || outcome.wrong_password;
+        let unread = self.task.read_data != Some(Subset::All);
+        let unseen = move |code: &Code| blind || unread && code.is_of_data();
+        self.damage().into_iter().filter(unseen)
     }
 }

@@ -373,7 +373,7 @@ fn summary(o: &Outcome, shown: Verdict) -> Text {
     if let Some(last) = o.last.filter(|last| !o.skipped() && last.verdict > o.found()) {
         let (word, ago) = (shout(last.verdict), text::ago(last.verified));
         let before = format!("{word} when last verified, {ago}");
-        let after = "; this quick look cannot tell whether it still is.";
+        let after = "; this run looked at less and cannot tell whether it still is.";
         return text.tone(tone(word), before).plain(after);
     }
     match shown {

@@ -1,11 +1,13 @@
 //! What was found is told and remembered, whatever else fails, and whoever looks next.
 
+use super::lost_bytes::{Sample, bands_with};
 use super::verdicts::{Fixture, as_nobody_by, in_use};
 use crate::common;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use tools::bundle::BundleOptions;
 
 #[test]
 fn damage_found_while_no_mac_was_at_work_stays_damage() {
@@ -35,10 +37,47 @@ fn a_run_that_saw_less_does_not_clear_damage() {
     let band = fs::File::options().write(true).open(bundle.join("bands/0")).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&band, &[7; 4096], 0).unwrap();
     f.run(&right, &[], &bundle).expect(1, &["HFS-HEADER"]);
-    f.verify(&[], &bundle).expect(0, &["contents not checked"]);
+    for more in [&[][..], &["--allow-unchecked"]] {
+        let ran = f.verify(more, &bundle);
+        ran.expect(1, &["DAMAGE when last verified", "looked at less"]);
+        assert_eq!(f.json(more, &bundle)["verdict"], "damage");
+    }
     assert_eq!(last(), "damage");
     f.run(&[("TMBUNDLE_PASSWORD", "falsch")], &[], &bundle).expect(3, &["PASSWORD-WRONG"]);
     assert_eq!(last(), "damage");
+}
+
+#[test]
+fn damage_of_contents_is_told_until_they_are_read_again() {
+    let (f, s) = (Fixture::new(), Sample::new(&BundleOptions::default()));
+    let band = s.band(&bands_with(&s.path, b"<<summed>>")[2]);
+    let whole = fs::read(&band).unwrap();
+    let mut bytes = whole.clone();
+    bytes[300_000..300_100].fill(0x5A);
+    fs::write(&band, bytes).unwrap();
+    f.verify(&["--read-data"], &s.path).expect(1, &["FILE-CHECKSUM"]);
+    // Night after night; as the quick look says it, and the metrics.
+    for args in [&[][..], &[], &["-q"], &["--quick"], &["--read-data=1/1000"]] {
+        f.verify(args, &s.path).expect(1, &["DAMAGE when last verified", "cannot tell"]);
+    }
+    let source = f.json(&[], &s.path);
+    assert_eq!(source["verdict"], "damage", "{source:#}");
+    assert_eq!(source["last"]["verdict"], "damage", "{source:#}");
+    assert_eq!(source["counts"]["damage"], 0, "{source:#}");
+    assert_eq!(f.metric(&[], &s.path, "tmbundle_verdict"), ["2"]);
+    // Damage of another kind that comes and goes does not clear it.
+    let small = s.band(&s.place_of("small0").0);
+    let away = small.with_extension("away");
+    fs::rename(&small, &away).unwrap();
+    f.verify(&[], &s.path).expect(1, &["BAND-"]);
+    fs::rename(&away, &small).unwrap();
+    f.verify(&[], &s.path).expect(1, &["DAMAGE when last verified"]);
+    fs::write(&band, whole).unwrap();
+    // What is left are zeros that nobody wrote, of which nobody can tell.
+    f.verify(&["--read-data"], &s.path).expect(0, &["2 checksums agree", "3 warnings"]);
+    let after = f.verify(&[], &s.path);
+    after.expect(0, &["3 warnings"]);
+    assert!(!after.out.contains("when last verified"), "{after:#?}");
 }
 
 #[test]

@@ -60,7 +60,7 @@ impl Fixture {
     }
 
     /// The samples of one metric.
-    fn metric(&self, args: &[&str], source: &Path, name: &str) -> Vec<String> {
+    pub fn metric(&self, args: &[&str], source: &Path, name: &str) -> Vec<String> {
         let file = self.path("tm.prom");
         self.verify(&[&["--metrics", file.to_str().unwrap()], args].concat(), source);
         let text = fs::read_to_string(&file).unwrap();

@@ -108,6 +108,9 @@ impl Hand {
         // What was cut short by a signal is not a verification.
         self.teller.check()?;
         remembered.weighed(limits::stored(), free);
+        if let Some(last) = remembered.kept_of_more(&outcome) {
+            outcome.keep(last);
+        }
         if !outcome.skipped()
             && let Some(problem) = remembered.verified(&outcome)
         {
