@@ -373,6 +373,26 @@ fn a_link_whose_target_lies_in_a_hole_is_lost() {
     assert_eq!(s.finding_of(&band)["severity"], "damage");
 }
 
+/// No system can make such a link again: that is damage, as who restores it finds.
+#[test]
+fn a_link_whose_target_holds_zeros_is_damaged() {
+    let s = Sample::new(&BundleOptions::default());
+    let path = s.band(&bands_with(&s.path, TARGET.as_bytes())[0]);
+    let whole = std::fs::read(&path).unwrap();
+    let found = whole.windows(TARGET.len()).position(|w| w == TARGET.as_bytes());
+    let at = found.unwrap();
+    for zeros in [0..TARGET.len(), 5..7] {
+        let mut bytes = whole.clone();
+        bytes[at + zeros.start..at + zeros.end].fill(0);
+        std::fs::write(&path, bytes).unwrap();
+        let source = s.path.to_str().unwrap();
+        tmbundle(&["verify", "--read-data", source]).expect(1, &["DAMAGE", "HFS-SYMLINK", "/link"]);
+        let out = s.path.with_extension("out");
+        let args = ["extract", source, "volume:/link", "--to", out.to_str().unwrap()];
+        tmbundle(&args).expect(1, &["link"]);
+    }
+}
+
 #[test]
 fn a_file_beside_the_bands_that_may_be_the_lost_one_is_named() {
     let s = Sample::new(&BundleOptions::default());

@@ -299,12 +299,14 @@ impl Reader<'_> {
             Err(e) => return self.unreadable(item, "its target", e.into()),
         };
         self.progress.advance(item.bytes);
-        let wrong = if target.is_empty() {
-            "is empty"
+        // No system can make a link to such a one.
+        let damage = Severity::Damage;
+        let (severity, wrong) = if target.is_empty() {
+            (damage, "is empty")
         } else if target.contains(&0) {
-            "holds a zero byte"
+            (damage, "holds a zero byte")
         } else if std::str::from_utf8(&target).is_err() {
-            "is not UTF-8"
+            (Severity::Warning, "is not UTF-8")
         } else if to_u64(target.len()) < item.bytes {
             let text = "the length of the link's target counts a final zero byte";
             self.report_as(Severity::Info, Code::SymlinkBad, item, None, text);
@@ -312,7 +314,8 @@ impl Reader<'_> {
         } else {
             return Ok(true);
         };
-        self.report(Code::SymlinkBad, item, None, &format!("the target of the link {wrong}"));
+        let text = format!("the target of the link {wrong}");
+        self.report_as(severity, Code::SymlinkBad, item, None, &text);
         Ok(false)
     }
 
