@@ -7,7 +7,7 @@
 use crate::bundle::Token;
 use crate::crypt::Secret;
 use crate::error::{Error, Result};
-use crate::io::bytes::{array, be32, be64, to_usize, usize32};
+use crate::io::bytes::{all_zero, array, be32, be64, to_usize, usize32};
 use des::cipher::{BlockModeDecrypt, KeyIvInit, block_padding::NoPadding};
 use sha1::Sha1;
 use zeroize::Zeroizing;
@@ -130,21 +130,21 @@ impl Header {
         for i in 0..usize32(count) {
             let at = 76 + 20 * i;
             let (kind, offset, len) = (field(at)?, be64(h, at + 4), be64(h, at + 12));
-            if kind != 1 {
-                others += 1;
-                continue;
-            }
             let start = to_usize(offset.unwrap_or(u64::MAX));
             let end = start.saturating_add(to_usize(len.unwrap_or(u64::MAX)));
-            match h
-                .get(start..end)
-                .ok_or_else(|| damaged("a key record lies outside"))
-                .and_then(password_record)
-            {
-                Ok(record) => {
+            let record = h.get(start..end).ok_or_else(|| damaged("a key record lies outside"));
+            let record = record.and_then(|record| match kind {
+                _ if kind == 0 || all_zero(record) => Err(damaged("a key record is zeros")),
+                1 => password_record(record).map(Some),
+                // Of a kind that is not known nothing can be said.
+                _ => Ok(None),
+            });
+            match record {
+                Ok(Some(record)) => {
                     rounds = u32::saturating_add(rounds, record.iterations());
                     keys.push(record);
                 }
+                Ok(None) => others += 1,
                 Err(e) => broken.push((i + 1, e)),
             }
         }

@@ -175,3 +175,31 @@ fn a_damaged_field_of_the_token_leaves_the_ciphers_name() {
     std::fs::write(token, bytes).unwrap();
     tmbundle(&["info", path]).expect(1, &["encrypted     AES-", "TOKEN-DAMAGED", "768"]);
 }
+
+/// Keys that are zeros are lost, whatever the header before them says; the right password would
+/// be of no help.
+#[test]
+fn a_token_without_its_key_records_is_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let bundle = encrypted(dir.path(), 1);
+    let (path, token) = (bundle.to_str().unwrap(), bundle.join("token"));
+    let whole = std::fs::read(&token).unwrap();
+    let place = u64::from_be_bytes(whole[80..88].try_into().unwrap()) as usize;
+    // All that follows the header; the table of the records only; a record only.
+    for lost in [76..whole.len(), 76..96, place..whole.len()] {
+        let mut bytes = whole.clone();
+        bytes[lost.clone()].fill(0);
+        std::fs::write(&token, bytes).unwrap();
+        for password in [&[][..], &[("TMBUNDLE_PASSWORD", "pw")]] {
+            let ran = crate::common::tmbundle_with(password, &["verify", path]);
+            let advice = "Restore the token from another copy of the bundle";
+            ran.expect(1, &["DAMAGE", "TOKEN-DAMAGED", advice]);
+            assert!(!ran.out.contains("Give the password"), "{lost:?} {ran:#?}");
+        }
+    }
+    // A record of a kind that takes no password, as of a certificate, may be sound.
+    let mut bytes = whole.clone();
+    bytes[76..80].copy_from_slice(&2u32.to_be_bytes());
+    std::fs::write(&token, bytes).unwrap();
+    tmbundle(&["verify", path]).expect(0, &["none of its 1 key records takes a password"]);
+}
