@@ -546,6 +546,7 @@ mod tests {
             // The key record: 600 bytes at 100.
             (84, 100),
             (92, 600),
+            (100, 9),
         ] {
             h[at..at + 4].copy_from_slice(&v.to_be_bytes());
         }

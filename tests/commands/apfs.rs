@@ -192,7 +192,7 @@ fn a_lost_band_under_the_trees_of_a_volume_is_damage() {
 fn a_hole_in_a_node_that_only_a_snapshot_has_is_damage() {
     use std::os::unix::fs::FileExt;
     let (_dir, copy) = writable();
-    tmbundle(&["verify", copy.to_str().unwrap()]).expect(0, &["No damage"]);
+    tmbundle(&["verify", "-v", copy.to_str().unwrap()]).expect(0, &["No damage"]);
     let band = std::fs::File::options().write(true).open(copy.join("bands/5")).unwrap();
     band.write_all_at(&[0; 4096], 0xE4000).unwrap();
     let ran = tmbundle(&["verify", copy.to_str().unwrap()]);
