@@ -2,7 +2,7 @@
 //! checksums are made right again, so that only what contradicts itself can be seen.
 
 use crate::apfs_campaign_volumes as volumes;
-use crate::campaign_runner::{How, Plan, run};
+use crate::campaign_runner::{How, Plan, alone, run};
 
 /// Bit flips in all, zeroed ranges and overwritten ones; of each, half with right sums.
 const FLIPS: u64 = 40_000;
@@ -44,6 +44,10 @@ const EXCUSED: &[&str] = &[
 
 #[test]
 fn damage_to_apfs_metadata_is_found() {
+    alone("apfs_campaign::damage_to_apfs_metadata_is_found", campaign);
+}
+
+fn campaign() {
     let outcome = run(&volumes::all(), PLANS);
     let total = &outcome.total;
     assert!(total.cases >= FLIPS + ZEROED && total.matter > FLIPS / 2, "the campaign is too small");

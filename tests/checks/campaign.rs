@@ -1,7 +1,7 @@
 //! A campaign of damage to the metadata of HFS+ volumes that have everything
 //! (`campaign_runner`).
 
-use crate::campaign_runner::{How, Plan, run};
+use crate::campaign_runner::{How, Plan, alone, run};
 use crate::campaign_volumes as volumes;
 
 /// Bit flips in all, and zeroed ranges of each size.
@@ -20,6 +20,10 @@ const FLOORS: &[(&str, u64)] = &[("", 995), ("zeroed", 1000)];
 
 #[test]
 fn damage_to_metadata_is_found() {
+    alone("campaign::damage_to_metadata_is_found", campaign);
+}
+
+fn campaign() {
     let outcome = run(&volumes::all(), PLANS);
     let total = &outcome.total;
     assert!(total.cases >= FLIPS && total.matter > FLIPS / 3, "the campaign is too small");

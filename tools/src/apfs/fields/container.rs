@@ -57,6 +57,7 @@ pub(super) fn old_block_zero(s: &mut Sink, at: u64, end: u64) {
     let rows: &[Row] = &[
         (0x20, 4, "magic", Every),
         (0x24, 4, "block size", Every),
+        (0x28, 8, "blocks", Every),
         (0x68, 4, "descriptor blocks", bits(0x7FFF_FFFF, 4)),
         (0x70, 8, "descriptor area", Every),
     ];
