@@ -8,8 +8,8 @@ use super::catalog::{Child, Record, is_damaged_link, is_dir_link, is_file_link};
 use super::extents::ForkType;
 use super::fork::{Run, Runs};
 use super::format::{
-    CatalogCommon, CatalogFile, DIR_INODES_DIR, FILE_INODES_DIR, FIRST_LINK_XATTR, FLAG_LINK_CHAIN,
-    ForkData, ROOT, UF_COMPRESSED,
+    CatalogCommon, CatalogFile, DIR_INODES_DIR, FILE_INODES_DIR, FIRST_LINK_XATTR,
+    FLAG_HAS_ATTRIBUTES, FLAG_LINK_CHAIN, ForkData, ROOT, UF_COMPRESSED,
 };
 use super::metadata::{has_them, shown_finder_info};
 use super::private::PrivateFolder;
@@ -470,9 +470,12 @@ impl FileSystem for HfsPlus {
                 };
                 if value.is_none() {
                     self.not_lost(&object)?;
-                    let mut found = false;
-                    self.list_attributes(object.id, &mut |_, _| found = true)?;
-                    has_them(&object, found)?;
+                    // Only who should have some is asked for all.
+                    if object.flags & FLAG_HAS_ATTRIBUTES != 0 {
+                        let mut found = false;
+                        self.list_attributes(object.id, &mut |_, _| found = true)?;
+                        has_them(&object, found)?;
+                    }
                 }
                 Ok(value)
             }

@@ -7,13 +7,13 @@ use super::extents::ForkType;
 use super::fork::ForkReader;
 use super::format::{ATTRIBUTES_FILE, CATALOG_FILE, EXTENTS_FILE, ForkData};
 use crate::error::{Error, Result};
-use std::ops::Range;
+use crate::io::Ranges;
 
 /// End of the volume header.
 const HEADER_END: u64 = 1536;
 
 /// Blocks that are not a file's, and what lies there.
-pub(super) type Special = Vec<(Range<u64>, &'static str)>;
+pub(super) type Special = Vec<(Ranges, &'static str)>;
 
 impl HfsPlus {
     /// A fork of a file, for reading what is in it.
@@ -30,7 +30,8 @@ impl HfsPlus {
         let special = self.special.get_or_init(|| self.special_blocks());
         for run in reader.runs().iter() {
             let (start, end) = (u64::from(run.start), u64::from(run.start) + u64::from(run.count));
-            if let Some((_, what)) = special.iter().find(|(s, _)| s.start < end && start < s.end) {
+            let lies = |s: &Ranges| s.meet(start..end).next().is_some();
+            if let Some((_, what)) = special.iter().find(|(s, _)| lies(s)) {
                 let text =
                     format!("its extent of {} blocks at {start} lies over {what}", run.count);
                 let place = self.volume.locate(start * u64::from(self.header.block_size));
@@ -44,7 +45,8 @@ impl HfsPlus {
     /// header, too, may lead to a wrong place.
     fn special_blocks(&self) -> Special {
         let (h, block) = (&self.header, u64::from(self.header.block_size));
-        let mut special = vec![(0..HEADER_END.div_ceil(block), "the volume header")];
+        let header = Ranges::one(0..HEADER_END.div_ceil(block));
+        let mut special = vec![(header, "the volume header")];
         let trees = [
             (EXTENTS_FILE, &h.extents_file, "the extents tree"),
             (CATALOG_FILE, &h.catalog_file, "the catalog"),
@@ -56,7 +58,8 @@ impl HfsPlus {
                 continue;
             }
             let range = |start: u32, count: u32| start.into()..u64::from(start) + u64::from(count);
-            special.extend(file.runs().iter().map(|r| (range(r.start, r.count), what)));
+            let runs = file.runs().iter().map(|r| range(r.start, r.count));
+            special.push((Ranges::new(runs.collect()), what));
         }
         special
     }

@@ -16,9 +16,9 @@ pub(super) const OLD: i64 = 14 * 86_400;
 /// Read when it is asked for.
 pub fn known(file: Option<PathBuf>, layout: &Layout) -> Known {
     let bundle = layout.disk().bundle();
-    let Some(((file, bundle), identity)) = file.zip(bundle).zip(Identity::of(layout)) else {
-        return Box::new(Vec::new);
-    };
+    // Who it is costs reads: asked for only where there is something to compare it with.
+    let found = file.zip(bundle).and_then(|found| Some((found, Identity::of(layout)?)));
+    let Some(((file, bundle), identity)) = found else { return Box::new(Vec::new) };
     let (size, history) = (bundle.bands().band_size(), bundle.time_machine().history);
     let backup = history.and_then(|h| h.last_at(i64::MAX)?.completed);
     Box::new(move || {
