@@ -70,7 +70,9 @@ pub fn mend(
          leads to; what was deleted or moved lately may be shown as it was before"
     )];
     notes.extend(added.told());
-    let lacks = added.lacking(&state.superblock).or_else(|| lost_leaves(gone));
+    // What was not counted to the end says nothing of what is lost.
+    let counted = if budget.is_spent() { None } else { added.lacking(&state.superblock) };
+    let lacks = counted.or_else(|| lost_leaves(gone));
     let children = insert(&state.tree, &maker, children, added);
     let root = maker.tree(children);
     let root = root.ok_or_else(|| Error::corrupt("file-system tree", "no index can be made"))?;

@@ -184,6 +184,21 @@ pub fn check(
     let most = MAX_LOOKS.saturating_add(to_u64(extents.len()).saturating_mul(64));
     let (over, runs) = ((Vec::new(), Vec::new()), Runs::default());
     let mut pass = Pass { views, breaks, extents: over.0, records: over.1, runs, looks: 0, most };
+    let swept = sweep(&mut pass, &mut merged, extents, facts, progress);
+    // What was found before an error is told, too.
+    pass.runs.end(pass.breaks);
+    merged.runs.end(breaks);
+    swept.map(|()| merged.totals)
+}
+
+/// Goes over all blocks in order.
+fn sweep(
+    pass: &mut Pass<'_>,
+    merged: &mut Merged,
+    extents: &[ExtentRow],
+    facts: &Facts,
+    progress: &dyn Progress,
+) -> Result<()> {
     let (mut left, mut at, mut n) = (extents, 0u64, 0u64);
     loop {
         n += 1;
@@ -208,17 +223,15 @@ pub fn check(
         pass.piece(at..until);
         at = until;
         pass.drop_ended(at);
-        if pass.looks > most {
-            let all = views.all();
+        if pass.looks > pass.most {
+            let all = pass.views.all();
             pass.breaks.add(Rule::A242, 0, all, || {
                 "more extents and records lie over each other than can be compared".into()
             });
             break;
         }
     }
-    pass.runs.end(pass.breaks);
-    merged.runs.end(breaks);
-    Ok(merged.totals)
+    Ok(())
 }
 
 /// What lies over a piece of the container.

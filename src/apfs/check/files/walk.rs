@@ -215,7 +215,7 @@ impl<'a> Walk<'a> {
             let hash = value.get(8..).filter(|h| !h.is_empty());
             for run in &due.runs {
                 if self.left == 0 {
-                    return self.too_often(due, *run, entry.key, failed);
+                    return self.too_often(due, entry.key, failed);
                 }
                 let root = views.superblock(run.from).map_or(0, |s| s.root_oid);
                 let oid = if node.is_hashed() { root.wrapping_add(number) } else { number };
@@ -242,10 +242,14 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Nodes are led to again and again, as no tree does: the rest is lost.
-    fn too_often(&mut self, due: &Due, run: Span, key: &[u8], failed: Failed<'_>) -> Result<()> {
-        self.gaps.push(Due::gap(due.oid, key, run));
-        failed(run, self.corrupt(due, "leads to nodes that others lead to, again and again"))
+    /// Nodes are led to again and again, as no tree does: the rest is lost, in all views that
+    /// see this one.
+    fn too_often(&mut self, due: &Due, key: &[u8], failed: Failed<'_>) -> Result<()> {
+        for run in &due.runs {
+            self.gaps.push(Due::gap(due.oid, key, *run));
+            failed(*run, self.corrupt(due, "leads to nodes that others lead to, again and again"))?;
+        }
+        Ok(())
     }
 
     /// Read a node that must be of a level.

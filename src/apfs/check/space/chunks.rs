@@ -121,14 +121,15 @@ impl Space<'_> {
 
     fn list_of_lists(&self, i: u64, block: u64, used: &Used, tally: &mut Tally) -> Result<()> {
         let what = "list of chunk lists";
+        let next = (i + 1) * self.sizes.per_cab;
         if !self.in_pool(what, block, tally) {
+            (tally.cib, tally.chunk) = (next, next * self.sizes.per_cib);
             return Ok(());
         }
         let cab = match self.object(what, block, &[kind::CAB]) {
             Ok(cab) => cab,
             Err(e) => {
-                tally.cib = (i + 1) * self.sizes.per_cab;
-                tally.chunk = tally.cib * self.sizes.per_cib;
+                (tally.cib, tally.chunk) = (next, next * self.sizes.per_cib);
                 return self.failed(block, e, tally);
             }
         };
@@ -152,6 +153,7 @@ impl Space<'_> {
         let (s, what, i) = (&self.sizes, "list of chunks", tally.cib);
         tally.cib += 1;
         if !self.in_pool(what, block, tally) {
+            tally.chunk = tally.cib * s.per_cib;
             return Ok(());
         }
         let cib = match self.object("space manager's chunk-info block", block, &[kind::CIB]) {
@@ -262,18 +264,20 @@ impl Space<'_> {
         let (mut free, mut unused) = (BTreeMap::new(), Wrong::default());
         let mut at = blocks.start;
         for (range, by) in used.within(blocks.clone()) {
-            unused.add(runs(bits, blocks.start, at..range.start, true));
+            if used.whole {
+                unused.add(runs(bits, blocks.start, at..range.start, true));
+            }
             at = range.end;
             let wrong: &mut Wrong = free.entry(by).or_default();
             wrong.add(runs(bits, blocks.start, range, false));
         }
-        unused.add(runs(bits, blocks.start, at..blocks.end, true));
         for (by, wrong) in &free {
             self.marked(Rule::A309, wrong, |n, from| {
                 format!("{n} from block {from} on hold {by}, and are marked free")
             });
         }
         if used.whole {
+            unused.add(runs(bits, blocks.start, at..blocks.end, true));
             self.marked(Rule::A318, &unused, |n, from| {
                 format!("{n} from block {from} on are marked used, and nothing uses them")
             });
