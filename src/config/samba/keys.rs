@@ -152,7 +152,11 @@ pub fn refuses(key: &str, text: &str) -> bool {
         Some(Kind::Boolean) => value::boolean(text).is_none(),
         Some(Kind::Octal) => !value::is_octal(text),
         Some(Kind::Size) => {
-            text.trim_ascii().is_empty() || value::size(text, false) == value::Size::Unread
+            let text = text.trim_ascii();
+            let unsigned =
+                text.strip_prefix('+').filter(|t| t.starts_with(|c: char| c.is_ascii_digit()));
+            let text = unsigned.unwrap_or(text);
+            text.is_empty() || value::size(text, false) == value::Size::Unread
         }
         Some(Kind::Words(words)) => !words.split('|').any(|w| w.eq_ignore_ascii_case(text)),
         Some(Kind::List(words)) => {

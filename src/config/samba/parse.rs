@@ -238,7 +238,12 @@ impl Reader<'_> {
     }
 
     fn copy(&mut self, set: &Setting) {
-        let from = self.samba.shares.iter().find(|s| same(&s.name, &set.value));
+        // Neither a share's own, nor one that is asked for in [global].
+        let own = self.open.and_then(|i| self.samba.shares.get(i));
+        let from = own.and_then(|own| {
+            let named = self.samba.shares.iter().find(|s| same(&s.name, &set.value));
+            named.filter(|s| !same(&s.name, &own.name))
+        });
         let Some(settings) = from.map(|s| s.settings.clone()) else {
             // It may stand where nobody could look.
             let unseen = |r: &Remark| {

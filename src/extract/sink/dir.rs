@@ -284,12 +284,12 @@ impl<'a> Job<'a> {
 
     fn finish(&self, open: &Open) {
         let Some((part, meta)) = &open.of else { return };
-        let mut not_kept = Vec::new();
+        let (mut not_kept, mut doubt) = (Vec::new(), None);
         let can = &self.root.can;
         match open.folder.finish {
             Finish::All | Finish::Again => {
                 if let Some(parent) = &open.parent {
-                    self.folder_attributes(open, parent, (*part, meta), &mut not_kept);
+                    doubt = self.folder_attributes(open, parent, (*part, meta), &mut not_kept);
                 }
                 note(&give_folder(open.folder.fd(), &open.wanted, can), &mut not_kept);
             }
@@ -302,7 +302,7 @@ impl<'a> Job<'a> {
         }
         let did = if open.folder.finish == Finish::All { Did::Restored } else { Did::There };
         let mut object = Object::new(&open.path, Kind::Directory, did);
-        object.not_kept = not_kept;
+        (object.not_kept, object.doubt) = (not_kept, doubt);
         object.restored_as = changed(&open.path, open.folder.path());
         if object.restored_as.is_some() && !open.path.ends_with(&open.name) {
             object.not_kept.push(NotKept::Name);
@@ -310,25 +310,25 @@ impl<'a> Job<'a> {
         self.account.tell(&object);
     }
 
+    /// Give a folder its attributes; gives why some of their bytes may be lost.
     fn folder_attributes(
         &self,
         open: &Open,
         parent: &Open,
         (part, meta): (usize, &Metadata),
         not_kept: &mut Vec<NotKept>,
-    ) {
-        let Some(part) = self.part(part) else { return };
+    ) -> Option<String> {
+        let part = self.part(part)?;
         let set = |name: &str, value: &[u8]| {
             let flags = rustix::fs::XattrFlags::empty();
             rustix::fs::fsetxattr(open.folder.fd(), name, value, flags).is_ok()
         };
-        let given = self.attributes(part, meta, &parent.folder, &open.name, &set, not_kept);
-        if let Err(e) = given {
-            match e {
-                Failure::Fatal(_) | Failure::Interrupted => self.end(e),
-                _ => not_kept.push(NotKept::Attribute),
-            }
+        match self.attributes(part, meta, &parent.folder, &open.name, &set, not_kept) {
+            Ok(doubt) => return doubt,
+            Err(e @ (Failure::Fatal(_) | Failure::Interrupted)) => self.end(e),
+            Err(_) => not_kept.push(NotKept::Attribute),
         }
+        None
     }
 }
 

@@ -355,24 +355,24 @@ impl<'a> ManifestRun<'a> {
     /// there speaks against zeros in their place for a while, and then is forgotten.
     fn gone(&mut self) {
         let quiet = !self.plan.written && self.moved.is_empty();
-        let (mut gone, mut given) = (Vec::new(), Vec::new());
+        let (mut gone, mut absent) = (Vec::new(), Vec::new());
         let (present, odd, now) = (&self.present, &self.odd, self.hasher.clock.began);
         self.entries.retain(|index, entry| {
             if present.contains_key(index) || odd.binary_search(index).is_ok() {
                 return true;
             }
-            match entry.is(Entry::GIVEN) {
-                true => given.push(*index),
-                false => gone.push(*index),
-            }
-            if !quiet {
-                entry.flags |= Entry::GIVEN;
+            absent.push(*index);
+            if !entry.is(Entry::GIVEN) {
+                gone.push(*index);
+                if !quiet {
+                    // From now on it is evidence for a while, however long ago it was read.
+                    (entry.flags, entry.read) = (entry.flags | Entry::GIVEN, now);
+                }
             }
             quiet || now.saturating_sub(entry.read) <= OLD
         });
         self.counts.gone = to_u64(gone.len());
-        self.counts.gone_bands = [&gone[..], &given].concat();
-        self.counts.gone_bands.sort_unstable();
+        self.counts.gone_bands = absent;
         if quiet {
             for index in gone {
                 let text = "it was there at an earlier run and is gone, though nothing else in the \
