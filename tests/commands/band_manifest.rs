@@ -241,11 +241,19 @@ fn changed_new_and_gone_bands_are_counted() {
     assert_eq!((bands.gone, bands.gone_bands), (0, vec![7, 8]));
     fs::write(f.band(7), [7; 9]).unwrap();
     assert_eq!((f.quiet(SEVENTH).new, given(&f)), (1, vec![8]));
+    // However long ago it was read, it is evidence for a while from when it went.
+    f.day.set(f.day.get() + 20);
+    fs::write(f.band(3), [7; 6]).unwrap();
+    fs::remove_file(f.band(9)).unwrap();
+    f.quiet(SEVENTH);
+    f.day.set(f.day.get() + 1);
+    fs::write(f.band(3), [6; 6]).unwrap();
+    assert_eq!((f.quiet(SEVENTH).gone_bands, given(&f)), (vec![9], vec![9]));
     // What is long ago is forgotten, once a Mac writes.
     f.day.set(f.day.get() + 30);
     fs::write(f.band(3), [8; 6]).unwrap();
     f.quiet(SEVENTH);
-    assert_eq!((f.manifest().entries.len(), given(&f)), (20, vec![]));
+    assert_eq!((f.manifest().entries.len(), given(&f)), (19, vec![]));
 }
 
 #[test]

@@ -66,15 +66,17 @@ struct Damaged {
 }
 
 fn damaged() -> Vec<Damaged> {
-    let damage = |disk: Image| {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("Mac.sparsebundle");
-        let options = BundleOptions { band_size: BAND, ..BundleOptions::default() };
-        bundle::write(&disk, &path, &options).unwrap();
-        remove(&path, "<<fork lost#1>>", 1);
-        Damaged { dir, path }
-    };
-    vec![damage(hfs_plus()), damage(apfs())]
+    [hfs_plus(), apfs()].map(|disk| damage(disk, "<<fork lost#1>>")).into()
+}
+
+/// A bundle of a disk without the second of the bands that hold a mark.
+fn damage(disk: Image, mark: &str) -> Damaged {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("Mac.sparsebundle");
+    let options = BundleOptions { band_size: BAND, ..BundleOptions::default() };
+    bundle::write(&disk, &path, &options).unwrap();
+    remove(&path, mark, 1);
+    Damaged { dir, path }
 }
 
 /// Remove the `n`th of the bands that hold a mark.
@@ -177,6 +179,26 @@ fn forks_that_are_lost_are_left_out_and_told_and_cost_no_contents() {
             }
         }
     }
+}
+
+#[test]
+fn lost_attributes_of_a_folder_as_zeros_are_told() {
+    let mut container =
+        Container::new(ContainerOptions { size: 24 << 20, ..ContainerOptions::default() });
+    let number = container.add_volume(apfs::VolumeOptions::default());
+    let mut volume = container.volume(number);
+    let folder = volume.mkdir(volume.root(), "folder", apfs::Meta::dir());
+    // In blocks of its own.
+    let value = marked("value", 1, 3900).to_vec();
+    volume.set_xattr(folder, "com.example.long", value.clone());
+    container.commit();
+    let gpt = Gpt { kind: GUID_APFS.into(), ..Gpt::default() };
+    let damaged = damage(gpt.wrap(&container.finish().image).0, "<<value#1>>");
+    let to = damaged.dir.path().join("to");
+    let (doc, ran) = damaged.extract(&to, &["--no-sync", "--lost-as-zeros"]);
+    let given = xattr(&to.join("folder"), "user.com.example.long").expect("an attribute");
+    assert_ne!(given, value, "{doc:#}");
+    assert_eq!((ran.code, &doc["doubtful"]), (Some(1), &1.into()), "{doc:#}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ const KEYS: &str = include_str!("../../../src/config/samba/keys.txt");
 const LEAD: &[&str] = &["include", "copy", "config file", "config backend", "registry shares"];
 /// Bits of Kerberos, which no share depends on: not told here.
 const BITS: &[&str] = &["kdc default domain supported enctypes", "kdc supported enctypes"];
-const WORDS: &[&str] = &["zzqq", "", "-1", "yes"];
+const WORDS: &[&str] = &["zzqq", "", "-1", "yes", "+1", "+1K", "++1"];
 /// What is a matter of detail.
 const DETAILS: &[(&str, &[&str])] = &[
     (

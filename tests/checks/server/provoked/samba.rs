@@ -15,6 +15,8 @@ pub(super) fn rows() -> Vec<Row> {
         global(&[C::ConfFatal], "max log size = big"),
         share(&[C::ConfFatal], "create mask = rwxr-x---"),
         share(&[C::ConfFatal], "copy = nosuch"),
+        share(&[C::ConfFatal], "copy = TM"),
+        global(&[C::ConfFatal], "copy = tm"),
         global(&[C::ConfFatal], "smb ports = 445 smb"),
         global(&[C::ConfFatal], "name resolve order = host dns"),
         global(&[C::ConfFatal], "rpc server dynamic port range = 5000"),
