@@ -228,6 +228,12 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// What its other names lack as well: all but the first `own`, which this name lacks.
+    pub fn flaws(&self, own: usize) -> Flaws {
+        let not_kept = self.not_kept.get(own..).unwrap_or_default().to_vec();
+        Flaws { doubt: self.doubt.clone(), not_kept, snapshot: None }
+    }
+
     /// Of one that could not be restored.
     pub fn failed(path: &'a str, kind: Option<Kind>, reason: String) -> Self {
         let mut object = Self::new(path, Kind::File, Did::Failed);

@@ -326,7 +326,7 @@ impl Outcome {
         // Of several volumes each layer has a part of these numbers.
         let text = self.contents.as_ref().filter(|_| lost.len() == 1).map(Contents::text);
         // A bundle has a layer that says so.
-        let image = self.band_size.is_none();
+        let image = self.band_size.is_none() && lost.len() == self.count(VOLUME);
         for name in [VOLUME, CONTENTS].into_iter().filter(|name| image || *name == CONTENTS) {
             let layers = self.layers.iter_mut().filter(|l| l.name == name);
             for (layer, lost) in layers.zip(lost).filter(|(_, lost)| **lost > 0) {
@@ -337,6 +337,11 @@ impl Outcome {
                 }
             }
         }
+    }
+
+    /// How many layers of that name there are.
+    fn count(&self, name: &str) -> usize {
+        self.layers.iter().filter(|l| l.name == name).count()
     }
 
     /// Leave something out that the caller did not want.

@@ -61,10 +61,10 @@ pub fn check(
             let ask = |name: &str, wrong| asking.ask(name, wrong);
             let seen = crate::apfs::check::check(&found.source, &ask, &worst, progress)?;
             asking.tell(&worst);
-            // A part that is not wrong would be called sound.
-            if let Some(severity) = worst.seen() {
-                let worst = Some(severity);
-                checked.parts.push(Part { scope, name: "container", text: seen.text, worst });
+            let (text, worst) = (seen.text, worst.seen());
+            // What was checked in part and is not wrong would be called sound.
+            if worst.is_some() || seen.not_checked.is_empty() {
+                checked.parts.push(Part { scope, name: "container", text, worst });
             }
             checked.not_checked = seen.not_checked;
         }

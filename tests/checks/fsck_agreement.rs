@@ -12,11 +12,28 @@ use tmbundle::hfsplus::check;
 use tmbundle::io::{Memory, Slice, Source};
 use tmbundle::report::{Collector, Finding, NoProgress, Severity};
 
-pub fn base(data: &Path, spec: &Value) -> Source {
+fn base(data: &Path, spec: &Value) -> Source {
     let bytes = common::gunzip(&data.join(spec["file"].as_str().unwrap()));
     let offset = spec["offset"].as_u64().unwrap();
     let len = spec["length"].as_u64().unwrap_or(bytes.len() as u64 - offset);
     Arc::new(Slice::new(Arc::new(Memory::new(bytes)), offset, len))
+}
+
+/// The volumes that were injured, by name, each with what `of` says of it.
+pub fn bases<T>(data: &Path, of: impl Fn(&Source) -> T) -> HashMap<String, (Source, T)> {
+    let specs = std::fs::read(data.join("damaged/bases.json")).unwrap();
+    let specs: HashMap<String, Value> = serde_json::from_slice(&specs).unwrap();
+    let with = |(name, spec)| {
+        let source = base(data, &spec);
+        let said = of(&source);
+        (name, (source, said))
+    };
+    specs.into_iter().map(with).collect()
+}
+
+/// The injuries, one a line.
+pub fn cases(data: &Path) -> String {
+    String::from_utf8(common::gunzip(&data.join("damaged/fsck.jsonl.gz"))).unwrap()
 }
 
 pub fn patches(base: &Source, case: &Value) -> Vec<(u64, Vec<u8>)> {
@@ -61,18 +78,10 @@ struct Score {
 #[test]
 fn agrees_with_apples_fsck() {
     let Some(data) = common::shared_data("agrees_with_apples_fsck") else { return };
-    let dir = data.join("damaged");
-    let specs: HashMap<String, Value> =
-        serde_json::from_slice(&std::fs::read(dir.join("bases.json")).unwrap()).unwrap();
-    let bases: HashMap<&str, (Source, HashSet<String>)> = specs
-        .iter()
-        .map(|(name, spec)| {
-            let source = base(&data, spec);
-            let before = findings(source.clone()).iter().map(identity).collect();
-            (name.as_str(), (source, before))
-        })
-        .collect();
-    let cases = String::from_utf8(common::gunzip(&dir.join("fsck.jsonl.gz"))).unwrap();
+    let bases = bases(&data, |source| -> HashSet<String> {
+        findings(source.clone()).iter().map(identity).collect()
+    });
+    let cases = cases(&data);
     let mut scores: BTreeMap<String, Score> = BTreeMap::new();
     let mut notes = Vec::new();
     for (number, line) in cases.lines().enumerate() {

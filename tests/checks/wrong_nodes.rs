@@ -6,7 +6,7 @@
 use crate::common::patched::Patched;
 use crate::{common, fsck_agreement};
 use serde_json::Value;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tmbundle::fs::{FileSystem, Kind, Step, Stream, walk};
 use tmbundle::hfsplus::HfsPlus;
@@ -163,18 +163,9 @@ fn a_node_over_another_loses_nothing_in_silence() {
 #[test]
 fn exchanged_nodes_lose_nothing_in_silence() {
     let Some(data) = common::shared_data("exchanged_nodes_lose_nothing_in_silence") else { return };
-    let dir = data.join("damaged");
-    let specs: HashMap<String, Value> =
-        serde_json::from_slice(&std::fs::read(dir.join("bases.json")).unwrap()).unwrap();
-    let bases: HashMap<&str, (Source, Objects)> = specs
-        .iter()
-        .map(|(name, spec)| {
-            let source = fsck_agreement::base(&data, spec);
-            let (objects, _) = read(&HfsPlus::open(source.clone()).unwrap());
-            (name.as_str(), (source, objects))
-        })
-        .collect();
-    let cases = String::from_utf8(common::gunzip(&dir.join("fsck.jsonl.gz"))).unwrap();
+    let objects = |source: &Source| read(&HfsPlus::open(source.clone()).unwrap()).0;
+    let bases = fsck_agreement::bases(&data, objects);
+    let cases = fsck_agreement::cases(&data);
     let (mut wrong, mut tried) = (Vec::new(), 0);
     for (number, line) in cases.lines().enumerate() {
         let case: Value = serde_json::from_str(line).unwrap();

@@ -98,22 +98,28 @@ fn records_in_larger_units_are_understood() {
         assert_eq!(ran.expect(0, &[]).out, whole, "MBR of {unit}");
         // An Apple map of blocks of that size.
         let mut disk = vec![0; 8 * unit];
-        for (n, (kind, start, count)) in
-            [("Apple_partition_map", 1u32, 7u32), ("Apple_HFSX", 8, count)].iter().enumerate()
-        {
-            let entry = &mut disk[(n + 1) * unit..(n + 1) * unit + 512];
-            entry[..2].copy_from_slice(b"PM");
-            entry[4..8].copy_from_slice(&2u32.to_be_bytes());
-            entry[8..12].copy_from_slice(&start.to_be_bytes());
-            entry[12..16].copy_from_slice(&count.to_be_bytes());
-            entry[48..48 + kind.len()].copy_from_slice(kind.as_bytes());
-        }
+        let parts = [("Apple_partition_map", 1, 7), ("Apple_HFSX", 8, count)];
+        put_apple_map(&mut disk, unit, &parts);
         disk.extend(volume);
         std::fs::write(&path, &disk).unwrap();
         let file = std::fs::File::options().write(true).open(&path).unwrap();
         file.set_len(demo_size(&demo) * 2).unwrap();
         let ran = tmbundle(&["ls", path.to_str().unwrap(), FILE]);
         assert_eq!(ran.expect(0, &[]).out, whole, "Apple map of {unit}");
+    }
+}
+
+/// Write the entries of an Apple partition map: types, first blocks and numbers of blocks, of
+/// `unit` bytes.
+fn put_apple_map(disk: &mut [u8], unit: usize, parts: &[(&str, u32, u32)]) {
+    let all = u32::try_from(parts.len()).unwrap();
+    for (n, (kind, start, count)) in parts.iter().enumerate() {
+        let entry = &mut disk[(n + 1) * unit..(n + 1) * unit + 512];
+        entry[..2].copy_from_slice(b"PM");
+        for (at, number) in [(4, all), (8, *start), (12, *count)] {
+            entry[at..at + 4].copy_from_slice(&number.to_be_bytes());
+        }
+        entry[48..48 + kind.len()].copy_from_slice(kind.as_bytes());
     }
 }
 
@@ -145,18 +151,11 @@ fn every_command_names_core_storage_beside_a_readable_helper() {
     let blocks = u32::try_from(bytes.len() / 512).unwrap();
     let mut disk = vec![0; 1024 * 512];
     let parts = [
-        ("Apple_partition_map", 1u32, 63u32),
+        ("Apple_partition_map", 1, 63),
         ("Apple_CoreStorage", 64, 960),
         ("Apple_Boot", 1024, blocks),
     ];
-    for (n, (kind, start, count)) in parts.iter().enumerate() {
-        let entry = &mut disk[(n + 1) * 512..(n + 2) * 512];
-        entry[..2].copy_from_slice(b"PM");
-        entry[4..8].copy_from_slice(&3u32.to_be_bytes());
-        entry[8..12].copy_from_slice(&start.to_be_bytes());
-        entry[12..16].copy_from_slice(&count.to_be_bytes());
-        entry[48..48 + kind.len()].copy_from_slice(kind.as_bytes());
-    }
+    put_apple_map(&mut disk, 512, &parts);
     disk.extend(bytes);
     std::fs::write(&path, &disk).unwrap();
     let (source, to) = (path.to_str().unwrap(), dir.path().join("to"));

@@ -129,16 +129,22 @@ fn keys_wrapped_with_aes_open_the_bundle() {
     }
 }
 
+/// The token, its bytes, and the place of its only key record: at 80 in the header.
+fn key_record(bundle: &Path) -> (PathBuf, Vec<u8>, usize) {
+    let token = bundle.join("token");
+    let bytes = std::fs::read(&token).unwrap();
+    let at = u64::from_be_bytes(bytes[80..88].try_into().unwrap()) as usize;
+    (token, bytes, at)
+}
+
 /// Whatever else is unknown is named by its numbers, beside the cipher that is known, and is
 /// never called checked; with a password it is no success.
 #[test]
 fn an_unknown_way_to_wrap_keys_is_named_by_its_numbers_and_not_ok() {
     let dir = tempfile::tempdir().unwrap();
     let bundle = wrapped_with_aes(dir.path(), 128);
-    let (path, token) = (bundle.to_str().unwrap(), bundle.join("token"));
-    let whole = std::fs::read(&token).unwrap();
-    // The only key record: its place at 80 in the header.
-    let at = u64::from_be_bytes(whole[80..88].try_into().unwrap()) as usize;
+    let path = bundle.to_str().unwrap();
+    let (token, whole, at) = key_record(&bundle);
     for (field, value, said) in [(88, 0x8000_0002u32, "0x80000002"), (96, 9, "mode 9")] {
         let mut bytes = whole.clone();
         bytes[at + field..at + field + 4].copy_from_slice(&value.to_be_bytes());
@@ -182,9 +188,8 @@ fn a_damaged_field_of_the_token_leaves_the_ciphers_name() {
 fn a_token_without_its_key_records_is_damaged() {
     let dir = tempfile::tempdir().unwrap();
     let bundle = encrypted(dir.path(), 1);
-    let (path, token) = (bundle.to_str().unwrap(), bundle.join("token"));
-    let whole = std::fs::read(&token).unwrap();
-    let place = u64::from_be_bytes(whole[80..88].try_into().unwrap()) as usize;
+    let path = bundle.to_str().unwrap();
+    let (token, whole, place) = key_record(&bundle);
     // All that follows the header; the table of the records only; a record only.
     for lost in [76..whole.len(), 76..96, place..whole.len()] {
         let mut bytes = whole.clone();

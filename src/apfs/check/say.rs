@@ -68,6 +68,14 @@ impl<'a> Checker<'a> {
         self.tell(rule, severity, place, &text());
     }
 
+    /// A rule was broken so many times more than was told.
+    pub fn more(&self, rule: Rule, severity: Severity, place: Where, n: u64) {
+        let mut all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = all.entry((rule, severity)).or_default();
+        told.count = told.count.saturating_add(n);
+        told.more.get_or_insert(place);
+    }
+
     /// Something cannot be read, for an error: told once of a place. `what` begins the sentence.
     ///
     /// # Errors
@@ -109,7 +117,7 @@ impl<'a> Checker<'a> {
         let all = std::mem::take(&mut *self.told.lock().unwrap_or_else(PoisonError::into_inner));
         for ((rule, severity), told) in all {
             if let Some(place) = told.more {
-                let n = crate::report::words::count(told.count - MOST);
+                let n = crate::report::words::count(told.count.saturating_sub(MOST));
                 self.tell(rule, severity, place, &format!("the same {n} times more"));
             }
         }

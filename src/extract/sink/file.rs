@@ -83,9 +83,7 @@ impl Job<'_> {
                 if did == Did::There {
                     let own = object.not_kept.len();
                     self.again(part, task, &mut object)?;
-                    let not_kept = object.not_kept.get(own..).unwrap_or_default().to_vec();
-                    let doubt = object.doubt.clone();
-                    self.remember_there(task, Flaws { doubt, not_kept, snapshot: None })?;
+                    self.remember_there(task, object.flaws(own))?;
                 }
                 return Ok(object);
             }

@@ -387,9 +387,7 @@ impl<'a, W: Write> Archiver<'a, W> {
             }
         };
         if self.linked.contains(&key) && object.did == Did::Restored {
-            let (doubt, not_kept) = (object.doubt.clone(), object.not_kept.clone());
-            let flaws = Flaws { doubt, not_kept, snapshot: None };
-            self.first.insert(key, (path.to_owned(), flaws));
+            self.first.insert(key, (path.to_owned(), object.flaws(0)));
         }
         Ok(object)
     }

@@ -152,17 +152,22 @@ fn what_can_be_read_is_salvaged_under_another_name() {
     assert!(torn == left, "the told ranges are zeros and all else is there");
 }
 
-/// The catalog's header node zeroed: nothing can be opened, and everything is still there.
-#[test]
-fn a_broken_catalog_costs_nothing_with_salvage() {
-    let sample = super::Sample::new(|v| {
+/// Thirty folders, each with a file of so many bytes of noise.
+fn thirty_folders(len: usize) -> super::Sample {
+    super::Sample::new(|v| {
         let root = v.root();
         for n in 0..30u64 {
             let dir = v.mkdir(root, &format!("folder {n}"), Meta::dir().dated(START));
-            let content = Content::Bytes(super::noise(n, 5000));
+            let content = Content::Bytes(super::noise(n, len));
             v.file(dir, "file", content, Meta::file().dated(START));
         }
-    });
+    })
+}
+
+/// The catalog's header node zeroed: nothing can be opened, and everything is still there.
+#[test]
+fn a_broken_catalog_costs_nothing_with_salvage() {
+    let sample = thirty_folders(5000);
     let mut image = fs::read(sample.image()).unwrap();
     let be = |at: usize| u32::from_be_bytes(image[at..at + 4].try_into().unwrap()) as usize;
     // The volume header's block size, and the first block of its catalog (272 + 16).
@@ -181,14 +186,7 @@ fn a_broken_catalog_costs_nothing_with_salvage() {
 /// Each leaf of the catalog over each other one, as a write leaves it that went elsewhere.
 #[test]
 fn a_leaf_of_the_catalog_over_another_is_told() {
-    let sample = super::Sample::new(|v| {
-        let root = v.root();
-        for n in 0..30u64 {
-            let dir = v.mkdir(root, &format!("folder {n}"), Meta::dir().dated(START));
-            let content = Content::Bytes(super::noise(n, 500));
-            v.file(dir, "file", content, Meta::file().dated(START));
-        }
-    });
+    let sample = thirty_folders(500);
     let image = fs::read(sample.image()).unwrap();
     let be = |at: usize| u32::from_be_bytes(image[at..at + 4].try_into().unwrap()) as usize;
     let catalog = be(1024 + 40) * be(1024 + 288);

@@ -30,7 +30,7 @@ pub struct Break {
 #[derive(Default)]
 pub struct Breaks {
     list: Vec<Break>,
-    known: HashMap<(Rule, u64, u64), usize>,
+    known: HashMap<(Rule, bool, u64, u64), usize>,
     /// By rule, and whether it is a note.
     counts: BTreeMap<(Rule, bool), u64>,
 }
@@ -72,7 +72,7 @@ impl Breaks {
         let text = text();
         let mut hash = DefaultHasher::new();
         text.hash(&mut hash);
-        let key = (rule, object, hash.finish());
+        let key = (rule, note, object, hash.finish());
         if let Some(known) = self.known.get(&key) {
             if let Some(known) = self.list.get_mut(*known) {
                 known.span.from = known.span.from.min(span.from);

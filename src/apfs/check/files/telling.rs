@@ -10,7 +10,6 @@ use crate::apfs::names::display;
 use crate::apfs::view::State;
 use crate::apfs::volume::Apfs;
 use crate::error::{Error, Result};
-use crate::report::words::count;
 use crate::report::{Rule, Severity, Structure, Where};
 
 /// Deepest folder that is named.
@@ -32,7 +31,7 @@ pub fn tell(checker: &Checker<'_>, (volume, number): (&Apfs, u32), views: &InTim
         let mut place = Where::of(structure(rule));
         place.volume = Some(number);
         let severity = if note { Severity::Info } else { rule.severity() };
-        checker.broken_as(rule, severity, place, || format!("the same {} times more", count(n)));
+        checker.more(rule, severity, place, n);
     }
 }
 

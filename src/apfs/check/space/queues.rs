@@ -109,6 +109,13 @@ impl Space<'_> {
         let mut stack = vec![(root, None::<(u16, Vec<u8>)>)];
         while let Some((oid, above)) = stack.pop() {
             self.progress.check()?;
+            if sum.nodes.len() >= MAX_NODES {
+                sum.broken = true;
+                self.broken(Rule::A302, || {
+                    format!("has more than {MAX_NODES} nodes of the {name}")
+                });
+                break;
+            }
             if !self.is_new_node(name, oid, &mut sum) {
                 continue;
             }
@@ -143,18 +150,14 @@ impl Space<'_> {
         Ok(sum)
     }
 
-    /// Whether a node of a queue is one that was not met before, and not one too many.
+    /// Whether a node of a queue is one that was not met before.
     fn is_new_node(&self, name: &str, oid: u64, sum: &mut Sum) -> bool {
         let new = sum.nodes.insert(oid);
         if !new {
             self.broken(Rule::A308, || format!("has node {oid} of the {name} in two places of it"));
-        } else if sum.nodes.len() > MAX_NODES {
-            self.broken(Rule::A302, || format!("has more than {MAX_NODES} nodes of the {name}"));
-        } else {
-            return true;
+            sum.broken = true;
         }
-        sum.broken = true;
-        false
+        new
     }
 
     /// A node of a queue, and the block it lies in.
